@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Builds ``vgpud._native``, the data plane, from the C files of this folder.
+
+Each header declares its area once: what stands between ``/* [python] */`` and ``/* [end python] */`` is
+given to cffi word for word, so C and Python cannot drift apart.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import cffi
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent / "vgpud"
+MODULE = "vgpud._native"
+PUBLIC = re.compile(r"/\* \[python\] \*/\n(.*?)/\* \[end python\] \*/", re.DOTALL)
+
+WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+# cffi's own generated wrappers have parameters that they do not use.
+GENERATED = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O1"]
+
+
+def declarations() -> tuple[str, list[str]]:
+    """The text for ``cdef`` and the headers that it came from, in the order in which they build on each other."""
+    text, headers = [], []
+    for header in sorted(HERE.glob("*.h"), key=_layer):
+        for public in PUBLIC.findall(header.read_text()):
+            text.append(public)
+            headers.append(header.name)
+    return "\n".join(text), list(dict.fromkeys(headers))
+
+
+def _layer(header: Path) -> tuple[int, str]:
+    """A header comes after every header that it includes: cffi reads no ``#include``."""
+    included = re.findall(r'#include "(\w+\.h)"', header.read_text())
+    return max((_layer(HERE / name)[0] + 1 for name in included), default=0), header.name
+
+
+def builder(sanitize: bool = False) -> cffi.FFI:
+    """The cffi builder of the extension; ``sanitize`` adds AddressSanitizer and UndefinedBehaviorSanitizer."""
+    ffi = cffi.FFI()
+    text, headers = declarations()
+    ffi.cdef(text)
+    flags = SANITIZE if sanitize else ["-O3", "-g"]
+    ffi.set_source(
+        MODULE,
+        "\n".join(f'#include "{header}"' for header in headers),
+        sources=[str(source) for source in sorted(HERE.glob("*.c"))],
+        include_dirs=[str(HERE)],
+        extra_compile_args=WARNINGS + GENERATED + flags,
+        extra_link_args=SANITIZE[:1] if sanitize else [],
+    )
+    return ffi
+
+
+def build(output: Path, sanitize: bool = False) -> Path:
+    """Compiles the extension and puts it into ``output``; returns its path."""
+    with tempfile.TemporaryDirectory() as work:
+        compiled = Path(builder(sanitize).compile(tmpdir=work))
+        output.mkdir(parents=True, exist_ok=True)
+        target = output / compiled.name
+        # Replaced, not overwritten: a process that has the old one mapped goes on with it.
+        shutil.copy(compiled, target.with_suffix(".new"))
+        target.with_suffix(".new").replace(target)
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sanitize", action="store_true", help="with ASan and UBSan")
+    parser.add_argument("--output", type=Path, default=PACKAGE, metavar="DIR")
+    arguments = parser.parse_args()
+    sys.stdout.write(f"{build(arguments.output, arguments.sanitize)}\n")
+
+
+if __name__ == "__main__":
+    main()
