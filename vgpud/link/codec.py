@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Messages to bytes and back, with no input or output of its own.
+
+A message is a header of four u32 (kind, length of the JSON text, length of the blob, number of descriptors), the
+text and the blob.  The daemon only half trusts a device process, whose renderer a guest may have taken over: sizes
+are bounded before anything is kept, and every field is checked against its declared type.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from struct import Struct
+from typing import Any
+
+from vgpud.link.messages import KINDS, Message, descriptors_of
+
+MAXIMUM_TEXT = 64 * 1024
+MAXIMUM_BLOB = 16 * 1024 * 1024
+MAXIMUM_DESCRIPTORS = 253  # SCM_MAX_FD of the kernel
+HEADER = Struct("=4I")
+
+_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+
+
+class LinkError(Exception):
+    """The other side broke the link's protocol; the link cannot be used any more."""
+
+
+class LinkClosed(LinkError):
+    """The other side has gone."""
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message; ``LinkError`` when it is larger than the other side would take."""
+    values = message._asdict()
+    blob = b"".join(values.pop(name) for name in _blobs(type(message)))
+    text = json.dumps(values, separators=(",", ":")).encode()
+    if len(text) > MAXIMUM_TEXT or len(blob) > MAXIMUM_BLOB:
+        raise LinkError(f"{type(message).__name__} is too large: {len(text)} + {len(blob)} bytes")
+    header = HEADER.pack(_NUMBERS[type(message)], len(text), len(blob), descriptors_of(message))
+    return header + text + blob
+
+
+def decode(kind: int, text: bytes, blob: bytes) -> Message:
+    """The message of these parts; ``LinkError`` when a field is missing or of a wrong type."""
+    message = KINDS[kind]
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LinkError(f"{message.__name__} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise LinkError(f"{message.__name__} is not an object: {values!r:.80}")
+    values.update(dict.fromkeys(_blobs(message), blob))
+    fields = message.__annotations__
+    if values.keys() != fields.keys():
+        raise LinkError(f"these are not the fields of {message.__name__}: {values!r:.80}")
+    return message(**{name: _structure(fields[name], values[name]) for name in fields})
+
+
+class Decoder:
+    """Puts together what arrives in pieces; owns every descriptor until it is handed on with its message."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._descriptors: deque[int] = deque()
+
+    def feed(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Takes bytes, and the descriptors that came with them."""
+        self._bytes += data
+        self._descriptors.extend(descriptors)
+
+    def messages(self) -> Iterator[tuple[Message, list[int]]]:
+        """Every whole message with its descriptors, which the caller owns from then on."""
+        while (received := self._next()) is not None:
+            yield received
+
+    def _next(self) -> tuple[Message, list[int]] | None:
+        if len(self._bytes) < HEADER.size:
+            return None
+        kind, text, blob, count = HEADER.unpack_from(self._bytes)
+        if kind >= len(KINDS) or text > MAXIMUM_TEXT or blob > MAXIMUM_BLOB:
+            raise LinkError(f"impossible header: kind {kind}, {text} + {blob} bytes")
+        start, end = HEADER.size + text, HEADER.size + text + blob
+        if len(self._bytes) < end:
+            return None
+        message = decode(
+            kind, bytes(self._bytes[HEADER.size : start]), bytes(self._bytes[start:end])
+        )
+        if count != descriptors_of(message) or count > len(self._descriptors):
+            raise LinkError(f"{type(message).__name__} with {count} descriptors")
+        del self._bytes[:end]
+        return message, [self._descriptors.popleft() for _ in range(count)]
+
+    def close(self) -> None:
+        """Closes the descriptors that no message has claimed."""
+        close_descriptors(self._descriptors)
+        self._descriptors.clear()
+
+
+def close_descriptors(descriptors: Sequence[int]) -> None:
+    """Closes each of them."""
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _blobs(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(name for name, declared in kind.__annotations__.items() if declared is bytes)
+
+
+def _structure(declared: Any, value: Any) -> Any:
+    """``value`` as its declared type; ``LinkError`` when it cannot be."""
+    check = _CHECKS.get(declared)
+    if check is not None:
+        if not check(value):
+            raise LinkError(f"{value!r:.80} is not {declared.__name__}")
+        return value
+    if not isinstance(value, list):
+        raise LinkError(f"{value!r:.80} is not a list")
+    if getattr(declared, "__origin__", None) is tuple:
+        return tuple(_structure(declared.__args__[0], item) for item in value)
+    # json writes a part of a message, which is a tuple, as a list.
+    fields = declared.__annotations__.values()
+    if len(value) != len(fields):
+        raise LinkError(f"{value!r:.80} is not {declared.__name__}")
+    return declared(*map(_structure, fields, value))
+
+
+_CHECKS: dict[Any, Callable[[Any], bool]] = {
+    int: lambda value: type(value) is int and 0 <= value < 1 << 64,
+    bool: lambda value: type(value) is bool,
+    # What is not printable (line feeds, lone surrogates) would be trouble in a log.
+    str: lambda value: type(value) is str and value.isprintable(),
+    bytes: lambda value: type(value) is bytes,
+}

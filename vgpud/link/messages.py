@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What the daemon and a device process say to each other.
+
+A field of type ``bytes`` (at most one for each message) travels as a blob behind the JSON text; every number is
+unsigned.  File descriptors are not fields: they travel beside the message, in the order that its docstring
+names, and :func:`descriptors_of` says how many.  ``serial`` is filled in by whoever sends a request.
+
+Messages are compared by their class first: as tuples, ``Done(1) == Pong(1)``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+# --- parts of messages
+
+
+class MemoryRegion(NamedTuple):
+    """One region of guest memory, as VHOST_USER_ADD_MEM_REG gives it; all in bytes."""
+
+    guest_address: int
+    size: int
+    user_address: int
+    mmap_offset: int
+
+
+class QueueConfig(NamedTuple):
+    """Where a virtqueue lies; user addresses, or guest-physical ones with ``gpa_addresses``."""
+
+    size: int
+    features: int
+    descriptor: int
+    used: int
+    available: int
+    gpa_addresses: bool = False
+    log_used: bool = False
+    log_address: int = 0
+
+
+class DisplaySize(NamedTuple):
+    """A display, in pixels."""
+
+    width: int
+    height: int
+
+
+class Limits(NamedTuple):
+    """Quotas of one device: counts, and bytes where the name says so."""
+
+    image_bytes: int
+    resources: int
+    contexts: int
+    backing_entries: int
+    request_bytes: int
+    submit_bytes: int
+
+
+class RendererOptions(NamedTuple):
+    """Which renderer, and what it may use; ``gpu_device`` is a path or empty."""
+
+    mode: str
+    capsets: tuple[str, ...] = ()
+    egl: bool = True
+    glx: bool = False
+    gles: bool = True
+    surfaceless: bool = True
+    gpu_device: str = ""
+
+
+# --- from the daemon: requests, each answered with a reply that has the same serial
+
+
+class Start(NamedTuple):
+    """The first message; descriptors: session state, present channel.  Reply: Started or Failed.
+
+    ``displays`` is what GET_DISPLAY_INFO says when the daemon has no answer.
+    """
+
+    renderer: RendererOptions
+    limits: Limits
+    num_scanouts: int
+    displays: tuple[DisplaySize, ...]
+    serial: int = 0
+
+
+class SetMemory(NamedTuple):
+    """The whole memory table; descriptors: one for each region."""
+
+    regions: tuple[MemoryRegion, ...]
+    serial: int = 0
+
+
+class AddMemory(NamedTuple):
+    """One more region; descriptors: its memory."""
+
+    region: MemoryRegion
+    serial: int = 0
+
+
+class RemoveMemory(NamedTuple):
+    """One region less."""
+
+    region: MemoryRegion
+    serial: int = 0
+
+
+class SetLog(NamedTuple):
+    """The dirty log; descriptors: its memory.  ``size`` 0: no log any more, and no descriptor."""
+
+    size: int
+    offset: int
+    serial: int = 0
+
+
+class SetFeatures(NamedTuple):
+    """What VHOST_USER_SET_FEATURES said; may come while the queues run (VHOST_F_LOG_ALL)."""
+
+    features: int
+    serial: int = 0
+
+
+class StartQueue(NamedTuple):
+    """Starts the control queue; descriptors: those of kick, call, err that the flags name.
+
+    ``recover``: the queue goes on where a device process that died left it, and what that one had in flight is
+    answered.
+    """
+
+    config: QueueConfig
+    base: int
+    recover: bool
+    kick: bool
+    call: bool
+    err: bool
+    serial: int = 0
+
+
+class StopQueue(NamedTuple):
+    """Stops the control queue: everything pending is answered first.  Reply: QueueStopped."""
+
+    serial: int = 0
+
+
+class EnableQueue(NamedTuple):
+    """VHOST_USER_SET_VRING_ENABLE for the control queue."""
+
+    enabled: bool
+    serial: int = 0
+
+
+class SetQueueDescriptor(NamedTuple):
+    """Replaces ``which`` (kick, call, err) of the queue; descriptors: one, or none when not ``present``."""
+
+    which: str
+    present: bool
+    serial: int = 0
+
+
+class Reset(NamedTuple):
+    """VIRTIO device reset: every resource, scanout and pending command is gone."""
+
+    serial: int = 0
+
+
+class Repaint(NamedTuple):
+    """There is a new display: every enabled scanout is presented whole."""
+
+    serial: int = 0
+
+
+class AdoptResource(NamedTuple):
+    """Recovery: takes over an image of a device process that died; descriptors: the image."""
+
+    resource_id: int
+    format: int
+    width: int
+    height: int
+    serial: int = 0
+
+
+class AdoptBacking(NamedTuple):
+    """Recovery: ``entries`` is an array of virtio_gpu_mem_entry."""
+
+    resource_id: int
+    entries: bytes
+    serial: int = 0
+
+
+class AdoptUuid(NamedTuple):
+    """Recovery: ``uuid`` is 16 bytes."""
+
+    resource_id: int
+    uuid: bytes
+    serial: int = 0
+
+
+class Ping(NamedTuple):
+    """Asks for a sign of life.  Reply: Pong."""
+
+    serial: int = 0
+
+
+# --- from the daemon: answers to what the device process asked
+
+
+class DisplayInfo(NamedTuple):
+    """A whole virtio_gpu_resp_display_info, or nothing when there is no display to ask."""
+
+    request: int
+    response: bytes
+
+
+class Edid(NamedTuple):
+    """A whole virtio_gpu_resp_edid, or nothing when there is no display to ask."""
+
+    request: int
+    response: bytes
+
+
+# --- from the device process: replies
+
+
+class Started(NamedTuple):
+    """The renderer works; ``device_features`` are VIRTIO_GPU_F_* bits."""
+
+    num_capsets: int
+    device_features: int
+    description: str
+    serial: int = 0
+
+
+class Failed(NamedTuple):
+    """The renderer does not work; the process ends with ``exit_code``."""
+
+    reason: str
+    exit_code: int
+    serial: int = 0
+
+
+class Done(NamedTuple):
+    """The request was carried out."""
+
+    serial: int
+
+
+class Refused(NamedTuple):
+    """The request was not carried out; ``error`` is an errno."""
+
+    error: int
+    serial: int
+
+
+class QueueStopped(NamedTuple):
+    """``base`` is what VHOST_USER_GET_VRING_BASE answers."""
+
+    base: int
+    serial: int
+
+
+class Pong(NamedTuple):
+    """The device process is not stuck."""
+
+    serial: int
+
+
+# --- from the device process: the journal, each sent before the guest is answered
+
+
+class ResourceCreated(NamedTuple):
+    """Descriptors: the image."""
+
+    resource_id: int
+    format: int
+    width: int
+    height: int
+
+
+class ResourceGone(NamedTuple):
+    """The resource, its backing and its UUID are gone."""
+
+    resource_id: int
+
+
+class BackingAttached(NamedTuple):
+    """``entries`` is an array of virtio_gpu_mem_entry."""
+
+    resource_id: int
+    entries: bytes
+
+
+class BackingDetached(NamedTuple):
+    """The resource has no backing any more."""
+
+    resource_id: int
+
+
+class UuidAssigned(NamedTuple):
+    """``uuid`` is 16 bytes."""
+
+    resource_id: int
+    uuid: bytes
+
+
+# --- from the device process: questions and reports
+
+
+class GetDisplayInfo(NamedTuple):
+    """Answered, at any time and in any order, by DisplayInfo with the same ``request``."""
+
+    request: int
+
+
+class GetEdid(NamedTuple):
+    """Answered, at any time and in any order, by Edid with the same ``request``."""
+
+    request: int
+    scanout_id: int
+
+
+class QueueBroken(NamedTuple):
+    """The control queue cannot be trusted any more and was stopped; the process lives on."""
+
+    reason: str
+
+
+class MemoryFault(NamedTuple):
+    """Guest memory shrank underneath (SIGBUS): the session is over."""
+
+
+class Log(NamedTuple):
+    """Something to log; ``level`` as loguru names it."""
+
+    level: str
+    text: str
+
+
+Reply = Started | Failed | Done | Refused | QueueStopped | Pong
+Request = (
+    Start
+    | SetMemory
+    | AddMemory
+    | RemoveMemory
+    | SetLog
+    | SetFeatures
+    | StartQueue
+    | StopQueue
+    | EnableQueue
+    | SetQueueDescriptor
+    | Reset
+    | Repaint
+    | AdoptResource
+    | AdoptBacking
+    | AdoptUuid
+    | Ping
+)
+Journal = ResourceCreated | ResourceGone | BackingAttached | BackingDetached | UuidAssigned
+Report = Journal | GetDisplayInfo | GetEdid | QueueBroken | MemoryFault | Log
+FromDaemon = Request | DisplayInfo | Edid
+FromDevice = Reply | Report
+Message = FromDaemon | FromDevice
+
+REPLIES: tuple[type[Reply], ...] = Reply.__args__
+
+# A message's number on the wire is its place here.
+KINDS: tuple[type[Message], ...] = Message.__args__
+
+_DESCRIPTORS: dict[type[Message], Callable[[Any], int]] = {
+    Start: lambda message: 2,
+    SetMemory: lambda message: len(message.regions),
+    AddMemory: lambda message: 1,
+    SetLog: lambda message: int(message.size > 0),
+    StartQueue: lambda message: message.kick + message.call + message.err,
+    SetQueueDescriptor: lambda message: int(message.present),
+    AdoptResource: lambda message: 1,
+    ResourceCreated: lambda message: 1,
+}
+
+
+def descriptors_of(message: Message) -> int:
+    """How many file descriptors travel with the message."""
+    count = _DESCRIPTORS.get(type(message))
+    return count(message) if count else 0

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The daemon's end of the link, in trio."""
+
+import array
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import trio
+
+from vgpud.link.codec import (
+    MAXIMUM_DESCRIPTORS,
+    Decoder,
+    LinkClosed,
+    LinkError,
+    close_descriptors,
+    encode,
+)
+from vgpud.link.messages import REPLIES, FromDaemon, FromDevice, Reply, Report, Request
+
+RECEIVE_BYTES = 64 * 1024
+ANCILLARY_BYTES = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * 4)
+
+ReplyType = TypeVar("ReplyType", bound=Reply)
+Handler = Callable[[Report, list[int]], Awaitable[None]]
+
+
+class RequestFailed(Exception):
+    """The device process answered otherwise than hoped for: ``reply`` is Refused or Failed."""
+
+    def __init__(self, request: Request, reply: Reply) -> None:
+        super().__init__(f"{type(request).__name__}: {reply}")
+        self.reply = reply
+
+
+class TrioConnection:
+    """Owns the socket, which may be any stream socket of the family AF_UNIX.
+
+    One task calls :meth:`run`; any other may send and make requests.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = trio.socket.from_stdlib_socket(end)
+        self._decoder = Decoder()
+        self._sending = trio.Lock()
+        self._serial = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._closed = False
+
+    async def send(self, message: FromDaemon, descriptors: Sequence[int] = ()) -> None:
+        """Sends a message with copies of the descriptors.
+
+        ``LinkClosed`` when the device process has gone.  When cancelled in the middle of a message the link is of
+        no more use, and is closed.
+        """
+        data = encode(message)
+        rights = array.array("i", descriptors).tobytes()
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
+        async with self._sending:
+            if self._closed:
+                raise LinkClosed("the link is closed")
+            try:
+                # The kernel ties descriptors to the first byte of a write: what is left goes without them.
+                sent = await self._socket.sendmsg([data], ancillary)
+                await self._send_rest(data[sent:])
+            except (BrokenPipeError, ConnectionResetError):
+                raise LinkClosed("the device process has gone") from None
+
+    async def _send_rest(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[await self._socket.send(data) :]
+        except trio.Cancelled:
+            self.close()
+            raise
+
+    async def request(
+        self, message: Request, reply: type[ReplyType], descriptors: Sequence[int] = ()
+    ) -> ReplyType:
+        """Sends a request and waits for its reply, which must be a ``reply``.
+
+        ``RequestFailed`` when it is another, ``LinkClosed`` when the device process goes before it has answered.
+        """
+        self._serial += 1
+        serial = self._serial
+        waiting = self._waiting[serial] = _Waiting()
+        try:
+            await self.send(message._replace(serial=serial), descriptors)
+            await waiting.arrived.wait()
+        finally:
+            del self._waiting[serial]
+        if waiting.reply is None:
+            raise LinkClosed("the device process has gone")
+        if not isinstance(waiting.reply, reply):
+            raise RequestFailed(message, waiting.reply)
+        return waiting.reply
+
+    async def run(self, handler: Handler) -> None:
+        """Reads until the device process has gone; gives replies to who waits and the rest to ``handler``.
+
+        The handler takes the descriptors that it keeps out of the list; what it leaves there is closed.  Returns at
+        the end of file; ``LinkError`` when the device process breaks the protocol.
+        """
+        try:
+            while await self._fill():
+                for message, descriptors in self._decoder.messages():
+                    try:
+                        await self._deliver(message, descriptors, handler)
+                    finally:
+                        close_descriptors(descriptors)
+        finally:
+            self.close()
+
+    async def _fill(self) -> bool:
+        try:
+            data, ancillary, flags, _ = await self._socket.recvmsg(
+                RECEIVE_BYTES, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            return False
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors = array.array("i")
+                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+                self._decoder.feed(b"", descriptors)
+        if flags & socket.MSG_CTRUNC:
+            raise LinkError("descriptors were lost: too many are open")
+        self._decoder.feed(data)
+        return bool(data)
+
+    async def _deliver(
+        self, message: FromDaemon | FromDevice, descriptors: list[int], handler: Handler
+    ) -> None:
+        if isinstance(message, REPLIES):
+            # One that nobody waits for any more belongs to a request that was cancelled.
+            if waiting := self._waiting.get(message.serial):
+                waiting.set(message)
+            return
+        if not isinstance(message, Report):
+            raise LinkError(f"{type(message).__name__} is for the daemon to say")
+        await handler(message, descriptors)
+
+    def close(self) -> None:
+        """Closes the socket and every descriptor that no message has claimed; whoever waits gets LinkClosed."""
+        self._closed = True
+        self._decoder.close()
+        self._socket.close()
+        for waiting in self._waiting.values():
+            waiting.arrived.set()
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self.arrived = trio.Event()
+        self.reply: Reply | None = None
+
+    def set(self, reply: Reply) -> None:
+        self.reply = reply
+        self.arrived.set()
