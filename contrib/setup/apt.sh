@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# shellcheck shell=bash
+# What every set-up script needs to know about the machine's own apt.  Sourced, not run.
+
+ARCHIVE_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The command given, as root: by sudo where we are not.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# The machine's release: bookworm, trixie …
+release_codename() {
+    (. /etc/os-release && echo "$VERSION_CODENAME")
+}
+
+# The URI of the mirror that the machine's main archive comes from.  apt reads its own sources (one-line and deb822 alike), so
+# nothing here parses them; it lists only what `apt-get update` has fetched.
+own_mirror() {
+    local mirror
+    mirror=$(apt-get indextargets --format '$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v codename="$(release_codename)" '$1 == "Debian" && $2 == codename && $3 == "main" { print $4; exit }')
+    case $mirror in
+        mirror+file:*) mirror=$(awk '!/^#/ && NF { print $1; exit }' "${mirror#mirror+file:}") ;;
+    esac
+    [ -n "$mirror" ] || { echo "apt knows no main archive of $(release_codename): run apt-get update" >&2; return 1; }
+    echo "$mirror"
+}
+
+# A deb822 source on the machine's own mirror.  $@: suites
+own_source() {
+    local mirror
+    mirror=$(own_mirror) || return 1
+    printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$mirror" "$*" "$ARCHIVE_KEYRING"
+}
