@@ -93,7 +93,9 @@ def test_the_device_process_notices_that_the_daemon_has_gone(
 
 
 class Pair:
-    """A daemon's end and a device process's end, the latter's calls made in a thread where they block."""
+    """A daemon's end and a device process's end, the latter's calls made in a thread where they
+    block.
+    """
 
     def __init__(self) -> None:
         device, daemon = socket.socketpair()

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Messages to bytes and back, with no input or output of its own.
 
-A message is a header of four u32 (kind, length of the JSON text, length of the blob, number of descriptors), the
-text and the blob.  The daemon only half trusts a device process, whose renderer a guest may have taken over: sizes
-are bounded before anything is kept, and every field is checked against its declared type.
+A message is a header of four u32 (kind, length of the JSON text, length of the blob, number of
+descriptors), the text and the blob.  The daemon only half trusts a device process, whose renderer a
+guest may have taken over: sizes are bounded before anything is kept, and every field is checked
+against its declared type.
 """
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any
 
+from vgpud.link import rights
 from vgpud.link.messages import KINDS, Message, descriptors_of
 
 MAXIMUM_TEXT = 64 * 1024
 MAXIMUM_BLOB = 16 * 1024 * 1024
-MAXIMUM_DESCRIPTORS = 253  # SCM_MAX_FD of the kernel
 HEADER = Struct("=4I")
 
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -59,7 +59,9 @@ def decode(kind: int, text: bytes, blob: bytes) -> Message:
 
 
 class Decoder:
-    """Puts together what arrives in pieces; owns every descriptor until it is handed on with its message."""
+    """Puts together what arrives in pieces; owns every descriptor until it is handed on with its
+    message.
+    """
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -94,14 +96,8 @@ class Decoder:
 
     def close(self) -> None:
         """Closes the descriptors that no message has claimed."""
-        close_descriptors(self._descriptors)
+        rights.close(self._descriptors)
         self._descriptors.clear()
-
-
-def close_descriptors(descriptors: Sequence[int]) -> None:
-    """Closes each of them."""
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _blobs(kind: type[Any]) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What the daemon and a device process say to each other.
 
-A field of type ``bytes`` (at most one for each message) travels as a blob behind the JSON text; every number is
-unsigned.  File descriptors are not fields: they travel beside the message, in the order that its docstring
-names, and :func:`descriptors_of` says how many.  ``serial`` is filled in by whoever sends a request.
+A field of type ``bytes`` (at most one for each message) travels as a blob behind the JSON text;
+every number is unsigned.  File descriptors are not fields: they travel beside the message, in the
+order that its docstring names, and :func:`descriptors_of` says how many.  ``serial`` is filled in
+by whoever sends a request.
 
 Messages are compared by their class first: as tuples, ``Done(1) == Pong(1)``.
 """
@@ -121,8 +122,8 @@ class SetFeatures(NamedTuple):
 class StartQueue(NamedTuple):
     """Starts the control queue; descriptors: those of kick, call, err that the flags name.
 
-    ``recover``: the queue goes on where a device process that died left it, and what that one had in flight is
-    answered.
+    ``recover``: the queue goes on where a device process that died left it, and what that one had
+    in flight is answered.
     """
 
     config: QueueConfig
@@ -148,7 +149,9 @@ class EnableQueue(NamedTuple):
 
 
 class SetQueueDescriptor(NamedTuple):
-    """Replaces ``which`` (kick, call, err) of the queue; descriptors: one, or none when not ``present``."""
+    """Replaces ``which`` (kick, call, err) of the queue; descriptors: one, or none when not
+    ``present``.
+    """
 
     which: str
     present: bool

@@ -1,25 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The daemon's end of the link, in trio."""
 
-import array
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import trio
 
-from vgpud.link.codec import (
-    MAXIMUM_DESCRIPTORS,
-    Decoder,
-    LinkClosed,
-    LinkError,
-    close_descriptors,
-    encode,
-)
+from vgpud.link import rights
+from vgpud.link.codec import Decoder, LinkClosed, LinkError, encode
 from vgpud.link.messages import REPLIES, FromDaemon, FromDevice, Reply, Report, Request
 
 RECEIVE_BYTES = 64 * 1024
-ANCILLARY_BYTES = socket.CMSG_SPACE(MAXIMUM_DESCRIPTORS * 4)
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Handler = Callable[[Report, list[int]], Awaitable[None]]
@@ -50,20 +42,19 @@ class TrioConnection:
     async def send(self, message: FromDaemon, descriptors: Sequence[int] = ()) -> None:
         """Sends a message with copies of the descriptors.
 
-        ``LinkClosed`` when the device process has gone.  When cancelled in the middle of a message the link is of
-        no more use, and is closed.
+        ``LinkClosed`` when the device process has gone.  When cancelled in the middle of a message
+        the link is of no more use, and is closed.
         """
         data = encode(message)
-        rights = array.array("i", descriptors).tobytes()
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
         async with self._sending:
             if self._closed:
                 raise LinkClosed("the link is closed")
             try:
-                # The kernel ties descriptors to the first byte of a write: what is left goes without them.
-                sent = await self._socket.sendmsg([data], ancillary)
+                # The kernel ties descriptors to the first byte of a write: what is left goes
+                # without them.
+                sent = await self._socket.sendmsg([data], rights.pack(descriptors))
                 await self._send_rest(data[sent:])
-            except (BrokenPipeError, ConnectionResetError):
+            except (BrokenPipeError, ConnectionResetError, trio.ClosedResourceError):
                 raise LinkClosed("the device process has gone") from None
 
     async def _send_rest(self, data: bytes) -> None:
@@ -79,7 +70,8 @@ class TrioConnection:
     ) -> ReplyType:
         """Sends a request and waits for its reply, which must be a ``reply``.
 
-        ``RequestFailed`` when it is another, ``LinkClosed`` when the device process goes before it has answered.
+        ``RequestFailed`` when it is another, ``LinkClosed`` when the device process goes before it
+        has answered.
         """
         self._serial += 1
         serial = self._serial
@@ -96,10 +88,12 @@ class TrioConnection:
         return waiting.reply
 
     async def run(self, handler: Handler) -> None:
-        """Reads until the device process has gone; gives replies to who waits and the rest to ``handler``.
+        """Reads until the device process has gone; gives replies to who waits and the rest to
+        ``handler``.
 
-        The handler takes the descriptors that it keeps out of the list; what it leaves there is closed.  Returns at
-        the end of file; ``LinkError`` when the device process breaks the protocol.
+        The handler must not wait for a reply, which it would be in the way of.  It takes the
+        descriptors that it keeps out of the list; what it leaves there is closed.  Returns at the
+        end of file; ``LinkError`` when the device process breaks the protocol.
         """
         try:
             while await self._fill():
@@ -107,25 +101,20 @@ class TrioConnection:
                     try:
                         await self._deliver(message, descriptors, handler)
                     finally:
-                        close_descriptors(descriptors)
+                        rights.close(descriptors)
         finally:
             self.close()
 
     async def _fill(self) -> bool:
         try:
             data, ancillary, flags, _ = await self._socket.recvmsg(
-                RECEIVE_BYTES, ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                RECEIVE_BYTES, rights.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
             )
-        except ConnectionResetError:
+        except (ConnectionResetError, trio.ClosedResourceError):
             return False
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                descriptors = array.array("i")
-                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-                self._decoder.feed(b"", descriptors)
+        self._decoder.feed(data, rights.unpack(ancillary))
         if flags & socket.MSG_CTRUNC:
             raise LinkError("descriptors were lost: too many are open")
-        self._decoder.feed(data)
         return bool(data)
 
     async def _deliver(
@@ -141,7 +130,9 @@ class TrioConnection:
         await handler(message, descriptors)
 
     def close(self) -> None:
-        """Closes the socket and every descriptor that no message has claimed; whoever waits gets LinkClosed."""
+        """Closes the socket and every descriptor that no message has claimed; whoever waits gets
+        LinkClosed.
+        """
         self._closed = True
         self._decoder.close()
         self._socket.close()
