@@ -5,10 +5,12 @@ A region's user address (where the VMM says that it has mapped it) is never its 
 separates the two: a backend that mixes the address spaces up is found out at once.
 """
 
+import bisect
+import itertools
 import mmap
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 PAGE = 4096
@@ -138,31 +140,32 @@ class GuestMemory:
             random.Random(seed).shuffle(pages)
         return pages
 
-    def write_scattered(self, pieces: Iterable[tuple[int, int]], offset: int, data: bytes) -> None:
-        """Writes ``data`` at ``offset`` of the buffer that the (address, length) ``pieces`` make up in turn."""
-        left = memoryview(data)
-        for address, length in pieces:
-            if offset >= length:
-                offset -= length
-                continue
-            count = min(length - offset, len(left))
-            self.write(address + offset, left[:count])
-            left, offset = left[count:], 0
-            if not left:
-                return
-        if left:
-            raise BadGuestAddress(f"{len(left)} bytes beyond the scattered buffer")
 
-    def read_scattered(self, pieces: Iterable[tuple[int, int]], offset: int, length: int) -> bytes:
-        """The counterpart of ``write_scattered``."""
-        found = bytearray()
-        for address, size in pieces:
-            if offset >= size:
-                offset -= size
-                continue
-            count = min(size - offset, length - len(found))
-            found += self.view(address + offset, count)
-            offset = 0
-            if len(found) == length:
-                return bytes(found)
-        raise BadGuestAddress(f"{length - len(found)} bytes beyond the scattered buffer")
+class Scattered:
+    """A buffer made up of (guest address, length) ``pieces`` in turn, read and written by its own offsets."""
+
+    def __init__(self, memory: GuestMemory, pieces: Sequence[tuple[int, int]]) -> None:
+        self.memory = memory
+        self.pieces = pieces
+        self.starts = list(itertools.accumulate((length for _, length in pieces), initial=0))
+
+    def _walk(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """Guest address and length of each stretch of the range."""
+        if not 0 <= offset <= offset + length <= self.starts[-1]:
+            raise BadGuestAddress(f"{length} bytes at {offset} of a buffer of {self.starts[-1]}")
+        index = bisect.bisect_right(self.starts, offset) - 1
+        while length > 0:
+            address, size = self.pieces[index]
+            into = offset - self.starts[index]
+            count = min(size - into, length)
+            yield address + into, count
+            offset, length, index = offset + count, length - count, index + 1
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        left = memoryview(data)
+        for address, count in self._walk(offset, len(left)):
+            self.memory.write(address, left[:count])
+            left = left[count:]
+
+    def read(self, offset: int, length: int) -> bytes:
+        return b"".join(self.memory.view(*stretch) for stretch in self._walk(offset, length))

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A guest with a virtio-gpu driver, as far as tests need one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import commands
+from .commands import HEADER_SIZE, Format, Rectangle, Response, ResponseType, read_response
+from .memory import PAGE, GuestMemory, Scattered
+from .queue import Pending, Queue
+
+CONTROL_QUEUE_SIZE = 64
+CURSOR_QUEUE_SIZE = 16
+
+
+class CommandFailed(Exception):
+    """The device answered with an error where the test wanted success."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"response type {response.type:#x}")
+        self.response = response
+
+
+@dataclass
+class Resource:
+    """A 2D resource and the guest pages that back it (none before ``attach``)."""
+
+    resource_id: int
+    format: Format
+    width: int
+    height: int
+    entries: list[tuple[int, int]]
+
+    @property
+    def stride(self) -> int:
+        return self.width * 4
+
+    @property
+    def whole(self) -> Rectangle:
+        return Rectangle(0, 0, self.width, self.height)
+
+
+class Guest:
+    """Two queues over one guest memory.
+
+    ``control`` and ``cursor`` are open to whoever needs more than the methods here: hostile descriptors, many
+    requests in flight, no waiting.
+    """
+
+    def __init__(
+        self,
+        memory: GuestMemory,
+        *,
+        packed: bool = False,
+        event_idx: bool = False,
+        indirect: bool = False,
+        control_size: int = CONTROL_QUEUE_SIZE,
+        cursor_size: int = CURSOR_QUEUE_SIZE,
+        timeout: float = 5.0,
+    ) -> None:
+        """``timeout``: seconds that any answer may take."""
+        self.memory = memory
+        self.packed = packed
+        self.event_idx = event_idx
+        self.indirect = indirect
+        self.timeout = timeout
+        self.control = Queue(memory, control_size, packed=packed, event_idx=event_idx)
+        self.cursor = Queue(memory, cursor_size, packed=packed, event_idx=event_idx)
+        self._next_resource_id = 1
+
+    @property
+    def queues(self) -> tuple[Queue, Queue]:
+        """In the order of their indices."""
+        return self.control, self.cursor
+
+    def fresh_rings(self) -> None:
+        """Both queues anew, as after a reset of the device: resource ids start again as well."""
+        sizes = [queue.ring.size for queue in self.queues]
+        for queue in self.queues:
+            queue.close()
+        self.control, self.cursor = (
+            Queue(self.memory, size, packed=self.packed, event_idx=self.event_idx) for size in sizes
+        )
+        self._next_resource_id = 1
+
+    def close(self) -> None:
+        for queue in self.queues:
+            queue.close()
+
+    def submit(self, request: bytes, response_length: int = HEADER_SIZE) -> Pending:
+        """Puts a command into the control queue and does not wait."""
+        return self.control.submit(request, response_length, indirect=self.indirect)
+
+    def wait(self, pending: Pending) -> Response:
+        return read_response(*self.control.wait(pending, self.timeout))
+
+    def ask(self, request: bytes, response_length: int = HEADER_SIZE) -> Response:
+        """A command and its response, whatever that is."""
+        return self.wait(self.submit(request, response_length))
+
+    def do(self, request: bytes, response_length: int = HEADER_SIZE) -> Response:
+        """A command that has to succeed."""
+        response = self.ask(request, response_length)
+        if not response.ok:
+            raise CommandFailed(response)
+        return response
+
+    def create_2d(
+        self,
+        width: int,
+        height: int,
+        pixel_format: Format = Format.B8G8R8X8_UNORM,
+        *,
+        backed: bool = True,
+        seed: int | None = 0,
+    ) -> Resource:
+        """A resource, with scattered backing (see ``attach``) unless ``backed`` is false."""
+        resource = Resource(self._next_resource_id, pixel_format, width, height, [])
+        self._next_resource_id += 1
+        self.do(commands.resource_create_2d(resource.resource_id, pixel_format, width, height))
+        if backed:
+            self.attach(resource, seed=seed)
+        return resource
+
+    def attach(self, resource: Resource, *, seed: int | None = 0, merge: bool = False) -> None:
+        """Gives a resource new pages, shuffled by ``seed`` (None: in order); ``merge`` joins neighbours into one entry."""
+        count = -(-resource.stride * resource.height // PAGE)
+        entries: list[tuple[int, int]] = []
+        for page in self.memory.allocate_pages(count, seed=seed):
+            if merge and entries and sum(entries[-1]) == page:
+                entries[-1] = (entries[-1][0], entries[-1][1] + PAGE)
+            else:
+                entries.append((page, PAGE))
+        resource.entries = entries
+        self.do(commands.resource_attach_backing(resource.resource_id, entries))
+
+    def detach(self, resource: Resource) -> None:
+        self.do(commands.resource_detach_backing(resource.resource_id))
+        resource.entries = []
+
+    def unref(self, resource: Resource) -> None:
+        self.do(commands.resource_unref(resource.resource_id))
+
+    def draw(self, resource: Resource, rectangle: Rectangle, pixels: bytes) -> None:
+        """Writes pixels (rows without gaps, in the resource's format) into the backing; the device is not told."""
+        backing = Scattered(self.memory, resource.entries)
+        row = rectangle.width * 4
+        if row == resource.stride:
+            backing.write(rectangle.y * row, pixels)
+            return
+        for index in range(rectangle.height):
+            offset = (rectangle.y + index) * resource.stride + rectangle.x * 4
+            backing.write(offset, pixels[index * row : (index + 1) * row])
+
+    def fill(self, resource: Resource, pixel: bytes) -> None:
+        """The whole backing in one colour of four bytes."""
+        self.draw(resource, resource.whole, pixel * (resource.width * resource.height))
+
+    def transfer(
+        self, resource: Resource, rectangle: Rectangle | None = None, *, fence_id: int | None = None
+    ) -> Response:
+        """Backing to the device's image, as Linux does: the offset is that of the rectangle's first pixel."""
+        area = rectangle or resource.whole
+        offset = area.y * resource.stride + area.x * 4
+        return self.do(
+            commands.transfer_to_host_2d(resource.resource_id, area, offset, fence_id=fence_id)
+        )
+
+    def set_scanout(
+        self, scanout_id: int, resource: Resource | None, rectangle: Rectangle | None = None
+    ) -> Response:
+        """``resource`` None disables the scanout."""
+        if resource is None:
+            return self.do(commands.set_scanout(scanout_id, 0, Rectangle(0, 0, 0, 0)))
+        area = rectangle or resource.whole
+        return self.do(commands.set_scanout(scanout_id, resource.resource_id, area))
+
+    def flush(
+        self, resource: Resource, rectangle: Rectangle | None = None, *, fence_id: int | None = None
+    ) -> Response:
+        area = rectangle or resource.whole
+        return self.do(commands.resource_flush(resource.resource_id, area, fence_id=fence_id))
+
+    def show(self, resource: Resource, scanout_id: int = 0) -> None:
+        """Transfer, set_scanout, flush: the whole picture on one scanout."""
+        self.transfer(resource)
+        self.set_scanout(scanout_id, resource)
+        self.flush(resource)
+
+    def display_info(self) -> Response:
+        return self.ask(commands.get_display_info(), commands.DISPLAY_INFO_SIZE)
+
+    def edid(self, scanout_id: int) -> Response:
+        return self.ask(commands.get_edid(scanout_id), commands.EDID_SIZE)
+
+    def update_cursor(
+        self,
+        resource: Resource | None,
+        x: int,
+        y: int,
+        hot_x: int = 0,
+        hot_y: int = 0,
+        scanout_id: int = 0,
+    ) -> None:
+        """Shows ``resource`` as the cursor's picture, or hides the cursor (None)."""
+        resource_id = resource.resource_id if resource else 0
+        self._cursor(commands.update_cursor(scanout_id, x, y, resource_id, hot_x, hot_y))
+
+    def move_cursor(self, x: int, y: int, scanout_id: int = 0) -> None:
+        self._cursor(commands.move_cursor(scanout_id, x, y))
+
+    def _cursor(self, request: bytes) -> None:
+        # As Linux: a cursor command has no response buffer, only its chain comes back.
+        pending = self.cursor.submit(request, 0, indirect=self.indirect)
+        self.cursor.wait(pending, self.timeout)
+
+
+__all__ = [
+    "CommandFailed",
+    "Format",
+    "Guest",
+    "Rectangle",
+    "Resource",
+    "Response",
+    "ResponseType",
+]
