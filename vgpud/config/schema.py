@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Everything that can be configured, declared once.
+
+A class is a table of the TOML file and a field a key of it; `option` says of each field its kind, its flags and its help.
+Command line, environment, file, ``--print-config`` and the manuals all derive from this (see `vgpud.config.options`).
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from attrs import frozen
+
+from vgpud.config.kinds import (
+    Boolean,
+    Choice,
+    Choices,
+    FilePath,
+    Integer,
+    Kind,
+    Permissions,
+    Seconds,
+    Size,
+    Text,
+)
+
+T = TypeVar("T")
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+MAX_SCANOUTS = 16  # VIRTIO_GPU_MAX_SCANOUTS, VIRTIO 1.2 section 5.7.6.8
+MAX_U32 = (1 << 32) - 1
+
+MODES = ("2d", "null", "virglrenderer", "gfxstream")
+# The capability sets of VIRTIO 1.2 section 5.7.6.8 and their successors, with the mode that implements each.
+CAPSET_MODE = {
+    "virgl": "virglrenderer",
+    "virgl2": "virglrenderer",
+    "venus": "virglrenderer",
+    "drm": "virglrenderer",
+    "gfxstream-vulkan": "gfxstream",
+    "gfxstream-gles": "gfxstream",
+    "gfxstream-composer": "gfxstream",
+    "cross-domain": "gfxstream",
+}
+
+
+@frozen
+class Declaration:
+    """What is said of an option beside its name, type and default."""
+
+    kind: Kind[Any]
+    help: str
+    flags: tuple[str, ...] = ()
+    presets: dict[str, str] = attrs.field(factory=dict)  # a flag without value → what it stands for
+
+
+def option(
+    default: T, kind: Kind[Any], help: str, *flags: str, presets: dict[str, str] | None = None
+) -> T:
+    """A field that is an option.  Typed as its default, which is what a type checker takes it for."""
+    declaration = Declaration(kind, help, flags, presets or {})
+    field: T = attrs.field(default=default, metadata={"option": declaration})
+    return field
+
+
+@frozen
+class Socket:
+    """Where a VMM connects: one of `path` and `fd`."""
+
+    path: Path | None = option(
+        None,
+        FilePath(),
+        "Listen at this Unix domain socket. A stale socket file is replaced; one in use is an error.",
+        "-s",
+        "--socket-path",
+    )
+    fd: int | None = option(
+        None,
+        Integer(0, 1 << 20),
+        "Use this inherited descriptor: a listening socket, or one that is connected to a VMM, "
+        "after which the program ends.",
+        "--fd",
+    )
+    mode: int = option(
+        0o660, Permissions(), "Permissions of the socket file, in octal.", "--socket-mode"
+    )
+    group: str | None = option(
+        None, Text("GROUP"), "Group that owns the socket file, by name or number.", "--socket-group"
+    )
+
+
+@frozen
+class Renderer:
+    """How the guest's commands become pictures."""
+
+    mode: str = option(
+        "2d",
+        Choice(MODES, "MODE", also={"virgl-renderer": "virglrenderer"}),
+        "What draws: 2d draws in software; null accepts every command and draws nothing; "
+        "virglrenderer and gfxstream are not available in this version (exit status 69).",
+        "-g",
+        "--gpu-mode",
+        presets={"--virgl": "virglrenderer"},
+    )
+    capsets: tuple[str, ...] = option(
+        (),
+        Choices(tuple(CAPSET_MODE), "CAPSET[,CAPSET...]"),
+        "Capability sets to offer; none given means all that the mode has. The modes 2d and null have none.",
+        "-c",
+        "--capset",
+    )
+    egl: bool = option(True, Boolean(), "Let the renderer use EGL.", "--use-egl")
+    glx: bool = option(False, Boolean(), "Let the renderer use GLX.", "--use-glx")
+    gles: bool = option(True, Boolean(), "Let the renderer use OpenGL ES.", "--use-gles")
+    surfaceless: bool = option(
+        True, Boolean(), "Let the renderer work without a window system.", "--use-surfaceless"
+    )
+    gpu_device: Path | None = option(
+        None,
+        FilePath(),
+        "DRM render node of the GPU to draw with, such as /dev/dri/renderD128. "
+        "The modes 2d and null need none and ignore it.",
+        "--gpu-device",
+        "--render-node",
+    )
+
+
+@frozen
+class DisplayOptions:
+    """Where pictures go."""
+
+    headless: bool = option(
+        False,
+        Boolean(),
+        "Show nothing: the VMM's display socket is not used, and the guest is told of the displays "
+        "that are configured here.",
+        "--headless",
+    )
+
+
+@frozen
+class Display:
+    """One display that the guest is told of while no VMM provides any."""
+
+    width: int = option(1280, Integer(1, 16384), "Width in pixels of the preferred mode.")
+    height: int = option(800, Integer(1, 16384), "Height in pixels of the preferred mode.")
+
+
+@frozen
+class Limits:
+    """What one virtual machine may take; past a limit its command is answered with OUT_OF_MEMORY."""
+
+    image_memory: int = option(
+        1 * GIB, Size(1 * MIB, 1 * TIB), "Host memory for the images of all resources together."
+    )
+    resources: int = option(8192, Integer(1, MAX_U32), "Resources that exist at the same time.")
+    contexts: int = option(
+        64, Integer(1, MAX_U32), "Rendering contexts that exist at the same time."
+    )
+    backing_entries: int = option(
+        1 << 20, Integer(1, MAX_U32), "Pieces of guest memory that back all resources together."
+    )
+    request_bytes: int = option(4 * MIB, Size(4 * KIB, 1 * GIB), "Length of one command.")
+    submit_bytes: int = option(
+        16 * MIB, Size(4 * KIB, 1 * GIB), "Length of one submission of 3D commands."
+    )
+
+
+@frozen
+class DeviceProcess:
+    """How often the process that runs a device is started again after it died."""
+
+    restarts: int = option(
+        5, Integer(0, 1000), "Restarts within the window before the device is given up."
+    )
+    restart_window: float = option(
+        60.0, Seconds(1, 86400), "Length of the window in which restarts are counted."
+    )
+    restart_delay: float = option(
+        0.1,
+        Seconds(0, 60),
+        "Wait before the second restart within the window; doubled for each one that follows.",
+    )
+
+
+@frozen
+class Log:
+    """What is logged on standard error."""
+
+    level: str = option(
+        "info",
+        Choice(("debug", "info", "warning", "error"), "LEVEL"),
+        "Least important messages to log: debug, info, warning or error.",
+        "--log-level",
+    )
+    format: str = option(
+        "auto",
+        Choice(("auto", "text", "journal"), "FORMAT"),
+        "text has a time on each line, journal a priority as in sd-daemon(3); auto is journal where "
+        "standard error is the journal's, and text elsewhere.",
+        "--log-format",
+    )
+
+
+@frozen
+class Config:
+    """The whole configuration; each default is what the program uses when nothing is configured."""
+
+    socket: Socket = attrs.field(factory=Socket)
+    renderer: Renderer = attrs.field(factory=Renderer)
+    display: DisplayOptions = attrs.field(factory=DisplayOptions)
+    displays: tuple[Display, ...] = (Display(),)
+    limits: Limits = attrs.field(factory=Limits)
+    device_process: DeviceProcess = attrs.field(factory=DeviceProcess)
+    log: Log = attrs.field(factory=Log)
