@@ -95,7 +95,9 @@ class Response:
 
 
 def read_response(raw: bytes, length: int) -> Response:
-    return Response(*_HEADER.unpack_from(raw), data=raw[HEADER_SIZE:], length=length)
+    response_type, flags, fence_id, ctx_id, ring_idx = _HEADER.unpack_from(raw)
+    body = raw[HEADER_SIZE:]
+    return Response(response_type, flags, fence_id, ctx_id, ring_idx, body, length)
 
 
 def header(

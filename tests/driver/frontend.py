@@ -15,7 +15,7 @@ from enum import IntEnum, IntFlag
 from pathlib import Path
 
 from .memory import GuestMemory, Region
-from .protocol import Disconnected, Message, receive_message, send_message
+from .protocol import DisconnectedError, Message, receive_message, send_message
 from .queue import Queue
 
 VERSION = 1
@@ -106,7 +106,7 @@ QEMU_FEATURES = (
 )
 
 
-class RequestRefused(Exception):
+class RequestRefusedError(Exception):
     """The backend acknowledged a request with something other than 0."""
 
 
@@ -181,7 +181,9 @@ class Frontend:
         """The reply to ``request``; one that QEMU would reject fails here as well."""
         reply = receive_message(self.connection)
         if (reply.request, reply.flags) != (request, VERSION | FLAG_REPLY):
-            raise RequestRefused(f"{request} was answered with {reply.request}, {reply.flags:#x}")
+            raise RequestRefusedError(
+                f"{request} was answered with {reply.request}, {reply.flags:#x}"
+            )
         return reply
 
     def ask(self, request: int, payload: bytes = b"", fds: Sequence[int] = ()) -> Message:
@@ -199,7 +201,7 @@ class Frontend:
         acknowledged = ack and Protocol.REPLY_ACK in self.protocol
         self.send(request, payload, fds, VERSION | (FLAG_NEED_REPLY if acknowledged else 0))
         if acknowledged and (result := self.receive(request).u64):
-            raise RequestRefused(f"request {request} was acknowledged with {result}")
+            raise RequestRefusedError(f"request {request} was acknowledged with {result}")
 
     # --- the phases of QEMU's device ------------------------------------------------------------
 
@@ -332,7 +334,7 @@ class Frontend:
         reply = self.ask(Request.GET_VRING_BASE, _state(index, 0))
         answered, base = struct.unpack("=II", reply.payload)
         if answered != index:
-            raise RequestRefused(f"the base of ring {answered} came for {index}")
+            raise RequestRefusedError(f"the base of ring {answered} came for {index}")
         return int(base)
 
     def get_config(self, size: int = 20, offset: int = 0) -> bytes:
@@ -340,7 +342,7 @@ class Frontend:
         fields = struct.pack("=III", offset, size, 0)
         reply = self.ask(Request.GET_CONFIG, fields + bytes(size))
         if len(reply.payload) != len(fields) + size:
-            raise RequestRefused(f"GET_CONFIG was answered with {len(reply.payload)} bytes")
+            raise RequestRefusedError(f"GET_CONFIG was answered with {len(reply.payload)} bytes")
         return reply.payload[len(fields) :]
 
     def set_config(self, data: bytes, offset: int = 0) -> None:
@@ -378,7 +380,8 @@ class Frontend:
     def start_log(self, memory: GuestMemory, queues: Sequence[Queue]) -> None:
         """The start of a migration, on running rings: a log for all of memory, LOG_ALL, used rings logged."""
         top = max(region.guest_address + region.size for region in memory.regions)
-        size = -(-(-(-top // LOG_PAGE)) // 8)
+        pages = -(-top // LOG_PAGE)
+        size = (pages + 7) // 8
         fd = os.memfd_create("dirty-log", os.MFD_CLOEXEC)
         os.ftruncate(fd, size)
         self.log = mmap.mmap(fd, size)
@@ -407,7 +410,7 @@ class Frontend:
     def backend_request(self) -> Message:
         """The next request on the backend channel."""
         if self.backend_channel is None:
-            raise Disconnected
+            raise DisconnectedError
         return receive_message(self.backend_channel)
 
     def answer_backend(self, message: Message, value: int = 0) -> None:

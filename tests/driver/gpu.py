@@ -14,7 +14,7 @@ CONTROL_QUEUE_SIZE = 64
 CURSOR_QUEUE_SIZE = 16
 
 
-class CommandFailed(Exception):
+class CommandFailedError(Exception):
     """The device answered with an error where the test wanted success."""
 
     def __init__(self, response: Response) -> None:
@@ -103,7 +103,7 @@ class Guest:
         """A command that has to succeed."""
         response = self.ask(request, response_length)
         if not response.ok:
-            raise CommandFailed(response)
+            raise CommandFailedError(response)
         return response
 
     def create_2d(
@@ -217,7 +217,7 @@ class Guest:
 
 
 __all__ = [
-    "CommandFailed",
+    "CommandFailedError",
     "Format",
     "Guest",
     "Rectangle",

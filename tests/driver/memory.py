@@ -20,11 +20,11 @@ _USER_BASE = 0x7E00_0000_0000
 _USER_STEP = 0x0040_0020_0000
 
 
-class OutOfGuestMemory(Exception):
+class OutOfGuestMemoryError(Exception):
     """The allocator has no room left."""
 
 
-class BadGuestAddress(Exception):
+class BadGuestAddressError(Exception):
     """A range that no single region holds."""
 
 
@@ -41,7 +41,7 @@ class Region:
 
     def holds(self, guest_address: int, length: int) -> bool:
         offset = guest_address - self.guest_address
-        return 0 <= offset and offset + length <= self.size
+        return offset >= 0 and offset + length <= self.size
 
 
 class GuestMemory:
@@ -96,7 +96,7 @@ class GuestMemory:
         for region in self.regions:
             if region.holds(address, length):
                 return region
-        raise BadGuestAddress(f"{length} bytes at {address:#x}")
+        raise BadGuestAddressError(f"{length} bytes at {address:#x}")
 
     def view(self, address: int, length: int) -> memoryview:
         """The live bytes at ``address``: writing here is writing guest memory."""
@@ -125,7 +125,7 @@ class GuestMemory:
             if candidate.holds(address, size):
                 self._next[candidate.fd] = address + size
                 return address
-        raise OutOfGuestMemory(f"{size} bytes")
+        raise OutOfGuestMemoryError(f"{size} bytes")
 
     def put(self, data: bytes, alignment: int = 16) -> int:
         """Allocates room for ``data``, writes it there and returns its address."""
@@ -152,7 +152,9 @@ class Scattered:
     def _walk(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
         """Guest address and length of each stretch of the range."""
         if not 0 <= offset <= offset + length <= self.starts[-1]:
-            raise BadGuestAddress(f"{length} bytes at {offset} of a buffer of {self.starts[-1]}")
+            raise BadGuestAddressError(
+                f"{length} bytes at {offset} of a buffer of {self.starts[-1]}"
+            )
         index = bisect.bisect_right(self.starts, offset) - 1
         while length > 0:
             address, size = self.pieces[index]

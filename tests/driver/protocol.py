@@ -12,7 +12,7 @@ HEADER: Final = struct.Struct("=III")
 MAX_DESCRIPTORS: Final = 253
 
 
-class Disconnected(Exception):
+class DisconnectedError(Exception):
     """The other side closed the socket."""
 
 
@@ -44,11 +44,11 @@ def send_message(
         sent = connection.sendmsg([data], ancillary)
         connection.sendall(data[sent:])
     except (BrokenPipeError, ConnectionResetError) as error:
-        raise Disconnected from error
+        raise DisconnectedError from error
 
 
 def receive_message(connection: socket.socket) -> Message:
-    """The next message, or Disconnected; socket.timeout when the socket's time limit has passed."""
+    """The next message, or DisconnectedError; socket.timeout when the socket's time limit has passed."""
     fds: list[int] = []
     raw = _receive_with_descriptors(connection, HEADER.size, fds)
     request, flags, size = HEADER.unpack(raw)
@@ -60,12 +60,12 @@ def _receive_with_descriptors(connection: socket.socket, length: int, fds: list[
     try:
         data, ancillary, _, _ = connection.recvmsg(length, room, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError as error:
-        raise Disconnected from error
+        raise DisconnectedError from error
     for level, kind, body in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds += array.array("i", body[: len(body) - len(body) % 4])
     if not data:
-        raise Disconnected
+        raise DisconnectedError
     return data + receive_exactly(connection, length - len(data))
 
 
@@ -81,9 +81,9 @@ def receive_into(connection: socket.socket, room: memoryview) -> None:
         try:
             count = connection.recv_into(room)
         except ConnectionResetError as error:
-            raise Disconnected from error
+            raise DisconnectedError from error
         if count == 0:
-            raise Disconnected
+            raise DisconnectedError
         room = room[count:]
 
 

@@ -11,7 +11,7 @@ from .memory import GuestMemory
 from .rings import Buffer, Ring, Used, make_ring
 
 
-class NoResponse(Exception):
+class NoResponseError(Exception):
     """The device did not answer within the time given."""
 
 
@@ -89,13 +89,13 @@ class Queue:
     def wait(self, pending: Pending, timeout: float = 5.0) -> tuple[bytes, int]:
         """The response buffer's bytes and the length written, once the device has notified and answered.
 
-        Sleeps on the call eventfd as a driver does, so a notification that is lost is found out: NoResponse.
+        Sleeps on the call eventfd as a driver does, so a notification that is lost is found out: NoResponseError.
         """
         end = time.monotonic() + timeout
         while (used := self.finished(pending)) is None:
             left = end - time.monotonic()
             if left <= 0:
-                raise NoResponse(f"chain {pending.id} after {timeout} s")
+                raise NoResponseError(f"chain {pending.id} after {timeout} s")
             self.wait_for_call(left)
         raw = self.memory.read(*pending.response)
         for address, length in self._lent.pop(pending.id, ()):

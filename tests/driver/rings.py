@@ -37,11 +37,11 @@ Buffer = tuple[int, int]
 """Guest address and length in bytes."""
 
 
-class RingFull(Exception):
+class RingFullError(Exception):
     """Fewer free descriptors than the chain needs."""
 
 
-class DeviceBrokeRing(Exception):
+class BrokenRingError(Exception):
     """The device did what the specification forbids."""
 
 
@@ -187,7 +187,7 @@ class SplitRing(Ring):
         if indirect:
             pieces = [(self._write_indirect_table(pieces, chained=True), VIRTQ_DESC_F_INDIRECT)]
         if not 0 < len(pieces) <= len(self._free):
-            raise RingFull(f"{len(pieces)} descriptors wanted, {len(self._free)} free")
+            raise RingFullError(f"{len(pieces)} descriptors wanted, {len(self._free)} free")
         indexes = [self._free.pop(0) for _ in pieces]
         for index, following, ((address, length), flags) in zip(
             indexes, [*indexes[1:], None], pieces, strict=True
@@ -221,13 +221,13 @@ class SplitRing(Ring):
         found = []
         end = self.used_idx
         if (end - self.last_used_idx) & 0xFFFF > self.size:
-            raise DeviceBrokeRing(f"used idx went from {self.last_used_idx} to {end}")
+            raise BrokenRingError(f"used idx went from {self.last_used_idx} to {end}")
         while self.last_used_idx != end:
             place = self.last_used_idx % self.size
             head, length = self._used32[2 * place], self._used32[2 * place + 1]
             chain = self._chains.pop(head, None)
             if chain is None:
-                raise DeviceBrokeRing(f"chain {head} came back and was not in flight")
+                raise BrokenRingError(f"chain {head} came back and was not in flight")
             self._free += chain
             found.append(Used(head, length))
             self.last_used_idx = (self.last_used_idx + 1) & 0xFFFF
@@ -316,7 +316,7 @@ class PackedRing(Ring):
             pieces = [(self._write_indirect_table(pieces, chained=False), VIRTQ_DESC_F_INDIRECT)]
         free = self.size - sum(self._chains.values())
         if not 0 < len(pieces) <= free:
-            raise RingFull(f"{len(pieces)} descriptors wanted, {free} free")
+            raise RingFullError(f"{len(pieces)} descriptors wanted, {free} free")
         buffer_id = self._ids.pop(0)
         first: tuple[int, int] | None = None
         for index, ((address, length), flags) in enumerate(pieces):
@@ -373,7 +373,7 @@ class PackedRing(Ring):
             _, length, buffer_id, _ = _PACKED_DESCRIPTOR.unpack(raw)
             count = self._chains.pop(buffer_id, None)
             if count is None:
-                raise DeviceBrokeRing(f"buffer {buffer_id} came back and was not in flight")
+                raise BrokenRingError(f"buffer {buffer_id} came back and was not in flight")
             self._ids.append(buffer_id)
             # A chain that was not marked as written has no length to speak of (2.8.6.3).
             found.append(Used(buffer_id, length if flags & VIRTQ_DESC_F_WRITE else 0))
