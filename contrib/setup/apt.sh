@@ -37,3 +37,13 @@ own_source() {
     mirror=$(own_mirror) || return 1
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' "$mirror" "$*" "$ARCHIVE_KEYRING"
 }
+
+# Unpacks every .deb of directory $2 below $1.  base-files goes first: it has the links /bin, /lib, /lib64 and /sbin that the others
+# are unpacked through.
+unpack_packages() {
+    local package
+    for package in "$2"/base-files_*.deb $(find "$2" -name '*.deb' ! -name 'base-files_*' | LC_ALL=C sort); do
+        dpkg-deb --fsys-tarfile "$package" | tar -xC "$1" --keep-directory-symlink \
+            --exclude='./usr/share/doc*' --exclude='./usr/share/man*' --exclude='./usr/share/locale*'
+    done
+}
