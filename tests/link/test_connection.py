@@ -10,18 +10,22 @@ import pytest
 import trio
 
 from vgpud.link import messages
-from vgpud.link.codec import LinkClosed, LinkError, encode
+from vgpud.link.codec import LinkClosedError, LinkError, encode
 from vgpud.link.connection import Connection
-from vgpud.link.trio_connection import RequestFailed, TrioConnection
+from vgpud.link.trio_connection import RequestFailedError, TrioConnection
 
 Received = tuple[messages.Message, list[int]]
 
 
+def _open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 @pytest.fixture(autouse=True)
 def no_descriptor_is_leaked() -> Iterator[None]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_descriptors()
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert _open_descriptors() == before
 
 
 @pytest.fixture
@@ -44,7 +48,9 @@ async def _ignore(message: messages.Report, descriptors: list[int]) -> None:
 
 
 def test_draining_an_empty_link_returns_at_once(ends: tuple[Connection, socket.socket]) -> None:
-    assert list(ends[0].drain()) == []
+    received: list[Received] = []
+    ends[0].drain(lambda message, descriptors: received.append((message, descriptors)))
+    assert received == []
 
 
 def test_descriptors_arrive_with_their_message_and_are_closed_after_it(
@@ -58,9 +64,12 @@ def test_descriptors_arrive_with_their_message_and_are_closed_after_it(
     os.close(first)
     os.close(second)
     seen = []
-    for message, descriptors in device.drain():
+
+    def see(message: messages.Message, descriptors: list[int]) -> None:
         seen.append((type(message), [os.read(descriptor, 10) for descriptor in descriptors]))
         assert not any(map(os.get_inheritable, descriptors))
+
+    device.drain(see)
     assert seen == [(messages.Reset, []), (messages.SetMemory, [b"first", b"second"])]
 
 
@@ -72,9 +81,12 @@ def test_descriptors_are_closed_when_the_handling_fails(
     region = messages.MemoryRegion(0, 4096, 0, 0)
     socket.send_fds(daemon, [encode(messages.AddMemory(region))], [file])
     os.close(file)
+
+    def fail(message: messages.Message, descriptors: list[int]) -> None:
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        for _ in device.drain():
-            raise ZeroDivisionError
+        device.drain(fail)
 
 
 def test_the_device_process_notices_that_the_daemon_has_gone(
@@ -84,11 +96,10 @@ def test_the_device_process_notices_that_the_daemon_has_gone(
     daemon.sendall(encode(messages.Ping(7)))
     daemon.close()
     received = []
-    with pytest.raises(LinkClosed):
-        for message, _ in device.drain():
-            received.append(message)
+    with pytest.raises(LinkClosedError):
+        device.drain(lambda message, descriptors: received.append(message))
     assert received == [messages.Ping(7)]
-    with pytest.raises(LinkClosed):
+    with pytest.raises(LinkClosedError):
         device.send(messages.Pong(7))
 
 
@@ -108,7 +119,10 @@ class Pair:
 
     async def received(self) -> Received:
         await trio.lowlevel.wait_readable(self.device.fileno())
-        return next(self.device.drain())
+        received: list[Received] = []
+        self.device.drain(lambda message, descriptors: received.append((message, descriptors)))
+        [message] = received
+        return message
 
 
 @pytest.fixture
@@ -149,7 +163,7 @@ async def test_a_refusal_is_an_error_that_carries_the_reply(
         pair.device.send(messages.Refused(error=22, serial=message.serial))
 
     nursery.start_soon(refuse)
-    with trio.fail_after(5), pytest.raises(RequestFailed) as raised:
+    with trio.fail_after(5), pytest.raises(RequestFailedError) as raised:
         await pair.daemon.request(messages.Reset(), messages.Done)
     assert raised.value.reply == messages.Refused(error=22, serial=1)
 
@@ -164,9 +178,9 @@ async def test_a_request_ends_when_the_device_process_goes(
         pair.device.close()
 
     nursery.start_soon(go)
-    with trio.fail_after(5), pytest.raises(LinkClosed):
+    with trio.fail_after(5), pytest.raises(LinkClosedError):
         await pair.daemon.request(messages.Ping(), messages.Pong)
-    with pytest.raises(LinkClosed):
+    with pytest.raises(LinkClosedError):
         await pair.daemon.send(messages.Ping())
 
 

@@ -27,7 +27,7 @@ class LinkError(Exception):
     """The other side broke the link's protocol; the link cannot be used any more."""
 
 
-class LinkClosed(LinkError):
+class LinkClosedError(LinkError):
     """The other side has gone."""
 
 

@@ -2,13 +2,15 @@
 """The device process's end of the link: it blocks when it sends, never when it receives."""
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from vgpud.link import rights
-from vgpud.link.codec import Decoder, LinkClosed, LinkError, encode
+from vgpud.link.codec import Decoder, LinkClosedError, LinkError, encode
 from vgpud.link.messages import Message
 
 RECEIVE_BYTES = 64 * 1024
+
+Handler = Callable[[Message, list[int]], None]
 
 
 class Connection:
@@ -26,8 +28,7 @@ class Connection:
         return self._socket.fileno()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Sends a message with copies of the descriptors; ``LinkClosed`` when the daemon has gone.
-        """
+        """Sends a message with copies of the descriptors; ``LinkClosedError`` when the daemon has gone."""
         data = encode(message)
         try:
             # The kernel ties descriptors to the first byte of a write: what is left goes without
@@ -35,16 +36,18 @@ class Connection:
             sent = self._socket.sendmsg([data], rights.pack(descriptors))
             self._socket.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError):
-            raise LinkClosed("the daemon has gone") from None
+            raise LinkClosedError("the daemon has gone") from None
 
-    def drain(self) -> Iterator[tuple[Message, list[int]]]:
-        """Every message that has arrived, with its descriptors, which are closed when the next one
-        is asked for.
+    def drain(self, handler: Handler) -> None:
+        """Gives every message that has arrived to ``handler``, without waiting for more.
+
+        The handler takes the descriptors that it keeps out of the list; what it leaves is closed.
+        ``LinkClosedError`` at the end of file.
         """
         while self._fill():
             for message, descriptors in self._decoder.messages():
                 try:
-                    yield message, descriptors
+                    handler(message, descriptors)
                 finally:
                     rights.close(descriptors)
 
@@ -59,12 +62,12 @@ class Connection:
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            raise LinkClosed("the daemon has gone") from None
+            raise LinkClosedError("the daemon has gone") from None
         self._decoder.feed(data, rights.unpack(ancillary))
         if flags & socket.MSG_CTRUNC:
             raise LinkError("descriptors were lost: too many are open")
         if not data:
-            raise LinkClosed("the daemon has gone")
+            raise LinkClosedError("the daemon has gone")
         return True
 
     def close(self) -> None:

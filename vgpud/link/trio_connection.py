@@ -8,7 +8,7 @@ from typing import TypeVar
 import trio
 
 from vgpud.link import rights
-from vgpud.link.codec import Decoder, LinkClosed, LinkError, encode
+from vgpud.link.codec import Decoder, LinkClosedError, LinkError, encode
 from vgpud.link.messages import REPLIES, FromDaemon, FromDevice, Reply, Report, Request
 
 RECEIVE_BYTES = 64 * 1024
@@ -17,7 +17,7 @@ ReplyType = TypeVar("ReplyType", bound=Reply)
 Handler = Callable[[Report, list[int]], Awaitable[None]]
 
 
-class RequestFailed(Exception):
+class RequestFailedError(Exception):
     """The device process answered otherwise than hoped for: ``reply`` is Refused or Failed."""
 
     def __init__(self, request: Request, reply: Reply) -> None:
@@ -42,20 +42,20 @@ class TrioConnection:
     async def send(self, message: FromDaemon, descriptors: Sequence[int] = ()) -> None:
         """Sends a message with copies of the descriptors.
 
-        ``LinkClosed`` when the device process has gone.  When cancelled in the middle of a message
+        ``LinkClosedError`` when the device process has gone.  When cancelled in the middle of a message
         the link is of no more use, and is closed.
         """
         data = encode(message)
         async with self._sending:
             if self._closed:
-                raise LinkClosed("the link is closed")
+                raise LinkClosedError("the link is closed")
             try:
                 # The kernel ties descriptors to the first byte of a write: what is left goes
                 # without them.
                 sent = await self._socket.sendmsg([data], rights.pack(descriptors))
                 await self._send_rest(data[sent:])
             except (BrokenPipeError, ConnectionResetError, trio.ClosedResourceError):
-                raise LinkClosed("the device process has gone") from None
+                raise LinkClosedError("the device process has gone") from None
 
     async def _send_rest(self, data: bytes) -> None:
         try:
@@ -70,7 +70,7 @@ class TrioConnection:
     ) -> ReplyType:
         """Sends a request and waits for its reply, which must be a ``reply``.
 
-        ``RequestFailed`` when it is another, ``LinkClosed`` when the device process goes before it
+        ``RequestFailedError`` when it is another, ``LinkClosedError`` when the device process goes before it
         has answered.
         """
         self._serial += 1
@@ -82,9 +82,9 @@ class TrioConnection:
         finally:
             del self._waiting[serial]
         if waiting.reply is None:
-            raise LinkClosed("the device process has gone")
+            raise LinkClosedError("the device process has gone")
         if not isinstance(waiting.reply, reply):
-            raise RequestFailed(message, waiting.reply)
+            raise RequestFailedError(message, waiting.reply)
         return waiting.reply
 
     async def run(self, handler: Handler) -> None:
@@ -131,7 +131,7 @@ class TrioConnection:
 
     def close(self) -> None:
         """Closes the socket and every descriptor that no message has claimed; whoever waits gets
-        LinkClosed.
+        LinkClosedError.
         """
         self._closed = True
         self._decoder.close()
