@@ -119,13 +119,18 @@ class Frontend:
         *,
         wanted_protocol: Protocol = QEMU_PROTOCOL,
         wanted_features: Feature = QEMU_FEATURES,
+        config_size: int = 20,
         timeout: float = 5.0,
     ) -> None:
-        """What the backend does not offer is left out of what is acknowledged."""
+        """What the backend does not offer is left out of what is acknowledged.
+
+        ``config_size``: bytes that the VMM knows of the configuration space: QEMU 11.1's 20, earlier releases' 16.
+        """
         connection.settimeout(timeout)
         self.connection = connection
         self.wanted_protocol = wanted_protocol
         self.wanted_features = wanted_features
+        self.config_size = config_size
         self.offered_features = Feature(0)
         self.features = Feature(0)
         self.offered_protocol = Protocol(0)
@@ -142,6 +147,7 @@ class Frontend:
         *,
         wanted_protocol: Protocol = QEMU_PROTOCOL,
         wanted_features: Feature = QEMU_FEATURES,
+        config_size: int = 20,
         timeout: float = 5.0,
     ) -> Frontend:
         """Connects, and tries again while the socket is not there yet."""
@@ -160,6 +166,7 @@ class Frontend:
                     connection,
                     wanted_protocol=wanted_protocol,
                     wanted_features=wanted_features,
+                    config_size=config_size,
                     timeout=timeout,
                 )
 
@@ -337,8 +344,9 @@ class Frontend:
             raise RequestRefusedError(f"the base of ring {answered} came for {index}")
         return int(base)
 
-    def get_config(self, size: int = 20, offset: int = 0) -> bytes:
+    def get_config(self, size: int | None = None, offset: int = 0) -> bytes:
         """Bytes of the configuration space; as QEMU, refuses a reply of another size."""
+        size = self.config_size if size is None else size
         fields = struct.pack("=III", offset, size, 0)
         reply = self.ask(Request.GET_CONFIG, fields + bytes(size))
         if len(reply.payload) != len(fields) + size:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Backends as processes: how each program is started, and a machine that is connected to one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .display import DisplayServer
+from .frontend import Frontend
+from .gpu import Guest
+from .memory import GuestMemory, MiB
+
+QEMU_PEER = Path("/usr/lib/qemu/vhost-user-gpu")
+
+Arguments = Callable[[Path], Sequence[str | Path]]
+
+
+def qemu_peer(socket_path: Path) -> list[str | Path]:
+    """The command line of QEMU's own C backend (Debian's package qemu-system-gui)."""
+    return [QEMU_PEER, "--socket-path", socket_path]
+
+
+class Backend:
+    """A backend that runs, listening at ``socket_path``; killed when the context ends.
+
+    What it writes goes to ``log_path``, which is limited to 16 MiB: QEMU's C backend can log without end.
+    """
+
+    def __init__(self, arguments: Arguments, *, environment: dict[str, str] | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="vgpud-test-")
+        self.socket_path = Path(self._folder.name) / "vhost.sock"
+        self.log_path = Path(self._folder.name) / "log"
+        command = ["prlimit", f"--fsize={16 * MiB}:{16 * MiB}", "--", *arguments(self.socket_path)]
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=None if environment is None else os.environ | environment,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def close(self, timeout: float = 2.0) -> None:
+        """SIGTERM, then SIGKILL for one that does not go."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout)
+        self._folder.cleanup()
+
+
+class Machine:
+    """Guest, VMM and display, started against the backend that listens at ``socket_path``."""
+
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        memory: GuestMemory | None = None,
+        outputs: Sequence[tuple[int, int]] = ((1280, 800),),
+        headless: bool = False,
+        guest: dict[str, Any] | None = None,
+        frontend: dict[str, Any] | None = None,
+    ) -> None:
+        """``guest`` and ``frontend`` are keywords for Guest and Frontend.connect."""
+        self.outputs = outputs
+        self.memory = memory or GuestMemory(64 * MiB)
+        self.guest = Guest(self.memory, **(guest or {}))
+        self.frontend = Frontend.connect(socket_path, **(frontend or {}))
+        self.display = DisplayServer(outputs)
+        with ExitStack() as failed:
+            failed.callback(self.close)
+            theirs = None if headless else self.display.theirs
+            self.frontend.start(self.memory, self.guest.queues, theirs)
+            failed.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def new_display(self) -> socket.socket:
+        """QEMU gives a new socket at each DRIVER_OK and closes the old one at each stop."""
+        self.display.close()
+        self.display = DisplayServer(self.outputs)
+        return self.display.theirs
+
+    def stop(self) -> None:
+        self.frontend.stop()
+        self.display.close()
+
+    def cont(self) -> None:
+        self.frontend.cont(self.memory, self.guest.queues, self.new_display())
+
+    def reboot(self) -> None:
+        """Stop, reset, and a new driver on new rings."""
+        self.stop()
+        self.frontend.reset()
+        self.guest.fresh_rings()
+        self.frontend.driver_ok(self.memory, self.guest.queues, self.new_display())
+
+    def close(self) -> None:
+        with ExitStack() as stack:
+            stack.callback(self.memory.close)
+            stack.callback(self.guest.close)
+            stack.callback(self.display.close)
+            stack.callback(self.frontend.close)
