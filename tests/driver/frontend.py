@@ -242,7 +242,7 @@ class Frontend:
             self.set_gpu_socket(display)
         for index, queue in enumerate(queues):
             self.set_vring_fd(Request.SET_VRING_CALL, index, queue.call_fd)
-        self.set_features(self.wanted_features & self.offered_features)
+        self.set_features(self.features_for(queues))
         if Protocol.STATUS in self.protocol:
             self.ask_u64(Request.GET_STATUS)
             self.tell(Request.SET_STATUS, _u64(8))
@@ -253,6 +253,16 @@ class Frontend:
             self.set_vring_enable(index, True)
         for index, queue in enumerate(queues):
             self.set_vring_fd(Request.SET_VRING_CALL, index, queue.call_fd)
+
+    def features_for(self, queues: Sequence[Queue]) -> Feature:
+        """What a guest whose driver made these rings acknowledges."""
+        features = self.wanted_features & self.offered_features
+        if not all(queue.ring.event_idx for queue in queues):
+            features &= ~Feature.EVENT_IDX
+        if any(queue.ring.packed for queue in queues):
+            # A transport feature: QEMU sets it without asking the backend.
+            features |= Feature.RING_PACKED
+        return features
 
     def start(
         self, memory: GuestMemory, queues: Sequence[Queue], display: socket.socket | None

@@ -93,10 +93,9 @@ class Queue:
         """
         end = time.monotonic() + timeout
         while (used := self.finished(pending)) is None:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise NoResponseError(f"chain {pending.id} after {timeout} s")
-            self.wait_for_call(left)
+            if not self.wait_for_call(max(0.0, end - time.monotonic())):
+                what = "no notification" if self.finished(pending) else "no answer"
+                raise NoResponseError(f"chain {pending.id}: {what} in {timeout} s")
         raw = self.memory.read(*pending.response)
         for address, length in self._lent.pop(pending.id, ()):
             self._spare.setdefault(length, []).append(address)

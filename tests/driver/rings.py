@@ -66,6 +66,7 @@ class Ring(ABC):
         self.memory = memory
         self.size = size
         self.event_idx = event_idx
+        self._interrupts = True
         self.descriptor = 0
         self.available = 0
         self.used = 0
@@ -89,9 +90,19 @@ class Ring(ABC):
     def needs_kick(self) -> bool:
         """Whether the device asked to be notified of what was published since the last call."""
 
-    @abstractmethod
     def collect(self) -> list[Used]:
         """The chains that came back since the last call, in the device's order."""
+        found: list[Used] = []
+        while more := self._collect():
+            found += more
+            if self._interrupts:
+                # Then looked at again: what came in between has not been notified (2.7.7.1).
+                self.set_interrupts(True)
+        return found
+
+    @abstractmethod
+    def _collect(self) -> list[Used]:
+        """What has come back, without asking for the next notification."""
 
     @abstractmethod
     def set_interrupts(self, wanted: bool) -> None:
@@ -217,7 +228,7 @@ class SplitRing(Ring):
         """The device's index, read now."""
         return self._used16[1]
 
-    def collect(self) -> list[Used]:
+    def _collect(self) -> list[Used]:
         found = []
         end = self.used_idx
         if (end - self.last_used_idx) & 0xFFFF > self.size:
@@ -231,8 +242,6 @@ class SplitRing(Ring):
             self._free += chain
             found.append(Used(head, length))
             self.last_used_idx = (self.last_used_idx + 1) & 0xFFFF
-        if found and self._interrupts:
-            self.set_interrupts(True)
         return found
 
     def set_interrupts(self, wanted: bool) -> None:
@@ -274,7 +283,6 @@ class PackedRing(Ring):
         self._used_wrap = True
         self._since_kick = 0
         self._unpublished: list[tuple[int, int]] = []
-        self._interrupts = True
         self.set_interrupts(True)
 
     def write_descriptor(
@@ -355,7 +363,7 @@ class PackedRing(Ring):
             event -= self.size
         return _passed(event & 0xFFFF, self._next_avail, (self._next_avail - count) & 0xFFFF)
 
-    def collect(self) -> list[Used]:
+    def _collect(self) -> list[Used]:
         found = []
         while True:
             flags = self._flags[8 * self._next_used + 7]
@@ -381,8 +389,6 @@ class PackedRing(Ring):
             if self._next_used >= self.size:
                 self._next_used -= self.size
                 self._used_wrap = not self._used_wrap
-        if found and self._interrupts:
-            self.set_interrupts(True)
         return found
 
     def set_interrupts(self, wanted: bool) -> None:
