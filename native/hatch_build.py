@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Hatchling's hook: puts the compiled extension into a wheel, or beside the package for an editable installation."""
+
+import importlib.util
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+def _build_module(root: Path) -> ModuleType:
+    """``native/build.py``, which is a script and no part of a package."""
+    specification = importlib.util.spec_from_file_location("native_build", root / "native/build.py")
+    if specification is None or specification.loader is None:
+        raise ImportError("native/build.py is missing")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+class NativeExtension(BuildHookInterface[Any]):
+    """Runs for wheels only: a source distribution has the C files themselves."""
+
+    PLUGIN_NAME = "native"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name != "wheel":
+            return
+        root = Path(self.root)
+        if version == "editable":
+            _build_module(root).build(root / "vgpud")
+        else:
+            self._work = tempfile.TemporaryDirectory()
+            extension: Path = _build_module(root).build(Path(self._work.name))
+            build_data["force_include"][str(extension)] = f"vgpud/{extension.name}"
+        # The wheel is for this interpreter and machine, and its tag says so.
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if hasattr(self, "_work"):
+            self._work.cleanup()

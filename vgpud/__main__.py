@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""``python -m vgpud``, and what the installed ``vgpud`` runs."""
+
+import sys
+
+from vgpud.cli.capabilities import PRINT_CAPABILITIES, print_capabilities
+
+
+def main() -> None:
+    # Before anything else is imported: a management program asks this of each backend it finds, and whatever stands
+    # beside it on the command line is to be ignored.
+    if PRINT_CAPABILITIES in sys.argv[1:]:
+        print_capabilities()
+        sys.exit(0)
+    from vgpud.cli.main import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

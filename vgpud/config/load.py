@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Puts the configuration together: flags, then the environment, the instance's file, the general file, the built-in.
+
+Each source becomes a layer of values with where each came from; every mistake of every layer is collected before anything
+is refused.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from vgpud.config.options import OPTIONS, SECTIONS, Option
+from vgpud.config.schema import CAPSET_MODE, Config
+from vgpud.config.search import Files
+from vgpud.errors import ConfigurationError
+
+# Ways of saying one thing: the nearer layer's replaces the farther's, and one layer may not say both.
+ALTERNATIVES = ("socket.path", "socket.fd")
+
+
+@frozen
+class Setting:
+    """A value and where it came from, in words."""
+
+    value: Any
+    origin: str
+
+
+@frozen
+class Loaded:
+    """A configuration; `origins` says of each key that is not built in where its value came from."""
+
+    config: Config
+    origins: dict[str, str]
+    files: tuple[Path, ...]
+
+
+Layer = dict[str, Setting]
+
+
+@frozen
+class Flag:
+    """A flag as it was given: `text` is None where it had no value."""
+
+    option: Option
+    spelling: str
+    text: str | None
+
+
+@frozen
+class _Sources:
+    """The layers, nearest first, and what is wrong in them."""
+
+    layers: list[Layer] = field(factory=list)
+    mistakes: list[str] = field(factory=list)
+    doubtful: set[str] = field(factory=set)  # keys that somewhere have a value that cannot be used
+
+    def refuse(self, key: str, mistake: str) -> None:
+        self.mistakes.append(mistake)
+        self.doubtful.add(key)
+
+
+def load(
+    flags: Iterable[Flag],
+    environment: Mapping[str, str],
+    files: Files,
+    mistakes: Iterable[str] = (),
+) -> Loaded:
+    """The configuration that the sources give together.
+
+    Raises ConfigurationError with every mistake in them, after the `mistakes` that were found before.
+    """
+    sources = _Sources(mistakes=list(mistakes))
+    paths = tuple(path for path in (files.instance, files.general) if path)
+    _read_flags(flags, sources)
+    _read_environment(environment, sources)
+    for path in paths:
+        _read_file(path, sources)
+    settings = _merged(sources)
+    config = _built(settings)
+    if not sources.doubtful & {"renderer", "renderer.mode", "renderer.gles"}:
+        _check_capsets(config, settings, sources.mistakes)
+    if sources.mistakes:
+        raise ConfigurationError(*sources.mistakes)
+    return Loaded(config, {key: setting.origin for key, setting in settings.items()}, paths)
+
+
+def _read_flags(flags: Iterable[Flag], sources: _Sources) -> None:
+    layer: Layer = {}
+    for flag in flags:
+        try:
+            value = _flag_value(flag)
+        except ValueError as error:
+            sources.refuse(flag.option.key, f"{flag.spelling}: {error}")
+            continue
+        before = layer.get(flag.option.key)
+        if before and isinstance(value, tuple):
+            value = tuple(dict.fromkeys(before.value + value))
+        elif before and before.origin != f"flag {flag.spelling}" and before.value != value:
+            sources.mistakes.append(
+                f"{before.origin.removeprefix('flag ')}, {flag.spelling}: these contradict each other"
+            )
+        layer[flag.option.key] = Setting(value, f"flag {flag.spelling}")
+    sources.layers.append(layer)
+
+
+def _flag_value(flag: Flag) -> Any:
+    preset = flag.option.presets.get(flag.spelling)
+    if preset is None:
+        # A bare flag of a switch means true.
+        return flag.option.kind.parse("true" if flag.text is None else flag.text)
+    return flag.option.kind.parse(preset)
+
+
+def _read_environment(environment: Mapping[str, str], sources: _Sources) -> None:
+    layer: Layer = {}
+    for option in OPTIONS:
+        text = environment.get(option.environment)
+        if not text:
+            continue
+        try:
+            value = option.kind.parse(text)
+        except ValueError as error:
+            sources.refuse(option.key, f"{option.environment}: {error}")
+        else:
+            layer[option.key] = Setting(value, f"environment {option.environment}")
+    sources.layers.append(layer)
+
+
+def _read_file(path: Path, sources: _Sources) -> None:
+    from vgpud.config.file import read_file  # costs the import of cattrs
+
+    try:
+        values, mistakes = read_file(path)
+    except ConfigurationError as error:
+        sources.mistakes.extend(error.mistakes)
+        return
+    for key, why in mistakes:
+        sources.refuse(key, f"{path}: {key}: {why}")
+    sources.layers.append({key: Setting(value, str(path)) for key, value in values.items()})
+
+
+def _merged(sources: _Sources) -> Layer:
+    settings: Layer = {}
+    for layer in sources.layers:
+        both = [layer[key] for key in ALTERNATIVES if key in layer]
+        if len(both) == len(ALTERNATIVES):
+            origins = " and ".join(dict.fromkeys(setting.origin for setting in both))
+            sources.mistakes.append(
+                f"{origins}: only one of {' and '.join(ALTERNATIVES)} can be given"
+            )
+        decided = any(key in settings for key in ALTERNATIVES)
+        for key, setting in layer.items():
+            if key not in settings and not (decided and key in ALTERNATIVES):
+                settings[key] = setting
+    return settings
+
+
+def _built(settings: Layer) -> Config:
+    tables = {
+        section: table(
+            **{
+                option.name: settings[option.key].value
+                for option in OPTIONS
+                if option.section == section and option.key in settings
+            }
+        )
+        for section, table in SECTIONS.items()
+    }
+    if "displays" in settings:
+        tables["displays"] = settings["displays"].value
+    return Config(**tables)
+
+
+def _check_capsets(config: Config, settings: Layer, mistakes: list[str]) -> None:
+    renderer = config.renderer
+    if "renderer.capsets" not in settings:
+        return
+    origin = settings["renderer.capsets"].origin
+    for capset in renderer.capsets:
+        if CAPSET_MODE[capset] != renderer.mode:
+            mistakes.append(f"{origin}: renderer.capsets: the mode {renderer.mode} has no {capset}")
+    if "gfxstream-gles" in renderer.capsets and not renderer.gles:
+        mistakes.append(f"{origin}: renderer.capsets: gfxstream-gles needs renderer.gles")

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Which files are read: the general one, ``vgpud.toml``, and an instance's, ``NAME.toml``."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from vgpud.errors import ConfigurationError
+
+SYSTEM_FOLDER = Path("/etc/vgpud")
+GENERAL_NAME = "vgpud"
+# What systemd leaves of an instance's name after escaping, less the slash.
+INSTANCE_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
+
+
+@frozen
+class Files:
+    """The files to read, each None where there is none."""
+
+    general: Path | None
+    instance: Path | None
+
+
+def find_files(
+    config: str | None, instance: str | None, environment: Mapping[str, str], superuser: bool
+) -> Files:
+    """The files that exist on the search path.
+
+    `config` is a file that must exist, and the instance's is then looked for beside it.  Otherwise the folders are tried
+    in turn: for users other than root their own, then the system's.  No file at all is fine.
+    """
+    folders = [Path(config).parent] if config else _folders(environment, superuser)
+    general = Path(config) if config else _first(folders, GENERAL_NAME)
+    if instance is None:
+        return Files(general, None)
+    if not INSTANCE_NAME.fullmatch(instance) or instance in (".", "..", GENERAL_NAME):
+        raise ConfigurationError(f'--instance: "{instance}" cannot be the name of an instance')
+    return Files(general, _first(folders, instance))
+
+
+def _folders(environment: Mapping[str, str], superuser: bool) -> list[Path]:
+    if superuser:
+        return [SYSTEM_FOLDER]
+    # XDG Base Directory Specification: a relative path is to be ignored.
+    own = Path(environment.get("XDG_CONFIG_HOME", ""))
+    if not own.is_absolute():
+        own = Path(environment.get("HOME", "/")) / ".config"
+    return [own / "vgpud", SYSTEM_FOLDER]
+
+
+def _first(folders: list[Path], name: str) -> Path | None:
+    files = (folder / f"{name}.toml" for folder in folders)
+    return next((file for file in files if os.path.lexists(file)), None)
