@@ -29,7 +29,7 @@ class _Entry:
     def line(self) -> str:
         """``key = value``; commented out when there is no value, which TOML cannot say."""
         if self.value is None:
-            return f"#{self.option.name} ="
+            return f"#{self.option.name} = {self.option.kind.metavar}"
         return tomli_w.dumps({self.option.name: self.option.kind.write(self.value)}).rstrip("\n")
 
 

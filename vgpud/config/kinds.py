@@ -43,7 +43,7 @@ class Boolean(Kind[bool]):
             return True
         if text.lower() in FALSE:
             return False
-        raise ValueError(f'expected true or false, not "{text}"')
+        raise ValueError(f"expected true or false, not {_shown(text)}")
 
     def read(self, value: object) -> bool:
         if isinstance(value, bool):
@@ -120,7 +120,7 @@ class Integer(Kind[int]):
 
     def parse(self, text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,20}", text):
-            raise ValueError(f'expected a whole number, not "{text}"')
+            raise ValueError(f"expected a whole number, not {_shown(text)}")
         return self.read(int(text))
 
     def read(self, value: object) -> int:
@@ -139,7 +139,7 @@ class Seconds(Kind[float]):
 
     def parse(self, text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-            raise ValueError(f'expected a number of seconds, not "{text}"')
+            raise ValueError(f"expected a number of seconds, not {_shown(text)}")
         return self.read(float(text))
 
     def read(self, value: object) -> float:
@@ -185,8 +185,10 @@ class Size(Kind[int]):
         return size
 
     def write(self, value: int) -> object:
-        unit = next(name for name in reversed(UNITS) if value % UNITS[name] == 0 and value)
-        return f"{value // UNITS[unit]}{unit}" if unit != "B" else value
+        for unit in ("TiB", "GiB", "MiB", "KiB"):
+            if value and value % UNITS[unit] == 0:
+                return f"{value // UNITS[unit]}{unit}"
+        return value
 
 
 def _bytes(value: object) -> int:
