@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The device's side: vgpud, or QEMU's own `vhost-user-gpu` to prove the tests themselves."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .process import Process, wait_until
+
+C_PEER = Path("/usr/lib/qemu/vhost-user-gpu")
+BACKENDS = ("vgpud", "c-peer")
+
+
+def chosen_backend() -> str:
+    """VGPUD_E2E_BACKEND: whom the tests run against."""
+    return os.environ.get("VGPUD_E2E_BACKEND", "vgpud")
+
+
+def vgpud_command() -> list[str]:
+    """VGPUD_E2E_COMMAND: another vgpud than the one of this interpreter."""
+    return shlex.split(os.environ.get("VGPUD_E2E_COMMAND", f"{sys.executable} -m vgpud"))
+
+
+class Daemon:
+    """A backend that listens on `socket_path`."""
+
+    def __init__(self, socket_path: Path, backend: str = "", options: Sequence[str] = ()) -> None:
+        self.backend = backend or chosen_backend()
+        self.socket_path = socket_path
+        program = vgpud_command() if self.backend == "vgpud" else [str(C_PEER)]
+        self.process = Process(self.backend, [*program, f"--socket-path={socket_path}", *options])
+        wait_until(self._listening_or_gone, f"{self.backend} to listen", 10)
+        if self.process.exit_code is not None:
+            self.process.kill()
+            raise RuntimeError(f"{self.backend} did not start: {self.process.log.text()}")
+
+    def _listening_or_gone(self) -> bool:
+        return self.process.exit_code is not None or is_listening(self.socket_path)
+
+    def device_processes(self) -> list[int]:
+        """The numbers of its children: one device process for each frontend."""
+        return self.process.children()
+
+    def terminate(self, timeout: float = 5) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.socket_path.unlink(missing_ok=True)
+
+
+def is_listening(path: Path) -> bool:
+    """Whether somebody listens there.  Asks the kernel: to connect would already be a frontend."""
+    accepting = 0x10000  # __SO_ACCEPTCON, in the fourth field
+    with open("/proc/net/unix") as file:
+        fields = (line.split() for line in file)
+        return any(f[-1] == str(path) and int(f[3], 16) & accepting for f in fields if len(f) == 8)

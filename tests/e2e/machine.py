@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A virtual machine: QEMU, the guest in it, and ways to speak to both."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import parts
+from .daemon import Daemon
+from .dbus_display import DbusConsole, DbusDisplay
+from .picture import Picture
+from .process import Log, Process
+from .qmp import Qmp
+from .shell import GuestShell
+
+GPU = "vgpu"
+IN_PROCESS = "virtio-gpu-pci"
+VHOST_USER = "vhost-user-gpu-pci"
+VHOST_USER_VGA = "vhost-user-vga"
+
+# The cursor of the text console blinks: a picture would depend on the time.
+KERNEL_OPTIONS = "console=tty0 console=ttyS0 quiet panic=-1 vt.global_cursor_default=0"
+
+
+@dataclass
+class MachineOptions:
+    """How a machine differs from the ordinary one."""
+
+    device: str = VHOST_USER
+    device_options: Sequence[str] = ()
+    outputs: int = 1
+    memory: str = "1G"
+    processors: int = 2
+    display: str = "none"
+    kernel_options: str = ""
+    qemu: str = ""
+    arguments: Sequence[str] = field(default_factory=tuple)
+
+
+class Machine:
+    """Starts at once; `wait_ready` returns when the guest takes commands.
+
+    A device that is not in QEMU's own process needs a daemon.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "machine",
+        daemon: Daemon | None = None,
+        options: MachineOptions | None = None,
+    ) -> None:
+        self.name = name
+        self.options = options or MachineOptions()
+        self._folder = folder
+        agent, qemus_agent = socket.socketpair()
+        qmp, qemus_qmp = socket.socketpair()
+        serial, qemus_serial = socket.socketpair()
+        theirs = [qemus_agent, qemus_qmp, qemus_serial]
+        arguments = [
+            *_base_arguments(self.options),
+            *_device_arguments(self.options, daemon),
+            *_channel_arguments(*(end.fileno() for end in theirs)),
+            *self.options.arguments,
+        ]
+        qemu = self.options.qemu or parts.system_qemu()
+        self.process = Process(name, [qemu, *arguments], pass_fds=[end.fileno() for end in theirs])
+        for end in theirs:
+            end.close()
+        self.serial = Log(serial.makefile("rb", buffering=0))
+        serial.close()
+        self.guest = GuestShell(agent)
+        self._sockets = [agent, qmp]
+        self.qmp = Qmp(qmp)
+        try:
+            self.qmp.negotiate()
+        except (OSError, ConnectionError) as error:
+            self.kill()
+            raise RuntimeError(f"QEMU did not start: {self.process.log.text()}") from error
+
+    def wait_ready(self, timeout: float = 60) -> None:
+        """Until the guest's init takes commands: 4 to 10 seconds under emulation."""
+        self.guest.wait_ready(timeout)
+
+    def screendump(self, head: int = 0) -> Picture:
+        """What the screen of output `head` shows now."""
+        path = self._folder / f"{self.name}-{os.getpid()}.ppm"
+        self.qmp.execute("screendump", filename=str(path), device=GPU, head=head)
+        try:
+            return Picture.from_ppm(path.read_bytes())
+        finally:
+            path.unlink()
+
+    def wait_picture(
+        self,
+        condition: Callable[[Picture], bool],
+        what: str,
+        head: int = 0,
+        timeout: float = 10,
+    ) -> Picture:
+        """The first screendump that satisfies the condition; the last one is kept as a PNG if none does."""
+        deadline = time.monotonic() + timeout
+        while not condition(picture := self.screendump(head)):
+            if time.monotonic() > deadline:
+                path = self._folder / f"{self.name}-unexpected.png"
+                picture.save_png(path)
+                raise AssertionError(f"the screen never was {what}: {path}")
+            time.sleep(0.05)
+        return picture
+
+    def dbus_display(self) -> DbusDisplay:
+        """For a machine with the display `dbus,p2p=on`: a display that listens to QEMU."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.qmp.give_descriptor("display", theirs.fileno())
+            self.qmp.execute("add_client", protocol="@dbus-display", fdname="display")
+        return DbusDisplay(ours)
+
+    def dbus_console(self, head: int = 0) -> DbusConsole:
+        return self.dbus_display().console(head)
+
+    def power_off(self) -> int:
+        """An orderly end; QEMU's exit code."""
+        self.guest.send("poweroff -f")
+        return self.process.wait(20)
+
+    def kill(self) -> None:
+        self.process.kill()
+        for connection in self._sockets:
+            connection.close()
+
+    def save_evidence(self, folder: Path) -> None:
+        """Logs and, while it still answers, the screen."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.process.exit_code is None:
+            for head in range(self.options.outputs):
+                with suppress(Exception):
+                    self.screendump(head).save_png(folder / f"{self.name}-{head}.png")
+        (folder / f"{self.name}-serial.log").write_text(self.serial.text())
+        (folder / f"{self.name}-qemu.log").write_text(self.process.log.text())
+
+
+def accelerators() -> list[str]:
+    """VGPUD_E2E_ACCELERATOR=kvm tries KVM first; emulation otherwise."""
+    emulation = ["-accel", "tcg,thread=multi"]
+    if os.environ.get("VGPUD_E2E_ACCELERATOR") == "kvm":
+        return ["-accel", "kvm", *emulation]
+    return emulation
+
+
+def _base_arguments(options: MachineOptions) -> list[str]:
+    guest = parts.guest()
+    memory = f"memory-backend-memfd,share=on,id=mem0,size={options.memory}"
+    return [
+        *("-machine", "q35,memory-backend=mem0", *accelerators(), "-cpu", "max"),
+        *("-smp", str(options.processors), "-object", memory, "-m", options.memory),
+        *("-nodefaults", "-vga", "none", "-display", options.display),
+        *("-kernel", str(guest.kernel), "-initrd", str(guest.initrd)),
+        *("-append", f"{KERNEL_OPTIONS} {options.kernel_options}".strip()),
+        *("-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci"),
+    ]
+
+
+def _device_arguments(options: MachineOptions, daemon: Daemon | None) -> list[str]:
+    properties = [options.device, f"id={GPU}", f"max_outputs={options.outputs}"]
+    properties += options.device_options
+    if daemon is None:
+        return ["-device", ",".join(properties)]
+    chardev = f"socket,id=vgpu-socket,path={daemon.socket_path}"
+    return ["-chardev", chardev, "-device", ",".join([*properties, "chardev=vgpu-socket"])]
+
+
+def _channel_arguments(agent: int, qmp: int, serial: int) -> list[str]:
+    return [
+        *("-chardev", f"socket,id=agent,fd={agent}"),
+        *("-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=agent"),
+        *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"socket,id=serial,fd={serial}", "-serial", "chardev:serial"),
+    ]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The real parts: which QEMU, and the guest's kernel and file system.  Each is made when it is first asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BUILD_TIMEOUT = 600
+
+
+@dataclass(frozen=True)
+class Guest:
+    kernel: Path
+    initrd: Path
+
+
+@functools.cache
+def guest() -> Guest:
+    folder = _made_by(HERE / "guest" / "build")
+    return Guest(folder / "vmlinuz", folder / "initrd")
+
+
+@functools.cache
+def system_qemu() -> str:
+    """The QEMU that is installed; VGPUD_E2E_QEMU names another."""
+    program = os.environ.get("VGPUD_E2E_QEMU") or shutil.which("qemu-system-x86_64")
+    if program is None:
+        raise RuntimeError("no qemu-system-x86_64: run contrib/setup/packages qemu")
+    return program
+
+
+@functools.cache
+def newest_qemu() -> str:
+    """QEMU 11.1, of Debian 13's backports."""
+    return str(_made_by(HERE / "qemu" / "build") / "qemu")
+
+
+def _made_by(script: Path) -> Path:
+    made = subprocess.run(
+        [script], stdout=subprocess.PIPE, check=True, text=True, timeout=BUILD_TIMEOUT
+    )
+    return Path(made.stdout.strip())
