@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Boots the guest, runs commands in it and leaves a picture of its screen.
 
-    python -m tests.e2e.boot [--backend vgpud|c-peer|in-process] [--screendump x.png] [COMMAND…]
+python -m tests.e2e.boot [--backend vgpud|c-peer|in-process] [--screendump x.png] [COMMAND…]
 """
 
 from __future__ import annotations

@@ -59,6 +59,5 @@ class Daemon:
 def is_listening(path: Path) -> bool:
     """Whether somebody listens there.  Asks the kernel: to connect would already be a frontend."""
     accepting = 0x10000  # __SO_ACCEPTCON, in the fourth field
-    with open("/proc/net/unix") as file:
-        fields = (line.split() for line in file)
-        return any(f[-1] == str(path) and int(f[3], 16) & accepting for f in fields if len(f) == 8)
+    fields = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    return any(f[-1] == str(path) and int(f[3], 16) & accepting for f in fields if len(f) == 8)

@@ -89,7 +89,9 @@ class DbusDisplay:
         descriptors: tuple[int, ...] = (),
     ) -> None:
         address = DBusAddress(f"/org/qemu/Display1/Console_{head}", interface=CONSOLE)
-        serial = self._peer.send(new_method_call(address, method, signature, arguments), descriptors)
+        serial = self._peer.send(
+            new_method_call(address, method, signature, arguments), descriptors
+        )
         while True:
             answer = self._peer.receive()
             if answer.header.fields.get(HeaderFields.reply_serial) != serial:
@@ -133,15 +135,20 @@ class DbusConsole:
         ours, theirs = socket.socketpair()
         with theirs:
             display.call(head, "RegisterListener", "h", 0, descriptors=(theirs.fileno(),))
+        self._handlers: dict[str, Callable[..., None]] = {
+            "Scanout": self._scanout,
+            "Update": self._update,
+            "Disable": self._disable,
+            "MouseSet": self._mouse_set,
+            "CursorDefine": self._cursor_define,
+        }
         self._peer = _Peer(ours)
         self._peer.wait_forever()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def picture(self) -> Picture:
         with self._changed:
-            return Picture.from_xrgb(
-                self._width, self._height, self._stride, bytes(self._pixels)
-            )
+            return Picture.from_xrgb(self._width, self._height, self._stride, bytes(self._pixels))
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float = 10) -> None:
         """Until a condition on this console's state holds; it is looked at after every message."""
@@ -174,19 +181,16 @@ class DbusConsole:
             self._peer.send(new_method_return(message, signature, body))
             return
         with self._changed:
-            handler = getattr(self, f"_on_{member}", None)
-            if handler is not None:
-                handler(*message.body)
+            if member in self._handlers:
+                self._handlers[member](*message.body)
             self._changed.notify_all()
         self._peer.send(new_method_return(message))
 
-    def _on_Scanout(
-        self, width: int, height: int, stride: int, _format: int, data: bytes
-    ) -> None:
+    def _scanout(self, width: int, height: int, stride: int, _format: int, data: bytes) -> None:
         self._width, self._height, self._stride = width, height, stride
         self._pixels = bytearray(data)
 
-    def _on_Update(
+    def _update(
         self, x: int, y: int, width: int, height: int, stride: int, _format: int, data: bytes
     ) -> None:
         self.updates.append((x, y, width, height))
@@ -194,15 +198,13 @@ class DbusConsole:
             at = (y + line) * self._stride + x * 4
             self._pixels[at : at + width * 4] = data[line * stride : line * stride + width * 4]
 
-    def _on_Disable(self) -> None:
+    def _disable(self) -> None:
         self._width = self._height = self._stride = 0
         self._pixels = bytearray()
 
-    def _on_MouseSet(self, x: int, y: int, visible: int) -> None:
+    def _mouse_set(self, x: int, y: int, visible: int) -> None:
         self.cursor_position = (x, y)
         self.cursor_visible = bool(visible)
 
-    def _on_CursorDefine(
-        self, width: int, height: int, hot_x: int, hot_y: int, data: bytes
-    ) -> None:
+    def _cursor_define(self, width: int, height: int, hot_x: int, hot_y: int, data: bytes) -> None:
         self.cursor = Cursor(width, height, hot_x, hot_y, bytes(data))

@@ -23,7 +23,7 @@ class Picture:
     @classmethod
     def from_ppm(cls, data: bytes) -> Picture:
         """QEMU's screendump: binary PPM with 8 bits for each colour."""
-        kind, width, height, depth, pixels = data.split(maxsplit=4)
+        kind, width, height, depth, _ = data.split(maxsplit=4)
         if kind != b"P6" or depth != b"255":
             raise ValueError(f"not a PPM of 8 bits: {data[:20]!r}")
         # maxsplit swallows every white space behind the header, which the first pixels may be.
@@ -58,7 +58,7 @@ class Picture:
     def difference(self, other: Picture) -> str:
         """Says where two pictures differ; nothing when they are equal."""
         if (self.width, self.height) != (other.width, other.height):
-            return f"{self.width}×{self.height} against {other.width}×{other.height}"
+            return f"{self.width}x{self.height} against {other.width}x{other.height}"
         if self.pixels == other.pixels:
             return ""
         row = self.width * 3
@@ -76,9 +76,7 @@ class Picture:
 
     def save_png(self, path: Path) -> None:
         row = self.width * 3
-        rows = b"".join(
-            b"\0" + self.pixels[y * row : (y + 1) * row] for y in range(self.height)
-        )
+        rows = b"".join(b"\0" + self.pixels[y * row : (y + 1) * row] for y in range(self.height))
         header = struct.pack(">IIBBBBB", self.width, self.height, 8, 2, 0, 0, 0)
         path.write_bytes(
             b"\x89PNG\r\n\x1a\n"

@@ -9,10 +9,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import IO
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
 
 LOG_HEAD = 256 * 1024
 LOG_TAIL = 64 * 1024
+
+
+class Stream(Protocol):
+    """An open file."""
+
+    def fileno(self) -> int: ...
 
 
 class Log:
@@ -21,7 +29,7 @@ class Log:
     A QEMU whose device's backend has died writes a million lines a minute.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._head = bytearray()
         self._tail = bytearray()
@@ -90,20 +98,15 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL to it and to every process that it has started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(10)
         self.log.finish()
 
     def children(self) -> list[int]:
         """Process numbers of its direct children."""
-        children: list[int] = []
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{task}/children") as file:
-                children += [int(number) for number in file.read().split()]
-        return children
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
+        return [int(number) for task in tasks for number in task.read_text().split()]
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 10) -> None:

@@ -24,7 +24,9 @@ class Qmp:
     def negotiate(self) -> None:
         """Reads the greeting; needed once, before anything else."""
         greeting = self._read()
-        self.version = tuple(greeting["QMP"]["version"]["qemu"][part] for part in ("major", "minor"))
+        self.version = tuple(
+            greeting["QMP"]["version"]["qemu"][part] for part in ("major", "minor")
+        )
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: Any) -> Any:
