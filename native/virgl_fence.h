@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * Fences on their way from the library's own threads to the thread that runs the queue.
+ *
+ * The library calls back when the GPU has come past a fence, on a thread of its own and sometimes
+ * before the call that created the fence has returned.  What it says is kept here and an eventfd is
+ * written; the queue's thread takes it.
+ */
+#ifndef VGPUD_VIRGL_FENCE_H
+#define VGPUD_VIRGL_FENCE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Fences of one ring of one context that were passed: all up to and including fence_id. */
+struct retired_fence {
+    uint32_t ctx_id;
+    uint32_t ring_idx;
+    uint64_t fence_id;
+};
+
+struct fence_ring {
+    int eventfd;
+    /* Of the global timeline: the library knows its fences by 32 bits, and a later one implies the
+     * earlier. */
+    _Atomic uint32_t retired;
+    pthread_mutex_t lock; /* of what follows: several contexts can call back at the same time */
+    struct retired_fence *entries;
+    uint32_t count, capacity;
+};
+
+/* 0 or -errno. */
+int fence_ring_init(struct fence_ring *);
+void fence_ring_destroy(struct fence_ring *);
+
+/* From any thread. */
+void fence_ring_retire(struct fence_ring *, uint32_t fence);
+void fence_ring_retire_context(struct fence_ring *, uint32_t ctx_id, uint32_t ring_idx,
+                               uint64_t fence_id);
+
+/* From the queue's thread: empties the eventfd and moves at most `room` context fences to `out`;
+ * returns how many. When `room` was not enough the eventfd is readable again. */
+uint32_t fence_ring_take(struct fence_ring *, struct retired_fence *out, uint32_t room);
+
+/* Whether a fence of the global timeline has passed; the numbers wrap. */
+static inline int fence_ring_passed(struct fence_ring *ring, uint32_t fence) {
+    return (int32_t)(atomic_load_explicit(&ring->retired, memory_order_acquire) - fence) >= 0;
+}
+
+#endif
