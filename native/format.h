@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * The pixel formats of VIRTIO 1.2, 5.7.6.8 (four bytes each, named in memory order) and their way
+ * into an image, which is always B, G, R, A.
+ */
+#ifndef VGPUD_FORMAT_H
+#define VGPUD_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Converts `count` pixels; neither pointer needs an alignment. */
+typedef void (*format_convert)(uint8_t *to, const uint8_t *from, size_t count);
+
+/* NULL: VIRTIO 1.2 does not know the format. */
+format_convert format_converter(uint32_t format);
+
+/* Whether the fourth component means something. */
+bool format_has_alpha(uint32_t format);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * What outlives a device process: one sealed memfd for each connection, made by the daemon, mapped
+ * by both.  The device process writes, the daemon reads (and the next device process goes on from
+ * it).  Nothing in it is trusted: a process that went mad may have written anything, so every index
+ * is bounded where it is used.
+ */
+#ifndef VGPUD_STATE_H
+#define VGPUD_STATE_H
+
+#include <stdint.h>
+
+/* [python] */
+enum { STATE_QUEUES = 2, STATE_SCANOUTS = 16, STATE_CHAINS = 1024 };
+
+/* A chain that was taken from the ring and not given back.  It can be answered from this alone: in
+ * a packed ring its descriptors may be overwritten by then. */
+struct chain_state {
+    uint32_t in_flight;
+    uint16_t id;               /* head of a split ring, buffer id of a packed one */
+    uint16_t descriptors;      /* places in the ring */
+    uint64_t sequence;         /* in the order in which they came */
+    uint64_t response_address; /* guest address of the first writable bytes */
+    uint32_t response_length;
+    uint32_t flags; /* these four of the request's virtio_gpu_ctrl_hdr */
+    uint64_t fence_id;
+    uint32_t ctx_id;
+    uint32_t ring_idx;
+};
+
+struct queue_state {
+    uint32_t next_avail; /* split: free-running index; packed: place in the ring */
+    uint32_t next_used;
+    uint32_t avail_wrap; /* packed only */
+    uint32_t used_wrap;
+    uint32_t completing; /* 1 + the entry of `chains` that is being given back, or 0 */
+    uint32_t reserved;
+    uint64_t sequence;
+    struct chain_state chains[STATE_CHAINS];
+};
+
+/* `resource_id` 0: disabled.  The rectangle is the part of the resource that is shown, in pixels.
+ */
+struct scanout_state {
+    uint32_t resource_id;
+    uint32_t x, y, width, height;
+};
+
+/* Since the session began; device processes come and go. */
+struct counters {
+    uint64_t commands;
+    uint64_t errors; /* commands answered with an error */
+    uint64_t fences;
+    uint64_t transfers;
+    uint64_t transfer_bytes;
+    uint64_t flushes;
+    uint64_t present_records;
+    uint64_t deferred; /* flushes that had to wait for the presenter */
+    uint64_t kicks;
+    uint64_t calls;
+    uint64_t exits; /* returns to Python */
+};
+
+struct session_state {
+    uint32_t magic;
+    uint32_t version;
+    uint64_t progress; /* goes on with each command and each wake-up */
+    uint32_t command;  /* type of the command in execution, 0: none */
+    uint32_t reserved;
+    struct queue_state queues[STATE_QUEUES];
+    struct scanout_state scanouts[STATE_SCANOUTS];
+    struct counters counters;
+};
+
+int session_state_create(void); /* a memfd that can neither grow nor shrink, or -errno */
+struct session_state *session_state_map(int fd); /* NULL: not made by session_state_create() */
+void session_state_unmap(struct session_state *state);
+/* [end python] */
+
+#endif
