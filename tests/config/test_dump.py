@@ -106,7 +106,7 @@ def test_the_annotated_example_equals_the_defaults() -> None:
 
 
 def test_the_annotated_example_is_the_one_that_the_schema_gives() -> None:
-    assert EXAMPLE.read_text() == example(), "run man/generate"
+    assert EXAMPLE.read_text() == example(), "run man/generate.py"
 
 
 @pytest.mark.parametrize("option", [*OPTIONS, *DISPLAY_OPTIONS], ids=lambda option: option.key)

@@ -105,7 +105,9 @@ class Renderer:
     capsets: tuple[str, ...] = option(
         (),
         Choices(tuple(CAPSET_MODE), "CAPSET[,CAPSET...]"),
-        "Capability sets to offer; none given means all that the mode has. The modes 2d and null have none.",
+        "Capability sets to offer; none given means all that the mode has. virglrenderer has virgl, virgl2, "
+        "venus and drm; gfxstream has gfxstream-vulkan, gfxstream-gles, gfxstream-composer and cross-domain; "
+        "2d and null have none.",
         "-c",
         "--capset",
     )
