@@ -188,5 +188,7 @@ def update_cursor(
     return header(Command.UPDATE_CURSOR) + fields
 
 
-def move_cursor(scanout_id: int, x: int, y: int) -> bytes:
-    return header(Command.MOVE_CURSOR) + struct.pack("<8I", scanout_id, x, y, 0, 0, 0, 0, 0)
+def move_cursor(scanout_id: int, x: int, y: int, resource_id: int = 0) -> bytes:
+    """Linux repeats the picture's ``resource_id``, although only the position counts; QEMU's C backend hides the cursor at 0."""
+    fields = struct.pack("<8I", scanout_id, x, y, 0, resource_id, 0, 0, 0)
+    return header(Command.MOVE_CURSOR) + fields

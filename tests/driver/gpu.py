@@ -68,6 +68,7 @@ class Guest:
         self.control = Queue(memory, control_size, packed=packed, event_idx=event_idx)
         self.cursor = Queue(memory, cursor_size, packed=packed, event_idx=event_idx)
         self._next_resource_id = 1
+        self._cursor_resource_id = 0
 
     @property
     def queues(self) -> tuple[Queue, Queue]:
@@ -204,11 +205,13 @@ class Guest:
         scanout_id: int = 0,
     ) -> None:
         """Shows ``resource`` as the cursor's picture, or hides the cursor (None)."""
-        resource_id = resource.resource_id if resource else 0
-        self._cursor(commands.update_cursor(scanout_id, x, y, resource_id, hot_x, hot_y))
+        self._cursor_resource_id = resource.resource_id if resource else 0
+        self._cursor(
+            commands.update_cursor(scanout_id, x, y, self._cursor_resource_id, hot_x, hot_y)
+        )
 
     def move_cursor(self, x: int, y: int, scanout_id: int = 0) -> None:
-        self._cursor(commands.move_cursor(scanout_id, x, y))
+        self._cursor(commands.move_cursor(scanout_id, x, y, self._cursor_resource_id))
 
     def _cursor(self, request: bytes) -> None:
         # As Linux: a cursor command has no response buffer, only its chain comes back.

@@ -150,21 +150,24 @@ class SplitRing(Ring):
     def __init__(
         self, memory: GuestMemory, size: int, *, event_idx: bool = False, base: int = 0
     ) -> None:
-        """``base``: the index at which both rings start, for tests of the wrap at 65536."""
+        """``base``: the index at which both rings start, for tests of the wrap at 65536.
+
+        ``available_words`` and ``used_words`` are the live rings as 16-bit words: flags, idx, ring, and last the event.
+        """
         super().__init__(memory, size, event_idx=event_idx)
         self.descriptor = memory.put(bytes(DESCRIPTOR_SIZE * size))
         self.available = memory.put(bytes(6 + 2 * size), 2)
         self.used = memory.put(bytes(6 + 8 * size), 4)
-        self._avail = memory.view(self.available, 6 + 2 * size).cast("H")
-        self._used16 = memory.view(self.used, 6 + 8 * size).cast("H")
+        self.available_words = memory.view(self.available, 6 + 2 * size).cast("H")
+        self.used_words = memory.view(self.used, 6 + 8 * size).cast("H")
         self._used32 = memory.view(self.used + 4, 8 * size).cast("I")
         self._free = list(range(size))
         self._chains: dict[int, list[int]] = {}
         self.avail_idx = base
         self._kicked_idx = base
         self.last_used_idx = base
-        self._avail[1] = base
-        self._used16[1] = base
+        self.available_words[1] = base
+        self.used_words[1] = base
         self.set_interrupts(True)
 
     def write_descriptor(
@@ -178,13 +181,13 @@ class SplitRing(Ring):
 
     def offer(self, head: int) -> None:
         """Puts any head, in the table or not, into the next place of the available ring."""
-        self._avail[2 + self.avail_idx % self.size] = head
+        self.available_words[2 + self.avail_idx % self.size] = head
         self.avail_idx = (self.avail_idx + 1) & 0xFFFF
 
     def set_avail_idx(self, idx: int) -> None:
         """Publishes any index, however far away."""
         self.avail_idx = idx & 0xFFFF
-        self._avail[1] = self.avail_idx
+        self.available_words[1] = self.avail_idx
 
     def add(
         self,
@@ -212,21 +215,21 @@ class SplitRing(Ring):
         return indexes[0]
 
     def publish(self) -> None:
-        self._avail[1] = self.avail_idx
+        self.available_words[1] = self.avail_idx
 
     def needs_kick(self) -> bool:
         old, self._kicked_idx = self._kicked_idx, self.avail_idx
         if old == self.avail_idx:
             return False
         if self.event_idx:
-            avail_event = self._used16[2 + 4 * self.size]
+            avail_event = self.used_words[2 + 4 * self.size]
             return _passed(avail_event, self.avail_idx, old)
-        return not self._used16[0] & VIRTQ_USED_F_NO_NOTIFY
+        return not self.used_words[0] & VIRTQ_USED_F_NO_NOTIFY
 
     @property
     def used_idx(self) -> int:
         """The device's index, read now."""
-        return self._used16[1]
+        return self.used_words[1]
 
     def _collect(self) -> list[Used]:
         found = []
@@ -247,11 +250,11 @@ class SplitRing(Ring):
     def set_interrupts(self, wanted: bool) -> None:
         self._interrupts = wanted
         if not self.event_idx:
-            self._avail[0] = 0 if wanted else VIRTQ_AVAIL_F_NO_INTERRUPT
+            self.available_words[0] = 0 if wanted else VIRTQ_AVAIL_F_NO_INTERRUPT
             return
         # An event half the index space away is as good as none (2.7.7.1).
         event = self.last_used_idx if wanted else self.last_used_idx - 0x8000
-        self._avail[2 + self.size] = event & 0xFFFF
+        self.available_words[2 + self.size] = event & 0xFFFF
 
     @property
     def base(self) -> int:

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The benchmark: vgpud and other vhost-user-gpu backends, measured in turn in one run over one frontend.
+
+``peers``     the programs and how they are started
+``reader``    the display's end, in a process of its own and as cheap as Python allows
+``prepared``  a control queue whose chains are written beforehand
+``machine``   one peer that runs, with guest, reader and the CPU time of every process
+``rows``      what is measured, and what each row has to reach
+``baseline``  what memcpy, a socket and the reader carry with no device at all
+``report``    medians, ratios, the table
+"""

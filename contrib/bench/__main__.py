@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The benchmark's command line."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from . import report
+from .baseline import baseline
+from .machine import BenchMachine
+from .peers import Peer, peers
+from .rows import ROWS, Row
+from .verify import verify
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    names = [row.name for row in ROWS]
+    parser = argparse.ArgumentParser(prog="contrib/bench/run", description=__doc__)
+    parser.add_argument("--rows", metavar="LIST", help=f"comma-separated, of {', '.join(names)}")
+    parser.add_argument("--peer", action="append", metavar="NAME", help="vgpud, qemu or rust")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, quick 2")
+    parser.add_argument("--quick", action="store_true", help="a third of the time for each row")
+    parser.add_argument("--gpu-mode", default="2d", metavar="MODE", help="of vgpud; default 2d")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="writes every number")
+    parser.add_argument("--no-baseline", action="store_true", help="without the bare pipeline")
+    options = parser.parse_args(arguments)
+    options.rows = options.rows.split(",") if options.rows else names
+    if unknown := set(options.rows) - set(names):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    return options
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def chosen_peers(options: argparse.Namespace) -> list[Peer]:
+    known = {peer.name: peer for peer in peers(options.gpu_mode)}
+    if options.peer:
+        return [known[name] for name in options.peer]
+    for peer in known.values():
+        if not peer.installed():
+            say(f"{peer.name}: not installed, left out")
+    return [peer for peer in known.values() if peer.installed()]
+
+
+def measure(options: argparse.Namespace, measured: list[Peer], rows: list[Row]) -> report.Samples:
+    """The repetitions are interleaved: what the machine does besides falls on all peers alike."""
+    samples: report.Samples = {}
+    scale = 0.33 if options.quick else 1.0
+    for repetition in range(options.repetitions or (2 if options.quick else 5)):
+        for peer in measured:
+            with BenchMachine(peer) as machine:
+                for row in rows:
+                    begun = time.monotonic()
+                    numbers = row.measure(machine, scale)
+                    taken = time.monotonic() - begun
+                    shown = " ".join(f"{key}={value:.5g}" for key, value in numbers.items())
+                    say(f"{repetition + 1} {peer.name:6} {row.name:9} {shown}  ({taken:.1f} s)")
+                    for key, value in numbers.items():
+                        samples.setdefault((peer.name, row.name, key), []).append(value)
+    return samples
+
+
+def main() -> None:
+    options = parse()
+    rows = [row for row in ROWS if row.name in options.rows]
+    measured = chosen_peers(options)
+    names = [peer.name for peer in measured]
+    load = os.getloadavg()[0]
+    say(f"{os.cpu_count()} cores, Linux {os.uname().release}, load {load:.2f}")
+    for peer in measured:
+        verify(peer)
+    say("pictures verified")
+    samples = measure(options, measured, rows)
+    sys.stdout.write(report.table(samples, names, rows) + "\n")
+    if not options.no_baseline:
+        sys.stdout.write("\n" + baseline(0.33 if options.quick else 1.0) + "\n")
+    if options.json:
+        options.json.write_text(report.as_json(samples, names, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""One peer that runs, with everything around it."""
+
+from __future__ import annotations
+
+import os
+import time
+from types import TracebackType
+from typing import Self
+
+from tests.driver.backend import Backend
+from tests.driver.frontend import Frontend
+from tests.driver.gpu import Guest, Resource
+from tests.driver.memory import GuestMemory, MiB
+
+from .peers import Peer
+from .processes import cpu_time, cpu_time_of_tree
+from .reader import Reader, start_reader
+
+MEMORY = 512 * MiB
+
+
+class WrongPictureError(Exception):
+    """What the display got is not what the guest drew."""
+
+
+class BenchMachine:
+    """A peer, connected; ``startup`` is the time in seconds from its start until it took the connection."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        started = time.monotonic()
+        self.backend = Backend(peer.arguments)
+        self.frontend = Frontend.connect(
+            self.backend.socket_path, config_size=peer.config_size, timeout=10
+        )
+        self.startup = time.monotonic() - started
+        self.memory = GuestMemory(MEMORY)
+        self.guest = Guest(self.memory, event_idx=True, indirect=True)
+        self.reader: Reader = start_reader()
+        self.frontend.start(self.memory, self.guest.queues, self.reader.theirs)
+        self.guest.display_info()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.frontend.close()
+        self.reader.close()
+        self.backend.close()
+        self.guest.close()
+        self.memory.close()
+
+    @property
+    def pid(self) -> int:
+        return self.backend.process.pid
+
+    def cpu_of_all(self) -> float:
+        """Seconds of CPU of the backend's processes, the reader and this process."""
+        return cpu_time_of_tree(self.pid) + cpu_time(self.reader.pid) + cpu_time(os.getpid())
+
+    def cpu_of_backend(self) -> float:
+        return cpu_time_of_tree(self.pid)
+
+    def drop(self, *resources: Resource) -> None:
+        """Switches the scanout off and gives resources back, host and guest memory."""
+        self.guest.set_scanout(0, None)
+        for resource in resources:
+            self.guest.detach(resource)
+            self.guest.unref(resource)
