@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "presenter_state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct presenter *presenter_new(void) {
+    struct presenter *presenter = calloc(1, sizeof(*presenter));
+
+    if (presenter == NULL)
+        return NULL;
+    if (outbox_init(&presenter->outbox) < 0) {
+        free(presenter);
+        return NULL;
+    }
+    source_init(&presenter->source);
+    sender_init(&presenter->sender);
+    pending_pool_init(&presenter->pool);
+    presenter->band = BAND_FIRST;
+    return presenter;
+}
+
+/* ---- what other threads may call ---- */
+
+int presenter_set_source(struct presenter *presenter, int present_fd) {
+    return outbox_give(&presenter->outbox, &presenter->outbox.source, present_fd);
+}
+
+int presenter_set_display(struct presenter *presenter, int display_fd) {
+    return outbox_give(&presenter->outbox, &presenter->outbox.display, display_fd);
+}
+
+int presenter_post(struct presenter *presenter, const uint8_t *message, uint32_t length) {
+    return outbox_post(&presenter->outbox, message, length);
+}
+
+int presenter_move_cursor(struct presenter *presenter, uint32_t scanout_id, uint32_t x, uint32_t y,
+                          int visible) {
+    return outbox_move_cursor(&presenter->outbox, scanout_id, x, y, visible != 0);
+}
+
+int presenter_set_cursor(struct presenter *presenter, uint32_t scanout_id, uint32_t x, uint32_t y,
+                         uint32_t hot_x, uint32_t hot_y, const uint8_t *pixels) {
+    struct display_cursor_update update = {
+        .position = {.scanout_id = scanout_id, .x = x, .y = y},
+        .hot_x = hot_x,
+        .hot_y = hot_y,
+    };
+
+    memcpy(update.pixels, pixels, sizeof(update.pixels));
+    return outbox_set_cursor(&presenter->outbox, &update);
+}
+
+void presenter_forget_cursors(struct presenter *presenter) {
+    outbox_forget_cursors(&presenter->outbox);
+}
+
+void presenter_stop(struct presenter *presenter) {
+    outbox_stop(&presenter->outbox);
+}
+
+/* ---- the end of a rectangle ---- */
+
+void finish(struct presenter *presenter, struct pending *entry) {
+    if (!entry->orphan && !pending_staged(entry)) {
+        pending_append(entry->live > 0 ? &presenter->draining : &presenter->answers, entry);
+        return;
+    }
+    if (!entry->orphan)
+        presenter->source.untold++;
+    pending_free(&presenter->pool, entry);
+}
+
+static void finish_list(struct presenter *presenter, struct pending_list *list) {
+    while (list->first != NULL) {
+        struct pending *entry = list->first;
+        pending_remove(list, entry);
+        finish(presenter, entry);
+    }
+}
+
+static void free_list(struct presenter *presenter, struct pending_list *list) {
+    while (list->first != NULL) {
+        struct pending *entry = list->first;
+        pending_remove(list, entry);
+        pending_free(&presenter->pool, entry);
+    }
+}
+
+/* ---- a new source, a new display ---- */
+
+static void use_source(struct presenter *presenter, int fd) {
+    free_list(presenter, &presenter->queue);
+    free_list(presenter, &presenter->draining);
+    free_list(presenter, &presenter->answers);
+    for (unsigned i = 0; i < presenter->sending_count; i++)
+        presenter->sending[i]->orphan = true;
+    source_use(&presenter->source, fd);
+    presenter->readable = true;
+}
+
+static void note_scanout(struct presenter *presenter, uint32_t scanout_id) {
+    const struct size *wanted = &presenter->wanted[scanout_id];
+    const struct size *announced = &presenter->announced[scanout_id];
+    uint32_t bit = 1u << scanout_id;
+
+    if (wanted->width == announced->width && wanted->height == announced->height)
+        presenter->changed &= ~bit;
+    else
+        presenter->changed |= bit;
+}
+
+/* What was on its way to the display before goes to the new one, from its beginning. */
+static void use_display(struct presenter *presenter, int fd) {
+    take_back(presenter);
+    sender_use(&presenter->sender, fd);
+    for (struct pending *entry = presenter->queue.first; entry != NULL; entry = entry->next)
+        entry->live = entry->rows_sent = 0;
+    for (struct pending *entry = presenter->draining.first; entry != NULL; entry = entry->next)
+        entry->live = 0;
+    finish_list(presenter, &presenter->draining);
+    memset(presenter->announced, 0, sizeof(presenter->announced));
+    for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++)
+        note_scanout(presenter, scanout_id);
+}
+
+void presenter_free(struct presenter *presenter) {
+    if (presenter == NULL)
+        return;
+    use_display(presenter, -1);
+    use_source(presenter, -1);
+    outbox_destroy(&presenter->outbox);
+    free(presenter);
+}
+
+static int lose_display(struct presenter *presenter) {
+    outbox_disconnect(&presenter->outbox);
+    use_display(presenter, -1);
+    return PRESENTER_DISPLAY_CLOSED;
+}
+
+static int lose_source(struct presenter *presenter, int error) {
+    use_source(presenter, -1);
+    return error == -EPROTO ? PRESENTER_SOURCE_BROKEN : PRESENTER_SOURCE_CLOSED;
+}
+
+/* ---- records ---- */
+
+/* What was to be drawn on a scanout of another size is of no use. */
+static void drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
+    struct pending *next;
+
+    for (struct pending *entry = presenter->queue.first; entry != NULL; entry = next) {
+        next = entry->next;
+        if (entry->record.scanout_id != scanout_id)
+            continue;
+        pending_remove(&presenter->queue, entry);
+        finish(presenter, entry);
+    }
+    for (unsigned i = 0; i < presenter->sending_count; i++)
+        if (presenter->sending[i]->record.scanout_id == scanout_id)
+            presenter->sending[i]->abandoned = true;
+}
+
+static void want_scanout(struct presenter *presenter, uint32_t scanout_id, uint32_t width,
+                         uint32_t height) {
+    struct size *wanted = &presenter->wanted[scanout_id];
+
+    if (wanted->width == width && wanted->height == height)
+        return;
+    *wanted = (struct size){width, height};
+    note_scanout(presenter, scanout_id);
+    drop_pixels(presenter, scanout_id);
+}
+
+static void drop_covered(struct presenter *presenter, const struct pending *over) {
+    struct pending *next;
+
+    for (struct pending *entry = presenter->queue.first; entry != NULL; entry = next) {
+        next = entry->next;
+        if (!pending_covers(over, entry))
+            continue;
+        pending_remove(&presenter->queue, entry);
+        finish(presenter, entry);
+    }
+}
+
+static void queue_rectangle(struct presenter *presenter, struct pending *entry) {
+    want_scanout(presenter, entry->record.scanout_id, entry->record.scanout_width,
+                 entry->record.scanout_height);
+    if (entry->width == 0 || entry->height == 0) {
+        finish(presenter, entry);
+        return;
+    }
+    if (!pending_staged(entry))
+        drop_covered(presenter, entry);
+    pending_append(&presenter->queue, entry);
+}
+
+static int take_rectangle(struct presenter *presenter, const struct received *received) {
+    struct pending *entry = pending_new(&presenter->pool);
+
+    if (source_fill(&presenter->source, received, entry) < 0) {
+        pending_free(&presenter->pool, entry);
+        return -EPROTO;
+    }
+    queue_rectangle(presenter, entry);
+    return 0;
+}
+
+static int take_scanout(struct presenter *presenter, const struct received *received) {
+    const struct present_record *record = &received->record;
+
+    if (source_check_scanout(received) < 0)
+        return -EPROTO;
+    if (record->scanout_width == 0 || record->scanout_height == 0)
+        want_scanout(presenter, record->scanout_id, 0, 0);
+    else
+        want_scanout(presenter, record->scanout_id, record->scanout_width, record->scanout_height);
+    return 0;
+}
+
+static int take_staging(struct presenter *presenter, const struct received *received) {
+    return source_set_staging(&presenter->source, received);
+}
+
+static int take_forget(struct presenter *presenter, const struct received *received) {
+    return source_forget_image(&presenter->source, received);
+}
+
+static int take_record(struct presenter *presenter, struct received *received) {
+    static int (*const takers[])(struct presenter *, const struct received *) = {
+        [PRESENT_SCANOUT] = take_scanout, [PRESENT_STAGED] = take_rectangle,
+        [PRESENT_IMAGE] = take_rectangle, [PRESENT_STAGING] = take_staging,
+        [PRESENT_FORGET] = take_forget,
+    };
+    uint32_t kind = received->record.kind;
+
+    if (kind < sizeof(takers) / sizeof(takers[0]) && takers[kind] != NULL)
+        return takers[kind](presenter, received);
+    source_close_descriptors(received, 1);
+    return -EPROTO;
+}
+
+/* Reads as long as there is room: a channel that fills up makes the device process merge. */
+static int receive(struct presenter *presenter) {
+    struct received batch[SOURCE_BATCH];
+
+    while (presenter->readable && presenter->source.fd >= 0 &&
+           presenter->pool.available >= SOURCE_BATCH) {
+        int count = source_receive(&presenter->source, batch);
+        if (count < 0)
+            return lose_source(presenter, count);
+        presenter->readable = count == SOURCE_BATCH;
+        for (int i = 0; i < count; i++) {
+            if (take_record(presenter, &batch[i]) < 0) {
+                source_close_descriptors(&batch[i + 1], count - i - 1);
+                return lose_source(presenter, -EPROTO);
+            }
+        }
+    }
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static void move_drained(struct presenter *presenter) {
+    struct pending *next;
+
+    for (struct pending *entry = presenter->draining.first; entry != NULL; entry = next) {
+        next = entry->next;
+        if (!sender_consumed(&presenter->sender, entry->live))
+            break;
+        pending_remove(&presenter->draining, entry);
+        pending_append(&presenter->answers, entry);
+    }
+    if (presenter->draining.first == NULL)
+        presenter->impatient = false;
+}
+
+static void send_answers(struct presenter *presenter) {
+    struct pending *entry;
+
+    while ((entry = presenter->answers.first) != NULL) {
+        struct present_record answer = entry->record;
+        answer.kind = PRESENT_RELEASED;
+        if (presenter->source.fd >= 0 && source_answer(&presenter->source, &answer) == 0)
+            return;
+        pending_remove(&presenter->answers, entry);
+        pending_free(&presenter->pool, entry);
+    }
+}
+
+/* Up to the first rectangle of the ring that still has to be sent. */
+static uint64_t consumed_position(const struct presenter *presenter) {
+    uint64_t position = presenter->source.staged;
+
+    for (unsigned i = 0; i < presenter->sending_count; i++) {
+        const struct pending *entry = presenter->sending[i];
+        if (pending_staged(entry) && !entry->orphan && entry->record.position < position)
+            position = entry->record.position;
+    }
+    for (const struct pending *entry = presenter->queue.first; entry != NULL; entry = entry->next)
+        if (pending_staged(entry))
+            return entry->record.position < position ? entry->record.position : position;
+    return position;
+}
+
+static void answer(struct presenter *presenter) {
+    move_drained(presenter);
+    send_answers(presenter);
+    if (presenter->source.fd >= 0 && presenter->source.untold > 0)
+        source_consumed(&presenter->source, consumed_position(presenter));
+}
+
+/* ---- the loop ---- */
+
+static int collect(struct presenter *presenter) {
+    struct outbox_changes changes;
+
+    if (!presenter->woken && !atomic_load(&presenter->outbox.filled))
+        return 0;
+    presenter->woken = false;
+    outbox_collect(&presenter->outbox, &changes);
+    if (changes.source.given)
+        use_source(presenter, changes.source.fd);
+    if (changes.display.given)
+        use_display(presenter, changes.display.fd);
+    return changes.stopped ? PRESENTER_STOPPED : 0;
+}
+
+static int write_display(struct presenter *presenter) {
+    if (presenter->sender.fd < 0) {
+        finish_list(presenter, &presenter->queue);
+        return 0;
+    }
+    while (!sender_idle(&presenter->sender) || begin_next(presenter)) {
+        int written = sender_write(&presenter->sender);
+        if (written < 0)
+            return lose_display(presenter);
+        if (written == 0)
+            return 0;
+        complete(presenter);
+    }
+    return 0;
+}
+
+static short source_events(const struct presenter *presenter) {
+    bool room = presenter->pool.available >= SOURCE_BATCH;
+
+    return (short)((room ? POLLIN : 0) | (presenter->source.blocked ? POLLOUT : 0));
+}
+
+static short display_events(const struct presenter *presenter) {
+    bool drains = presenter->draining.first != NULL && !presenter->impatient;
+
+    return !sender_idle(&presenter->sender) || drains ? POLLOUT : 0;
+}
+
+static int wait_for_more(struct presenter *presenter) {
+    struct pollfd polled[] = {
+        {.fd = presenter->outbox.wake, .events = POLLIN},
+        {.fd = presenter->source.fd, .events = source_events(presenter)},
+        {.fd = presenter->sender.fd, .events = display_events(presenter)},
+    };
+    bool idle = sender_idle(&presenter->sender);
+
+    if (presenter->readable && (polled[1].events & POLLIN) && polled[1].fd >= 0)
+        return 0;
+    if (poll(polled, 3, presenter->impatient && idle ? 1 : -1) < 0)
+        return 0; /* interrupted */
+    presenter->woken = polled[0].revents != 0;
+    presenter->readable = (polled[1].revents & POLLIN) != 0;
+    /* Writable is to mean that all pages were taken; a kernel that means less is asked by the
+     * clock. */
+    presenter->impatient = idle && presenter->draining.first != NULL;
+    if (polled[2].revents & (POLLHUP | POLLERR))
+        return lose_display(presenter);
+    if (polled[1].revents & (POLLHUP | POLLERR))
+        return lose_source(presenter, -EPIPE);
+    return 0;
+}
+
+int presenter_run(struct presenter *presenter) {
+    int reason = 0;
+
+    while (reason == 0) {
+        reason = receive(presenter);
+        /*
+         * After the records: one that was made because of a change (a repaint for a new display)
+         * must not be seen before the change is.
+         */
+        if (reason == 0)
+            reason = collect(presenter);
+        if (reason == 0)
+            reason = write_display(presenter);
+        answer(presenter);
+        if (reason == 0)
+            reason = wait_for_more(presenter);
+    }
+    return reason;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * The presenter: takes the device process's rectangles and puts them on the display socket, with
+ * the cursor and whatever else the daemon wants to say there.  It is the socket's only writer, so
+ * that no message is cut into another, and it runs without the interpreter.
+ */
+#ifndef VGPUD_PRESENTER_H
+#define VGPUD_PRESENTER_H
+
+#include <stdint.h>
+
+/* [python] */
+struct presenter;
+
+enum {
+    PRESENTER_STOPPED = 1,
+    PRESENTER_DISPLAY_CLOSED = 2, /* the display has been given up; the next one is awaited */
+    PRESENTER_SOURCE_CLOSED = 3,  /* the device process has gone */
+    PRESENTER_SOURCE_BROKEN = 4,  /* it sent a record that breaks the rules, and was cut off */
+};
+
+/* NULL: no memory or no descriptor. */
+struct presenter *presenter_new(void);
+/* Not while presenter_run() is in another thread. */
+void presenter_free(struct presenter *presenter);
+
+/*
+ * All that follows: from any thread, 0 or -errno.
+ *
+ * Descriptors are duplicated; -1 is none.  A new source: what was pending from the one before is
+ * dropped, after the message in progress.  A new display: no scanout is announced on it, cursors
+ * are shown again; the device process has to be asked to repaint after this, not before.
+ */
+int presenter_set_source(struct presenter *presenter, int present_fd);
+int presenter_set_display(struct presenter *presenter, int display_fd);
+
+/*
+ * A whole message of the display protocol, sent before any pixels that are not on their way.
+ * -ENOBUFS: 64 wait already, -ENOTCONN: no display, -EINVAL: its length is not what its header
+ * says.
+ */
+int presenter_post(struct presenter *presenter, const uint8_t *message, uint32_t length);
+
+/* The latest wins, for each scanout.  -ENODEV: no such scanout. */
+int presenter_move_cursor(struct presenter *presenter, uint32_t scanout_id, uint32_t x, uint32_t y,
+                          int visible);
+/* `pixels`: 64 rows of 64 pixels, B, G, R, A in memory.  Makes the cursor visible. */
+int presenter_set_cursor(struct presenter *presenter, uint32_t scanout_id, uint32_t x, uint32_t y,
+                         uint32_t hot_x, uint32_t hot_y, const uint8_t *pixels);
+/* The device was reset: every cursor is hidden, and not shown again on a new display. */
+void presenter_forget_cursors(struct presenter *presenter);
+
+/* presenter_run() returns PRESENTER_STOPPED, the one that runs or the next one. */
+void presenter_stop(struct presenter *presenter);
+
+/*
+ * Blocks, with the interpreter lock released, until one of the reasons above; may be called again
+ * and goes on where it was.  With no display, rectangles are consumed at once.  The process must
+ * ignore SIGPIPE, as Python does.
+ */
+int presenter_run(struct presenter *presenter);
+/* [end python] */
+
+#endif

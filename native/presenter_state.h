@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* What the presenter's two files share: presenter.c (when), outgoing.c (what is sent next). */
+#ifndef VGPUD_PRESENTER_STATE_H
+#define VGPUD_PRESENTER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "display_message.h"
+#include "outbox.h"
+#include "pending.h"
+#include "presenter.h"
+#include "sender.h"
+#include "source.h"
+#include "state.h"
+
+_Static_assert((int)STATE_SCANOUTS == (int)DISPLAY_SCANOUTS, "one table serves both sides");
+
+/* Staged rectangles that go out together: two parts each, few enough bytes for a cursor to wait. */
+enum { BATCH_COUNT = 64, BATCH_BYTES = 256 * 1024 };
+
+struct size {
+    uint32_t width, height;
+};
+
+struct presenter {
+    struct outbox outbox;
+    struct source source;
+    struct sender sender;
+
+    struct size wanted[DISPLAY_SCANOUTS], announced[DISPLAY_SCANOUTS];
+    uint32_t changed; /* a bit for each scanout where those two differ */
+
+    struct pending_list queue;    /* to be sent */
+    struct pending_list draining; /* sent, their pages not yet taken by the display */
+    struct pending_list answers;  /* done, the device process not yet told */
+    bool readable, woken;         /* what poll() said */
+    bool impatient;               /* the display was writable and yet had not taken all pages */
+
+    /* The message in progress. */
+    struct pending *sending[BATCH_COUNT];
+    unsigned sending_count;
+    uint32_t sending_rows; /* of sending[0] when that is an image */
+    uint64_t begun;        /* when, outbox_now() */
+    uint64_t begun_at;     /* and where in the display's stream */
+    struct outbox_message message;
+    struct display_cursor_update cursor;
+    struct display_scanout scanouts[DISPLAY_SCANOUTS];
+    struct display_update updates[BATCH_COUNT];
+
+    bool image_next;
+    size_t band; /* bytes that the display takes in BAND_NS, as measured */
+    struct pending_pool pool;
+};
+
+enum { BAND_MIN = 512 * 1024, BAND_FIRST = 2 << 20, BAND_MAX = 8 << 20 };
+
+/* The rectangle has been drawn, or never will be: its space goes back to the device process. */
+void finish(struct presenter *presenter, struct pending *entry);
+
+/* Gives the idle sender its next message; false: there is none. */
+bool begin_next(struct presenter *presenter);
+/* The sender has written what it was given. */
+void complete(struct presenter *presenter);
+/* The display has gone in the middle of it. */
+void take_back(struct presenter *presenter);
+
+#endif
