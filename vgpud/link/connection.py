@@ -28,7 +28,9 @@ class Connection:
         return self._socket.fileno()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Sends a message with copies of the descriptors; ``LinkClosedError`` when the daemon has gone."""
+        """Sends a message with copies of the descriptors; ``LinkClosedError`` when the daemon has
+        gone.
+        """
         data = encode(message)
         try:
             # The kernel ties descriptors to the first byte of a write: what is left goes without
@@ -37,6 +39,8 @@ class Connection:
             self._socket.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError):
             raise LinkClosedError("the daemon has gone") from None
+        except OSError as error:
+            raise LinkError(f"{type(message).__name__} cannot be sent: {error}") from error
 
     def drain(self, handler: Handler) -> None:
         """Gives every message that has arrived to ``handler``, without waiting for more.

@@ -42,8 +42,8 @@ class TrioConnection:
     async def send(self, message: FromDaemon, descriptors: Sequence[int] = ()) -> None:
         """Sends a message with copies of the descriptors.
 
-        ``LinkClosedError`` when the device process has gone.  When cancelled in the middle of a message
-        the link is of no more use, and is closed.
+        ``LinkClosedError`` when the device process has gone.  When cancelled in the middle of a
+        message the link is of no more use, and is closed.
         """
         data = encode(message)
         async with self._sending:
@@ -70,8 +70,8 @@ class TrioConnection:
     ) -> ReplyType:
         """Sends a request and waits for its reply, which must be a ``reply``.
 
-        ``RequestFailedError`` when it is another, ``LinkClosedError`` when the device process goes before it
-        has answered.
+        ``RequestFailedError`` when it is another, ``LinkClosedError`` when the device process goes
+        before it has answered.
         """
         self._serial += 1
         serial = self._serial

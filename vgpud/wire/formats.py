@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The pixel formats of VIRTIO 1.2 (5.7.6.8, enum virtio_gpu_formats): four bytes for each pixel in all of them."""
+"""The pixel formats of VIRTIO 1.2 (5.7.6.8, enum virtio_gpu_formats): four bytes for each pixel in
+all of them.
+"""
 
 from typing import NamedTuple
 

@@ -5,8 +5,8 @@
         x: le32
         y: le32
 
-``pack``, ``unpack``, ``size_of`` and ``offsets_of`` work on any such class.  A precompiled Struct into a
-named tuple is the cheapest readable way that CPython has (about 0.2 µs for a header).
+``pack``, ``unpack``, ``size_of`` and ``offsets_of`` work on any such class.  A precompiled Struct
+into a named tuple is the cheapest readable way that CPython has (about 0.2 µs for a header).
 """
 
 import struct

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""GET_CAPSET_INFO and GET_CAPSET: what a 3D renderer can do."""
+
+from vgpud.device.commands import Request
+from vgpud.device.device import Device
+from vgpud.device.responses import Answer, Response, with_body
+from vgpud.errors import GuestError
+from vgpud.wire.virtio_gpu import (
+    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
+    VIRTIO_GPU_RESP_OK_CAPSET,
+    VIRTIO_GPU_RESP_OK_CAPSET_INFO,
+    virtio_gpu_get_capset,
+    virtio_gpu_get_capset_info,
+    virtio_gpu_resp_capset_info,
+)
+
+
+def get_capset_info(
+    device: Device, request: Request, command: virtio_gpu_get_capset_info
+) -> Answer:
+    capsets = device.renderer.capsets
+    if command.capset_index >= len(capsets):
+        raise GuestError(
+            VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, f"there is no capset {command.capset_index}"
+        )
+    info = virtio_gpu_resp_capset_info(*capsets[command.capset_index])
+    return with_body(VIRTIO_GPU_RESP_OK_CAPSET_INFO, info)
+
+
+def get_capset(device: Device, request: Request, command: virtio_gpu_get_capset) -> Answer:
+    data = device.renderer.capset(command.capset_id, command.capset_version)
+    return Response(VIRTIO_GPU_RESP_OK_CAPSET, data)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The one device of a device process: what the commands and the daemon's requests work on."""
+
+from vgpud.device.dataplane import DataPlane
+from vgpud.device.guest_log import GuestLog
+from vgpud.device.questions import Questions
+from vgpud.device.renderers.interface import Renderer
+from vgpud.device.resources import Contexts, Resources
+from vgpud.link.connection import Connection
+from vgpud.link.messages import Log, Start
+
+
+class Device:
+    """Plain parts; what is done with them stands in ``commands`` and ``link_requests``."""
+
+    def __init__(
+        self, plane: DataPlane, link: Connection, renderer: Renderer, start: Start
+    ) -> None:
+        self.plane = plane
+        self.link = link
+        self.renderer = renderer
+        self.limits = start.limits
+        self.num_scanouts = start.num_scanouts
+        self.resources = Resources(start.limits.resources)
+        self.contexts = Contexts(start.limits.contexts)
+        self.questions = Questions(link, plane, start.displays)
+        self.guest_log = GuestLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
+
+    def reset(self) -> None:
+        """A VIRTIO device reset: everything that the guest made is gone."""
+        self.questions.clear()
+        self.renderer.reset()
+        self.resources.clear()
+        self.contexts.clear()

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a guest does wrong is worth a line in the log; a million times a second it is not."""
+
+import time
+from collections.abc import Callable
+
+BURST = 10
+PER_SECOND = 1.0
+
+
+class GuestLog:
+    """Lets ``BURST`` lines through at once and then one each second, saying how many were left out.
+    """
+
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+        self._write = write
+        self._clock = clock
+        self._allowed = float(BURST)
+        self._last = clock()
+        self._left_out = 0
+
+    def mistake(self, text: str) -> None:
+        """Writes a line, or only counts it."""
+        now = self._clock()
+        self._allowed = min(BURST, self._allowed + (now - self._last) * PER_SECOND)
+        self._last = now
+        if self._allowed < 1:
+            self._left_out += 1
+            return
+        self._allowed -= 1
+        more = f" ({self._left_out} more not shown)" if self._left_out else ""
+        self._left_out = 0
+        self._write(text + more)

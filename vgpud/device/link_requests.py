@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What the daemon asks of the device: one function for each message, in a table.
+
+The queue does not run meanwhile, so every change of guest memory is the barrier that it has to be.
+A function returns its reply, or None for Done; an ``OSError`` becomes Refused.
+"""
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from vgpud.device.device import Device
+from vgpud.device.resources import Kind
+from vgpud.link import messages
+from vgpud.link.codec import LinkError
+from vgpud.wire.layout import size_of
+from vgpud.wire.virtio_gpu import virtio_gpu_mem_entry
+
+VHOST_F_LOG_ALL = 26
+ENTRY_SIZE = size_of(virtio_gpu_mem_entry)
+
+Descriptors = list[int]
+
+
+def handle(device: Device, message: messages.Message, descriptors: Descriptors) -> None:
+    """Does what the message asks for and replies; ``LinkError`` when it is none of the daemon's."""
+    if isinstance(message, messages.DisplayInfo | messages.Edid):
+        device.questions.answered(message)
+        return
+    function = _REQUESTS.get(type(message))
+    if function is None:
+        raise LinkError(f"{type(message).__name__} is not for the device process")
+    serial: int = message.serial  # type: ignore[union-attr]
+    try:
+        reply = function(device, message, descriptors)
+    except OSError as error:
+        reply = messages.Refused(error.errno or errno.EIO, serial)
+    device.link.send(reply or messages.Done(serial))
+
+
+# --- guest memory
+
+
+def _set_memory(device: Device, message: messages.SetMemory, descriptors: Descriptors) -> None:
+    device.plane.memory_clear()
+    for region, descriptor in zip(message.regions, descriptors, strict=True):
+        device.plane.memory_add(region, descriptor)
+    _memory_changed(device)
+
+
+def _add_memory(device: Device, message: messages.AddMemory, descriptors: Descriptors) -> None:
+    device.plane.memory_add(message.region, descriptors[0])
+    _memory_changed(device)
+
+
+def _remove_memory(
+    device: Device, message: messages.RemoveMemory, descriptors: Descriptors
+) -> None:
+    device.plane.memory_remove(message.region)
+    _memory_changed(device)
+
+
+def _memory_changed(device: Device) -> None:
+    lost = device.plane.memory_changed()
+    if lost:
+        text = f"{lost} backings were detached: their guest memory has gone"
+        device.link.send(messages.Log("WARNING", text))
+
+
+def _set_log(device: Device, message: messages.SetLog, descriptors: Descriptors) -> None:
+    descriptor = descriptors[0] if descriptors else -1
+    device.plane.memory_set_log(descriptor, message.size, message.offset)
+
+
+def _set_features(device: Device, message: messages.SetFeatures, descriptors: Descriptors) -> None:
+    device.plane.memory_set_logging(bool(message.features & 1 << VHOST_F_LOG_ALL))
+
+
+# --- the queue
+
+
+def _start_queue(device: Device, message: messages.StartQueue, descriptors: Descriptors) -> None:
+    given = iter(descriptors)
+    kick, call, err = (
+        next(given) if present else -1 for present in (message.kick, message.call, message.err)
+    )
+    device.plane.queue_start(message.config, message.base, message.recover, kick, call, err)
+
+
+def _stop_queue(
+    device: Device, message: messages.StopQueue, descriptors: Descriptors
+) -> messages.QueueStopped:
+    base = device.plane.queue_stop()
+    device.questions.clear()
+    return messages.QueueStopped(base, message.serial)
+
+
+def _enable_queue(device: Device, message: messages.EnableQueue, descriptors: Descriptors) -> None:
+    device.plane.queue_set_enabled(message.enabled)
+
+
+def _set_queue_descriptor(
+    device: Device, message: messages.SetQueueDescriptor, descriptors: Descriptors
+) -> None:
+    device.plane.queue_set_descriptor(message.which, descriptors[0] if descriptors else -1)
+
+
+# --- the device
+
+
+def _reset(device: Device, message: messages.Reset, descriptors: Descriptors) -> None:
+    device.reset()
+
+
+def _repaint(device: Device, message: messages.Repaint, descriptors: Descriptors) -> None:
+    device.plane.repaint()
+
+
+def _ping(device: Device, message: messages.Ping, descriptors: Descriptors) -> messages.Pong:
+    return messages.Pong(message.serial)
+
+
+# --- recovery
+
+
+def _adopt_resource(
+    device: Device, message: messages.AdoptResource, descriptors: Descriptors
+) -> None:
+    device.plane.resource_adopt_2d(
+        message.resource_id, message.format, message.width, message.height, descriptors[0]
+    )
+    device.resources.add(message.resource_id, Kind.IMAGE_2D)
+
+
+def _adopt_backing(
+    device: Device, message: messages.AdoptBacking, descriptors: Descriptors
+) -> None:
+    nr_entries = len(message.entries) // ENTRY_SIZE
+    device.plane.resource_attach_backing(message.resource_id, message.entries, nr_entries)
+
+
+def _adopt_uuid(device: Device, message: messages.AdoptUuid, descriptors: Descriptors) -> None:
+    if message.resource_id not in device.resources:
+        raise OSError(errno.ENOENT, f"there is no resource {message.resource_id}")
+    device.resources.set_uuid(message.resource_id, message.uuid)
+
+
+_Function = Callable[[Device, Any, Descriptors], messages.Reply | None]
+
+_REQUESTS: dict[type[messages.Message], _Function] = {
+    messages.SetMemory: _set_memory,
+    messages.AddMemory: _add_memory,
+    messages.RemoveMemory: _remove_memory,
+    messages.SetLog: _set_log,
+    messages.SetFeatures: _set_features,
+    messages.StartQueue: _start_queue,
+    messages.StopQueue: _stop_queue,
+    messages.EnableQueue: _enable_queue,
+    messages.SetQueueDescriptor: _set_queue_descriptor,
+    messages.Reset: _reset,
+    messages.Repaint: _repaint,
+    messages.AdoptResource: _adopt_resource,
+    messages.AdoptBacking: _adopt_backing,
+    messages.AdoptUuid: _adopt_uuid,
+    messages.Ping: _ping,
+}

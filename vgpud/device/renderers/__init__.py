@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The renderers, each behind the same interface; one is imported only when it is asked for."""
+
+from importlib import import_module
+
+from vgpud.device.renderers.interface import Renderer
+from vgpud.errors import RendererError
+
+# The module and the class of each mode.
+_RENDERERS = {
+    "null": ("vgpud.device.renderers.null", "Null"),
+    "2d": ("vgpud.device.renderers.software_2d", "Software2D"),
+}
+
+
+def renderer_class(mode: str) -> type[Renderer]:
+    """The renderer of a mode; ``RendererError`` when there is none."""
+    if mode not in _RENDERERS:
+        raise RendererError(f"the renderer {mode!r} is not available in this version")
+    module, name = _RENDERERS[mode]
+    found: type[Renderer] = getattr(import_module(module), name)
+    return found

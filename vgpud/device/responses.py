@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a command's function gives back: the response, or the word that it comes later."""
+
+from typing import Any, NamedTuple
+
+from vgpud.wire.layout import pack
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_RESP_OK_NODATA, virtio_gpu_ctrl_hdr
+
+
+class Response(NamedTuple):
+    """A response; ``body`` is what follows its header."""
+
+    type: int
+    body: bytes = b""
+
+    def packed(self) -> bytes:
+        """The response's bytes.  Fence and context are put into the header by whoever has the
+        request.
+        """
+        return pack(virtio_gpu_ctrl_hdr(self.type)) + self.body
+
+
+class Later(NamedTuple):
+    """The command is answered when something else has been; its chain stays in flight."""
+
+
+OK = Response(VIRTIO_GPU_RESP_OK_NODATA)
+LATER = Later()
+
+Answer = Response | Later
+
+
+def with_body(response_type: int, body: tuple[Any, ...]) -> Response:
+    """A response with a structure behind its header."""
+    return Response(response_type, pack(body))
