@@ -32,8 +32,7 @@ def main(arguments: list[str]) -> int:
 
 
 def serve(link: Connection) -> int:
-    """Waits for the daemon to describe a device and runs it; returns only when it cannot be made.
-    """
+    """Waits for the daemon to describe a device and runs it; returns only when it cannot be made."""
     device: Device | None = None
 
     def receive(message: Message, descriptors: list[int]) -> None:
@@ -82,8 +81,7 @@ def _make_device(link: Connection, start: Start, descriptors: list[int]) -> Devi
 
 
 def _allow_many_descriptors() -> None:
-    """Each image is a descriptor: as many as the administrator allows, not as many as is customary.
-    """
+    """Each image is a descriptor: as many as the administrator allows, not as many as is customary."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -88,8 +88,7 @@ HEADER_SIZE = size_of(wire.virtio_gpu_ctrl_hdr)
 
 
 def dispatch(device: Device, out: Exit) -> None:
-    """Carries out the command that ``run`` has returned with, and answers it, or leaves it waiting.
-    """
+    """Carries out the command that ``run`` has returned with, and answers it, or leaves it waiting."""
     answer = _answer(device, out)
     if isinstance(answer, Response):
         device.plane.respond(out.chain, answer.packed())

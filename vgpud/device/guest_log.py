@@ -9,8 +9,7 @@ PER_SECOND = 1.0
 
 
 class GuestLog:
-    """Lets ``BURST`` lines through at once and then one each second, saying how many were left out.
-    """
+    """Lets ``BURST`` lines through at once and then one each second, saying how many were left out."""
 
     def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
         self._write = write

@@ -16,8 +16,7 @@ ENTRY_SIZE = size_of(virtio_gpu_mem_entry)
 
 
 def entries_of(device: Device, request: Request, nr_entries: int) -> bytes:
-    """The entries, exactly ``nr_entries`` of them; ``GuestError`` for too many, or too few bytes.
-    """
+    """The entries, exactly ``nr_entries`` of them; ``GuestError`` for too many, or too few bytes."""
     if nr_entries > min(device.limits.backing_entries, MAXIMUM_BLOB // ENTRY_SIZE):
         raise GuestError(VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY, f"{nr_entries} backing entries")
     size = nr_entries * ENTRY_SIZE
