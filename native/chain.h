@@ -20,10 +20,15 @@ struct chain_piece {
     uint32_t length;
 };
 
+/* What it takes to give a chain back. */
+struct chain_ticket {
+    uint16_t id;          /* head of a split ring, buffer id of a packed one */
+    uint16_t descriptors; /* places in the ring */
+    uint16_t entry;       /* of the session state's chains */
+};
+
 struct chain {
-    uint16_t id;                 /* head of a split ring, buffer id of a packed one */
-    uint16_t descriptors;        /* places in the ring */
-    uint16_t entry;              /* of the session state's chains */
+    struct chain_ticket ticket;
     uint16_t readable, writable; /* numbers of pieces */
     uint64_t readable_bytes, writable_bytes;
     struct chain_piece pieces[CHAIN_PIECES]; /* only readable + writable of them are set */

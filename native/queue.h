@@ -48,16 +48,17 @@ struct queue {
     int fds[3]; /* QUEUE_KICK...; -1: none */
 
     uint8_t *descriptor, *available, *used;
-    uint64_t descriptor_guest, available_guest, used_guest;
+    uint64_t descriptor_guest, used_guest;
 
     uint16_t next_avail, next_used;
-    bool avail_wrap, used_wrap;
-    uint16_t avail_seen;    /* split: the driver's index when last read */
-    uint16_t used_notified; /* split: next_used at the last look at whether to interrupt */
-    uint32_t pushed;        /* ring places given back since then */
+    bool avail_wrap, used_wrap; /* packed */
+    uint16_t avail_seen;        /* split: the driver's index when last read */
+    uint16_t used_notified;     /* split: next_used at the last look at whether to interrupt */
+    uint32_t pushed;            /* places given back since then */
     bool kicks_wanted;
 
-    uint32_t in_flight; /* descriptors of chains not given back */
+    uint32_t sequence;  /* chains taken */
+    uint32_t in_flight; /* places of chains that were not given back */
     uint32_t free_count;
     uint16_t free[QUEUE_SIZE_MAX]; /* entries of state->chains */
 };
@@ -96,7 +97,11 @@ static inline bool queue_runs(const struct queue *queue) {
 int queue_pop(struct queue *queue, struct chain *chain);
 
 /* Gives a chain back with the number of bytes written into it; the driver sees it at once. */
-void queue_push(struct queue *queue, const struct chain *chain, uint32_t written);
+void queue_give_back(struct queue *queue, const struct chain_ticket *ticket, uint32_t written);
+
+static inline void queue_push(struct queue *queue, const struct chain *chain, uint32_t written) {
+    queue_give_back(queue, &chain->ticket, written);
+}
 
 /* Interrupts the driver if it wants that for what was pushed since the last call; true if so. */
 bool queue_notify(struct queue *queue);

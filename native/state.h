@@ -17,25 +17,26 @@ enum { STATE_QUEUES = 2, STATE_SCANOUTS = 16, STATE_CHAINS = 1024 };
  * a packed ring its descriptors may be overwritten by then. */
 struct chain_state {
     uint32_t in_flight;
-    uint16_t id;               /* head of a split ring, buffer id of a packed one */
-    uint16_t descriptors;      /* places in the ring */
-    uint64_t sequence;         /* in the order in which they came */
-    uint64_t response_address; /* guest address of the first writable bytes */
+    uint32_t sequence; /* in the order in which they came */
+    uint16_t id;       /* head of a split ring, buffer id of a packed one */
+    uint16_t descriptors;
     uint32_t response_length;
-    uint32_t flags; /* these four of the request's virtio_gpu_ctrl_hdr */
+    uint64_t response_address; /* guest address of the first writable bytes */
+    uint32_t flags;            /* these four of the request's virtio_gpu_ctrl_hdr */
+    uint32_t ring_idx;
     uint64_t fence_id;
     uint32_t ctx_id;
-    uint32_t ring_idx;
+    uint32_t reserved;
 };
 
+/*
+ * Written so that a process that dies between any two instructions leaves something to go on from:
+ * taking a chain ends with the one store to `available`, giving it back goes through `completing`.
+ */
 struct queue_state {
-    uint32_t next_avail; /* split: free-running index; packed: place in the ring */
-    uint32_t next_used;
-    uint32_t avail_wrap; /* packed only */
-    uint32_t used_wrap;
+    uint64_t available;  /* bits 0-15 next_avail (packed: bit 15 its wrap), 32-63 chains taken */
+    uint32_t used;       /* next_used (packed: bit 15 its wrap) */
     uint32_t completing; /* 1 + the entry of `chains` that is being given back, or 0 */
-    uint32_t reserved;
-    uint64_t sequence;
     struct chain_state chains[STATE_CHAINS];
 };
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * 2D resources: an image that the display shows, and the guest memory that backs it.
+ */
+#ifndef VGPUD_RESOURCE_H
+#define VGPUD_RESOURCE_H
+
+#include <stdint.h>
+
+#include "run.h"
+
+/* [python] */
+/* -EEXIST; -EINVAL: resource_id, format or size; -ENOMEM: a quota. */
+int resource_create_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
+                       uint32_t height);
+
+/* Recovery: over the image of a process that died.  Duplicates `image_fd`. */
+int resource_adopt_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
+                      uint32_t height, int image_fd);
+
+int resource_image_fd(struct device *device, uint32_t resource_id); /* borrowed, or -ENOENT */
+
+/* -ENOENT.  Scanouts that show it are disabled. */
+int resource_unref(struct device *device, uint32_t resource_id);
+
+/* `entries`: nr_entries × struct virtio_gpu_mem_entry.  -ENOENT; -EEXIST: it has backing; -EFAULT:
+ * outside guest memory; -ENOMEM: a quota. */
+int resource_attach_backing(struct device *device, uint32_t resource_id, const uint8_t *entries,
+                            uint32_t nr_entries);
+int resource_detach_backing(struct device *device, uint32_t resource_id); /* -ENOENT */
+
+/* After each change of the memory table.  Returns how many resources lost their backing; a queue
+ * that lost its rings is broken, which the next device_run() says. */
+int device_memory_changed(struct device *device);
+/* [end python] */
+
+#endif
