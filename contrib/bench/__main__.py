@@ -7,9 +7,12 @@ import sys
 import time
 from pathlib import Path
 
+from tests.driver.gpu import CommandFailedError
+from tests.driver.queue import NoResponseError
+
 from . import report
 from .baseline import baseline
-from .machine import BenchMachine
+from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
 from .rows import ROWS, Row
 from .verify import verify
@@ -23,6 +26,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, quick 2")
     parser.add_argument("--quick", action="store_true", help="a third of the time for each row")
     parser.add_argument("--gpu-mode", default="2d", metavar="MODE", help="of vgpud; default 2d")
+    parser.add_argument(
+        "--run-pages",
+        type=int,
+        default=16,
+        metavar="N",
+        help="contiguous pages of backing; default 16",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="writes every number")
     parser.add_argument("--no-baseline", action="store_true", help="without the bare pipeline")
     options = parser.parse_args(arguments)
@@ -52,7 +62,7 @@ def measure(options: argparse.Namespace, measured: list[Peer], rows: list[Row]) 
     scale = 0.33 if options.quick else 1.0
     for repetition in range(options.repetitions or (2 if options.quick else 5)):
         for peer in measured:
-            with BenchMachine(peer) as machine:
+            with BenchMachine(peer, options.run_pages) as machine:
                 for row in rows:
                     begun = time.monotonic()
                     numbers = row.measure(machine, scale)
@@ -68,12 +78,10 @@ def main() -> None:
     options = parse()
     rows = [row for row in ROWS if row.name in options.rows]
     measured = chosen_peers(options)
-    names = [peer.name for peer in measured]
     load = os.getloadavg()[0]
     say(f"{os.cpu_count()} cores, Linux {os.uname().release}, load {load:.2f}")
-    for peer in measured:
-        verify(peer)
-    say("pictures verified")
+    measured = [peer for peer in measured if verified(peer)]
+    names = [peer.name for peer in measured]
     samples = measure(options, measured, rows)
     sys.stdout.write(report.table(samples, names, rows) + "\n")
     if not options.no_baseline:

@@ -25,9 +25,13 @@ class WrongPictureError(Exception):
 
 
 class BenchMachine:
-    """A peer, connected; ``startup`` is the time in seconds from its start until it took the connection."""
+    """A peer, connected; ``startup`` is the time in seconds from its start until it took the connection.
 
-    def __init__(self, peer: Peer) -> None:
+    ``run_pages``: pages that lie together in a resource's backing.  It matters: QEMU's backend walks all entries for each row
+    of a partial transfer.
+    """
+
+    def __init__(self, peer: Peer, run_pages: int = 16) -> None:
         self.peer = peer
         started = time.monotonic()
         self.backend = Backend(peer.arguments)
@@ -36,7 +40,7 @@ class BenchMachine:
         )
         self.startup = time.monotonic() - started
         self.memory = GuestMemory(MEMORY)
-        self.guest = Guest(self.memory, event_idx=True, indirect=True)
+        self.guest = Guest(self.memory, event_idx=True, indirect=True, run_pages=run_pages)
         self.reader: Reader = start_reader()
         self.frontend.start(self.memory, self.guest.queues, self.reader.theirs)
         self.guest.display_info()

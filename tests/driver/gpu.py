@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 from . import commands
@@ -57,13 +58,15 @@ class Guest:
         indirect: bool = False,
         control_size: int = CONTROL_QUEUE_SIZE,
         cursor_size: int = CURSOR_QUEUE_SIZE,
+        run_pages: int = 1,
         timeout: float = 5.0,
     ) -> None:
-        """``timeout``: seconds that any answer may take."""
+        """``run_pages``: pages that lie together in a resource's backing; ``timeout``: seconds that any answer may take."""
         self.memory = memory
         self.packed = packed
         self.event_idx = event_idx
         self.indirect = indirect
+        self.run_pages = run_pages
         self.timeout = timeout
         self.control = Queue(memory, control_size, packed=packed, event_idx=event_idx)
         self.cursor = Queue(memory, cursor_size, packed=packed, event_idx=event_idx)
@@ -124,17 +127,17 @@ class Guest:
             self.attach(resource, seed=seed)
         return resource
 
-    def attach(self, resource: Resource, *, seed: int | None = 0, merge: bool = False) -> None:
-        """Gives a resource new pages, shuffled by ``seed`` (None: in order); ``merge`` joins neighbours into one entry."""
-        count = -(-resource.stride * resource.height // PAGE)
-        entries: list[tuple[int, int]] = []
-        for page in self.memory.allocate_pages(count, seed=seed):
-            if merge and entries and sum(entries[-1]) == page:
-                entries[-1] = (entries[-1][0], entries[-1][1] + PAGE)
-            else:
-                entries.append((page, PAGE))
-        resource.entries = entries
-        self.do(commands.resource_attach_backing(resource.resource_id, entries))
+    def attach(
+        self, resource: Resource, *, seed: int | None = 0, run_pages: int | None = None
+    ) -> None:
+        """Gives a resource new pages: entries of ``run_pages`` each, in an order shuffled by ``seed`` (None: as they lie)."""
+        run = PAGE * (run_pages or self.run_pages)
+        count = -(-resource.stride * resource.height // run)
+        addresses = [self.memory.allocate(run, PAGE) for _ in range(count)]
+        if seed is not None:
+            random.Random(seed).shuffle(addresses)
+        resource.entries = [(address, run) for address in addresses]
+        self.do(commands.resource_attach_backing(resource.resource_id, resource.entries))
 
     def detach(self, resource: Resource) -> None:
         self.do(commands.resource_detach_backing(resource.resource_id))
