@@ -56,6 +56,19 @@ def chosen_peers(options: argparse.Namespace) -> list[Peer]:
     return [peer for peer in known.values() if peer.installed()]
 
 
+def verified(peer: Peer) -> bool:
+    """A peer whose pictures are wrong is left out; vgpud's have to be right."""
+    try:
+        verify(peer)
+    except (WrongPictureError, NoResponseError, CommandFailedError, OSError) as error:
+        if peer.name == report.SUBJECT:
+            raise
+        say(f"{peer.name}: left out, {error}")
+        return False
+    say(f"{peer.name}: pictures verified")
+    return True
+
+
 def measure(options: argparse.Namespace, measured: list[Peer], rows: list[Row]) -> report.Samples:
     """The repetitions are interleaved: what the machine does besides falls on all peers alike."""
     samples: report.Samples = {}
