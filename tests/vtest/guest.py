@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A virtio-gpu driver with one context, whose resources' backing is shared memory that a vtest client has mapped."""
+
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.driver import commands, commands_3d
+from tests.driver.commands_3d import Box, Command3D, Resource3D
+from tests.driver.frontend import QEMU_FEATURES, Feature, Frontend
+from tests.driver.gpu import Guest
+from tests.driver.memory import PAGE, GuestMemory, MiB, Region
+from tests.vtest import native
+
+CTX_ID = 1
+ARENA = 48 * MiB
+OWN_MEMORY = ARENA + 8 * MiB
+# As QEMU has it for a device that offers VIRGL.
+CONTROL_QUEUE_SIZE = 256
+# Guest addresses of the resources' memory; each has a slot of its own in the memory table.
+SHARED_BASE = 1 << 40
+MAX_SHARED = 480
+
+
+class DeviceError(Exception):
+    """The device did not do what a vtest server would have done."""
+
+
+@dataclass
+class Shared:
+    """Memory that a client draws from: a memfd, and its region once the device has been told of it."""
+
+    fd: int
+    size: int
+    region: Region | None = None
+
+
+class Driver:
+    """One virtual machine: its own connection to the backend, so its own device process."""
+
+    def __init__(self, backend: Path, client: socket.socket) -> None:
+        features = QEMU_FEATURES | Feature.VIRGL
+        self.frontend = Frontend.connect(backend, wanted_features=features, timeout=30)
+        self.memory = GuestMemory(OWN_MEMORY)
+        self.guest = Guest(self.memory, control_size=CONTROL_QUEUE_SIZE)
+        self.display, theirs = socket.socketpair()
+        self.frontend.start(self.memory, self.guest.queues, theirs)
+        if Feature.VIRGL not in self.frontend.features:
+            raise DeviceError("the backend does not offer VIRGL")
+        self.shared: dict[int, Shared] = {}
+        self.attached: list[int] = []
+        self.next_address = SHARED_BASE
+        module = native.load()
+        self.ffi, self.lib = module.ffi, module.lib
+        self.bridge = self.ffi.gc(self.lib.bridge_new(self._config(client)), self.lib.bridge_free)
+
+    def _config(self, client: socket.socket) -> object:
+        region, control = self.memory.regions[0], self.guest.control
+        self._view = self.ffi.from_buffer(region.view)
+        config = self.ffi.new("struct bridge_config *")
+        config.client_fd = client.fileno()
+        config.memory = self.ffi.cast("uint8_t *", self._view)
+        config.guest_address, config.memory_bytes = region.guest_address, region.size
+        config.descriptor = control.ring.descriptor
+        config.available, config.used = control.ring.available, control.ring.used
+        config.queue_size = CONTROL_QUEUE_SIZE
+        config.kick_fd, config.call_fd = control.kick_fd, control.call_fd
+        config.arena, config.arena_bytes = self.memory.allocate(ARENA, PAGE), ARENA
+        config.ctx_id = CTX_ID
+        return config
+
+    def close(self) -> None:
+        self.frontend.close()
+        self.display.close()
+        for shared in self.shared.values():
+            os.close(shared.fd)
+
+    def run(self) -> tuple[int, int] | None:
+        """Serves the client until a message comes that is not of every frame: its length and command; None at the end."""
+        length, command = self.ffi.new("uint32_t *"), self.ffi.new("uint32_t *")
+        if not self._checked(self.lib.bridge_run(self.bridge, length, command)):
+            return None
+        return int(length[0]), int(command[0])
+
+    def errors(self) -> tuple[int, int]:
+        """How many commands failed, and the response to the last of them."""
+        last = self.ffi.new("uint32_t *")
+        return int(self.lib.bridge_errors(self.bridge, last)), int(last[0])
+
+    # --- commands
+
+    def post(self, request: bytes) -> None:
+        """A command whose response nobody waits for."""
+        self._checked(self.lib.bridge_post(self.bridge, request, len(request)))
+
+    def ask(self, request: bytes, response_length: int = commands.HEADER_SIZE) -> commands.Response:
+        """A command and its response."""
+        room = self.ffi.new("uint8_t[]", response_length)
+        count = self.lib.bridge_ask(self.bridge, request, len(request), room, response_length)
+        return commands.read_response(bytes(self.ffi.buffer(room)), self._checked(count))
+
+    def wait(self) -> None:
+        """Until everything is answered."""
+        self._checked(self.lib.bridge_wait(self.bridge))
+
+    def _checked(self, result: int) -> int:
+        if result < 0:
+            raise DeviceError(os.strerror(-result))
+        return result
+
+    def capset(self, capset_id: int) -> bytes:
+        """The data of a capability set; nothing when the device has it not."""
+        for index in range(8):
+            answer = self.ask(commands.get_capset_info(index), commands.CAPSET_INFO_SIZE)
+            if not answer.ok:
+                break
+            found, version, size = struct.unpack_from("<III", answer.data)
+            if found == capset_id:
+                request = commands.get_capset(capset_id, version)
+                return self.ask(request, commands.HEADER_SIZE + size).data
+        return b""
+
+    def create_context(self, name: bytes) -> None:
+        answer = self.ask(commands_3d.ctx_create(CTX_ID, name[:64]))
+        if not answer.ok:
+            raise DeviceError(f"CTX_CREATE was answered with {answer.type:#x}")
+
+    # --- resources
+
+    def create(self, resource_id: int, resource: Resource3D, data_size: int) -> int:
+        """Makes a resource with shared memory of ``data_size`` bytes; its descriptor, or -1 without."""
+        self.post(commands_3d.resource_create_3d(resource_id, resource))
+        self.post(commands_3d.ctx_attach_resource(CTX_ID, resource_id))
+        if data_size == 0:
+            return -1
+        size = -(-data_size // PAGE) * PAGE
+        fd = os.memfd_create("vtest-resource", os.MFD_CLOEXEC)
+        os.ftruncate(fd, size)
+        self.shared[resource_id] = Shared(fd, size)
+        return fd
+
+    def unref(self, resource_id: int) -> None:
+        shared = self.shared.get(resource_id)
+        if shared is not None and shared.region is not None:
+            self._take_away(resource_id, shared)
+        self.post(commands_3d.ctx_detach_resource(CTX_ID, resource_id))
+        self.post(commands.resource_unref(resource_id))
+        if shared is not None:
+            os.close(self.shared.pop(resource_id).fd)
+
+    def transfer(
+        self, command: Command3D, resource_id: int, box: Box, level: int, offset: int
+    ) -> None:
+        """The first transfer of a resource; the loop does those that follow.
+
+        Memory is tied to the resource only here: many are never transferred, and there are 509 regions at most.
+        """
+        shared = self.shared[resource_id]
+        if shared.region is None:
+            self._give(resource_id, shared)
+        self.post(
+            commands_3d.transfer_3d(
+                command, resource_id, box, ctx_id=CTX_ID, offset=offset, level=level
+            )
+        )
+
+    def _give(self, resource_id: int, shared: Shared) -> None:
+        if len(self.attached) >= MAX_SHARED:
+            oldest = self.attached[0]
+            self._take_away(oldest, self.shared[oldest])
+        shared.region = self.memory.add(self.next_address, shared.size, fd=shared.fd)
+        self.next_address += shared.size + PAGE
+        self.attached.append(resource_id)
+        self.frontend.add_region(shared.region)
+        entries = [(shared.region.guest_address, shared.size)]
+        self.post(commands.resource_attach_backing(resource_id, entries))
+        self._checked(self.lib.bridge_set_backed(self.bridge, resource_id, 1))
+
+    def _take_away(self, resource_id: int, shared: Shared) -> None:
+        assert shared.region is not None
+        self._checked(self.lib.bridge_set_backed(self.bridge, resource_id, 0))
+        self.post(commands.resource_detach_backing(resource_id))
+        self.wait()
+        self.frontend.remove_region(shared.region)
+        self.memory.remove(shared.region)
+        shared.region = None
+        self.attached.remove(resource_id)

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "loop.h"
+
+#include <errno.h>
+#include <linux/virtio_gpu.h>
+#include <linux/virtio_ring.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { PIECES = 3, REQUEST_BYTES = 8192, RESPONSE_BYTES = 4096 };
+enum {
+    VCMD_SUBMIT_CMD = 6,
+    VCMD_RESOURCE_BUSY_WAIT = 7,
+    VCMD_TRANSFER_GET2 = 13,
+    VCMD_TRANSFER_PUT2 = 14
+};
+enum { BUSY_WAIT_FLAG_WAIT = 1, TRANSFER2_WORDS = 10 };
+
+struct bridge {
+    struct bridge_config config;
+    struct vring_desc *descriptors;
+    struct vring_avail *available;
+    struct vring_used *used;
+    uint16_t next_avail, last_used;
+    uint32_t slots, in_flight;
+    uint32_t free[256], free_count;
+    uint64_t requests, responses; /* guest addresses, one for each slot */
+    uint64_t streams, streams_end, next_stream;
+    uint64_t fence_id;
+    uint8_t *backed;
+    uint32_t backed_size;
+    uint32_t errors, last_error;
+};
+
+static uint8_t *at(struct bridge *bridge, uint64_t guest_address) {
+    return bridge->config.memory + (guest_address - bridge->config.guest_address);
+}
+
+struct bridge *bridge_new(const struct bridge_config *config) {
+    struct bridge *bridge = calloc(1, sizeof(*bridge));
+    if (bridge == NULL) {
+        return NULL;
+    }
+    bridge->config = *config;
+    bridge->descriptors = (struct vring_desc *)at(bridge, config->descriptor);
+    bridge->available = (struct vring_avail *)at(bridge, config->available);
+    bridge->used = (struct vring_used *)at(bridge, config->used);
+    bridge->next_avail = bridge->available->idx;
+    bridge->last_used = bridge->used->idx;
+    bridge->slots = config->queue_size / PIECES;
+    for (uint32_t slot = 0; slot < bridge->slots; slot++) {
+        bridge->free[bridge->free_count++] = bridge->slots - 1 - slot;
+    }
+    bridge->requests = config->arena;
+    bridge->responses = bridge->requests + (uint64_t)bridge->slots * REQUEST_BYTES;
+    bridge->streams = bridge->responses + (uint64_t)bridge->slots * RESPONSE_BYTES;
+    bridge->streams_end = config->arena + config->arena_bytes;
+    bridge->next_stream = bridge->streams;
+    bridge->available->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    return bridge;
+}
+
+void bridge_free(struct bridge *bridge) {
+    free(bridge->backed);
+    free(bridge);
+}
+
+/* --- the virtqueue */
+
+static void collect(struct bridge *bridge) {
+    while (bridge->last_used != __atomic_load_n(&bridge->used->idx, __ATOMIC_ACQUIRE)) {
+        uint32_t head = bridge->used->ring[bridge->last_used++ % bridge->config.queue_size].id;
+        uint32_t slot = head / PIECES;
+        const struct virtio_gpu_ctrl_hdr *header =
+            (void *)at(bridge, bridge->responses + (uint64_t)slot * RESPONSE_BYTES);
+        if (header->type >= VIRTIO_GPU_RESP_ERR_UNSPEC) {
+            bridge->errors++;
+            bridge->last_error = header->type;
+        }
+        bridge->free[bridge->free_count++] = slot;
+        bridge->in_flight--;
+    }
+}
+
+/* Sleeps until the device has given something back. */
+static int sleep_for_used(struct bridge *bridge) {
+    bridge->available->flags = 0;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    int error = 0;
+    if (bridge->last_used == __atomic_load_n(&bridge->used->idx, __ATOMIC_ACQUIRE)) {
+        struct pollfd fd = {.fd = bridge->config.call_fd, .events = POLLIN};
+        int ready = poll(&fd, 1, 60000);
+        error = ready > 0 ? 0 : ready == 0 ? -ETIMEDOUT : -errno;
+        eventfd_t ignored;
+        (void)!eventfd_read(bridge->config.call_fd, &ignored);
+    }
+    bridge->available->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    collect(bridge);
+    return error;
+}
+
+int bridge_wait(struct bridge *bridge) {
+    int error = 0;
+    collect(bridge);
+    while (bridge->in_flight > 0 && error == 0) {
+        error = sleep_for_used(bridge);
+    }
+    return error;
+}
+
+static int take_slot(struct bridge *bridge, uint32_t *slot) {
+    collect(bridge);
+    while (bridge->free_count == 0) {
+        int error = sleep_for_used(bridge);
+        if (error != 0) {
+            return error;
+        }
+    }
+    *slot = bridge->free[--bridge->free_count];
+    return 0;
+}
+
+static void describe(struct bridge *bridge, uint32_t index, uint64_t address, uint32_t length,
+                     uint16_t flags) {
+    bridge->descriptors[index] = (struct vring_desc){address, length, flags, (uint16_t)(index + 1)};
+}
+
+/* Makes a slot's request of `length` bytes available, with `stream_length` bytes of a stream behind
+ * it. */
+static void offer(struct bridge *bridge, uint32_t slot, uint32_t length, uint64_t stream,
+                  uint32_t stream_length, uint32_t response_length) {
+    uint32_t index = slot * PIECES;
+    uint64_t response = bridge->responses + (uint64_t)slot * RESPONSE_BYTES;
+    memset(at(bridge, response), 0, sizeof(struct virtio_gpu_ctrl_hdr));
+    describe(bridge, index, bridge->requests + (uint64_t)slot * REQUEST_BYTES, length,
+             VRING_DESC_F_NEXT);
+    if (stream_length > 0) {
+        describe(bridge, ++index, stream, stream_length, VRING_DESC_F_NEXT);
+    }
+    describe(bridge, ++index, response, response_length, VRING_DESC_F_WRITE);
+    bridge->available->ring[bridge->next_avail++ % bridge->config.queue_size] =
+        (uint16_t)(slot * PIECES);
+    bridge->in_flight++;
+    __atomic_store_n(&bridge->available->idx, bridge->next_avail, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if ((bridge->used->flags & VRING_USED_F_NO_NOTIFY) == 0) {
+        (void)!eventfd_write(bridge->config.kick_fd, 1);
+    }
+}
+
+int bridge_post(struct bridge *bridge, const uint8_t *request, uint32_t length) {
+    uint32_t slot;
+    int error = length <= REQUEST_BYTES ? take_slot(bridge, &slot) : -EMSGSIZE;
+    if (error == 0) {
+        memcpy(at(bridge, bridge->requests + (uint64_t)slot * REQUEST_BYTES), request, length);
+        offer(bridge, slot, length, 0, 0, sizeof(struct virtio_gpu_ctrl_hdr));
+    }
+    return error;
+}
+
+int bridge_ask(struct bridge *bridge, const uint8_t *request, uint32_t length, uint8_t *response,
+               uint32_t response_length) {
+    uint32_t slot;
+    int error = length <= REQUEST_BYTES && response_length <= RESPONSE_BYTES
+                    ? take_slot(bridge, &slot)
+                    : -EMSGSIZE;
+    if (error != 0) {
+        return error;
+    }
+    memcpy(at(bridge, bridge->requests + (uint64_t)slot * REQUEST_BYTES), request, length);
+    offer(bridge, slot, length, 0, 0, response_length);
+    error = bridge_wait(bridge);
+    memcpy(response, at(bridge, bridge->responses + (uint64_t)slot * RESPONSE_BYTES),
+           response_length);
+    return error != 0 ? error : (int)response_length;
+}
+
+uint32_t bridge_errors(const struct bridge *bridge, uint32_t *last) {
+    *last = bridge->last_error;
+    return bridge->errors;
+}
+
+int bridge_set_backed(struct bridge *bridge, uint32_t resource_id, int backed) {
+    if (resource_id >= bridge->backed_size) {
+        uint32_t size = resource_id + 1024;
+        uint8_t *grown = realloc(bridge->backed, size);
+        if (grown == NULL) {
+            return -ENOMEM;
+        }
+        memset(grown + bridge->backed_size, 0, size - bridge->backed_size);
+        bridge->backed = grown;
+        bridge->backed_size = size;
+    }
+    bridge->backed[resource_id] = backed != 0;
+    return 0;
+}
+
+/* --- the client */
+
+/* 1: all of it; 0: the client has gone. */
+static int receive(struct bridge *bridge, void *to, size_t length) {
+    for (size_t done = 0; done < length;) {
+        ssize_t count = recv(bridge->config.client_fd, (uint8_t *)to + done, length - done, 0);
+        if (count == 0 || (count < 0 && errno == ECONNRESET)) {
+            return 0;
+        }
+        if (count < 0 && errno != EINTR) {
+            return -errno;
+        }
+        done += count > 0 ? (size_t)count : 0;
+    }
+    return 1;
+}
+
+/* Streams follow each other; at the end of the room everything in flight is waited for. */
+static int stream_room(struct bridge *bridge, uint32_t length, uint64_t *stream) {
+    if (bridge->next_stream + length > bridge->streams_end) {
+        int error = bridge_wait(bridge);
+        if (error != 0 || bridge->streams + length > bridge->streams_end) {
+            return error != 0 ? error : -EMSGSIZE;
+        }
+        bridge->next_stream = bridge->streams;
+    }
+    *stream = bridge->next_stream;
+    bridge->next_stream += (length + 63) & ~63u;
+    return 0;
+}
+
+static int submit(struct bridge *bridge, uint32_t words) {
+    uint32_t slot, length = words * 4;
+    uint64_t stream;
+    int error = words <= UINT32_MAX / 8 ? stream_room(bridge, length, &stream) : -EMSGSIZE;
+    if (error != 0) {
+        return error;
+    }
+    int received = receive(bridge, at(bridge, stream), length);
+    if (received <= 0) {
+        return received;
+    }
+    if ((error = take_slot(bridge, &slot)) != 0) {
+        return error;
+    }
+    struct virtio_gpu_cmd_submit *command =
+        (void *)at(bridge, bridge->requests + (uint64_t)slot * REQUEST_BYTES);
+    *command = (struct virtio_gpu_cmd_submit){
+        .hdr = {.type = VIRTIO_GPU_CMD_SUBMIT_3D,
+                .flags = VIRTIO_GPU_FLAG_FENCE,
+                .fence_id = ++bridge->fence_id,
+                .ctx_id = bridge->config.ctx_id},
+        .size = length,
+    };
+    offer(bridge, slot, sizeof(*command), stream, length, sizeof(struct virtio_gpu_ctrl_hdr));
+    return 1;
+}
+
+static int busy_wait(struct bridge *bridge) {
+    uint32_t words[2], answer[3] = {1, VCMD_RESOURCE_BUSY_WAIT, 0};
+    int received = receive(bridge, words, sizeof(words));
+    if (received <= 0) {
+        return received;
+    }
+    collect(bridge);
+    if (words[1] & BUSY_WAIT_FLAG_WAIT) {
+        int error = bridge_wait(bridge);
+        if (error != 0) {
+            return error;
+        }
+    }
+    answer[2] = bridge->in_flight > 0;
+    ssize_t sent = send(bridge->config.client_fd, answer, sizeof(answer), MSG_NOSIGNAL);
+    return sent == sizeof(answer) ? 1 : 0;
+}
+
+static int transfer(struct bridge *bridge, uint32_t type) {
+    uint32_t words[TRANSFER2_WORDS], slot;
+    int received = receive(bridge, words, sizeof(words));
+    if (received <= 0) {
+        return received;
+    }
+    int error = take_slot(bridge, &slot);
+    if (error != 0) {
+        return error;
+    }
+    struct virtio_gpu_transfer_host_3d *command =
+        (void *)at(bridge, bridge->requests + (uint64_t)slot * REQUEST_BYTES);
+    *command = (struct virtio_gpu_transfer_host_3d){
+        .hdr = {.type = type, .ctx_id = bridge->config.ctx_id},
+        .box = {words[2], words[3], words[4], words[5], words[6], words[7]},
+        .offset = words[9],
+        .resource_id = words[0],
+        .level = words[1],
+    };
+    offer(bridge, slot, sizeof(*command), 0, 0, sizeof(struct virtio_gpu_ctrl_hdr));
+    return 1;
+}
+
+/* Whether the transfer that comes next is of a resource that has its backing: the message is only
+ * looked at. */
+static int next_is_backed(struct bridge *bridge) {
+    uint32_t handle;
+    ssize_t count = recv(bridge->config.client_fd, &handle, sizeof(handle), MSG_PEEK | MSG_WAITALL);
+    return count == sizeof(handle) && handle < bridge->backed_size && bridge->backed[handle];
+}
+
+int bridge_run(struct bridge *bridge, uint32_t *length, uint32_t *command) {
+    int result = 1;
+    while (result == 1) {
+        uint32_t header[2];
+        result = receive(bridge, header, sizeof(header));
+        if (result <= 0) {
+            break;
+        }
+        int is_transfer = header[1] == VCMD_TRANSFER_GET2 || header[1] == VCMD_TRANSFER_PUT2;
+        if (header[1] == VCMD_SUBMIT_CMD) {
+            result = submit(bridge, header[0]);
+        } else if (header[1] == VCMD_RESOURCE_BUSY_WAIT) {
+            result = busy_wait(bridge);
+        } else if (is_transfer && next_is_backed(bridge)) {
+            int get = header[1] == VCMD_TRANSFER_GET2;
+            result = transfer(bridge, get ? VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D
+                                          : VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D);
+        } else {
+            *length = header[0];
+            *command = header[1];
+            break;
+        }
+    }
+    return result;
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The bridge's C half, compiled when it is first needed and kept in ``build/``, by the hash of its source."""
+
+import hashlib
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import cffi
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parent.parent / "build" / "vtest"
+PUBLIC = re.compile(r"/\* \[python\] \*/\n(.*?)/\* \[end python\] \*/", re.DOTALL)
+
+
+def load() -> Any:
+    """The module, with ``ffi`` and ``lib``."""
+    header, source = (HERE / "loop.h").read_text(), (HERE / "loop.c").read_text()
+    name = f"vtest_loop_{hashlib.sha256((header + source).encode()).hexdigest()[:16]}"
+    found = list(BUILD.glob(f"{name}*.so"))
+    path = found[0] if found else _compile(name, header)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _compile(name: str, header: str) -> Path:
+    ffi = cffi.FFI()
+    ffi.cdef("\n".join(PUBLIC.findall(header)))
+    ffi.set_source(
+        name,
+        '#include "loop.h"',
+        sources=[str(HERE / "loop.c")],
+        include_dirs=[str(HERE)],
+        extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
+    )
+    BUILD.mkdir(parents=True, exist_ok=True)
+    return Path(ffi.compile(tmpdir=str(BUILD)))
