@@ -136,8 +136,7 @@ class virtio_gpu_mem_entry(NamedTuple):
 
 
 class virtio_gpu_config(NamedTuple):
-    """The configuration space (5.7.4), with ``blob_alignment``, which a later specification added.
-    """
+    """The configuration space (5.7.4), with ``blob_alignment``, which a later specification added."""
 
     events_read: le32 = 0
     events_clear: le32 = 0

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""VIRTIO 1.2, sections 2.7 and 2.8: split and packed virtqueues, named as in <linux/virtio_ring.h>.
-"""
+"""VIRTIO 1.2, sections 2.7 and 2.8: split and packed virtqueues, named as in <linux/virtio_ring.h>."""
 
 from typing import NamedTuple
 
