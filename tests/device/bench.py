@@ -40,7 +40,7 @@ class Bench:
         self.daemon = Connection(daemon.detach())
         self.link = Connection(device.detach())
         self.plane = FakePlane()
-        renderer = renderer_class(mode)(self.plane)
+        renderer = renderer_class(mode)(self.plane, self.start.renderer)
         self.device = Device(self.plane, self.link, renderer, self.start)
         self._chain = 0
 

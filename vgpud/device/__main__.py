@@ -71,7 +71,7 @@ def _make_device(link: Connection, start: Start, descriptors: list[int]) -> Devi
             state_fd,
             present_fd,
         )
-        return Device(plane, link, renderer(plane), start)
+        return Device(plane, link, renderer(plane, start.renderer), start)
     except OSError as error:
         failure = RendererError(f"the device cannot be made: {error}", EXIT_INTERNAL)
     except RendererError as error:

@@ -45,7 +45,10 @@ class Exit(NamedTuple):
 
 
 class DataPlane:
-    """Guest memory, the control queue, images and scanouts.  Every method may raise OSError."""
+    """Guest memory, the control queue, images and scanouts.  Every method may raise OSError.
+
+    There is one, which lives as long as its process: nothing of it is ever freed.
+    """
 
     def __init__(
         self,
@@ -56,19 +59,17 @@ class DataPlane:
         state_fd: int,
         present_fd: int,
     ) -> None:
-        self._memory = _made(lib.guest_memory_new(), lib.guest_memory_free)
-        self._state = _made(lib.session_state_map(state_fd), lib.session_state_unmap)
+        self._memory = _made(lib.guest_memory_new())
         self._device = _made(
             lib.device_new(
                 self._memory,
-                self._state,
+                _made(lib.session_state_map(state_fd)),
                 link_fd,
                 present_fd,
                 renderer,
                 _structure("struct device_limits *", limits),
                 num_scanouts,
-            ),
-            lib.device_free,
+            )
         )
         self._exit = ffi.new("struct device_exit *")
 
@@ -173,10 +174,10 @@ class DataPlane:
         lib.device_reset(self._device)
 
 
-def _made(pointer: Any, free: Any) -> Any:
+def _made(pointer: Any) -> Any:
     if pointer == ffi.NULL:
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-    return ffi.gc(pointer, free)
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    return pointer
 
 
 def _checked(result: int) -> int:

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.resources import Resource
 from vgpud.errors import GuestError
+from vgpud.link.messages import RendererOptions
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
     VIRTIO_GPU_RESP_ERR_UNSPEC,
@@ -50,8 +51,10 @@ class Renderer(ABC):
     device_features: ClassVar[int]
     groups: ClassVar[frozenset[Group]]
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
+        """``RendererError`` when it cannot be had on this machine with these options."""
         self.plane = plane
+        self.options = options
 
     @abstractmethod
     def create_2d(self, command: virtio_gpu_resource_create_2d) -> None:
