@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A display for QEMU's `-display dbus,p2p=on`: what a real viewer gets told, the cursor included, and what it may ask for.
+"""A viewer for QEMU's `-display dbus,p2p=on`: what it is told, the cursor included, and what it may ask for.
 
 The interfaces are QEMU's org.qemu.Display1 (its document "D-Bus display").  Each connection is peer to peer: no bus.
+
+A vhost-user GPU wants viewers that take DMABUFs, which need a GPU on the host: `console` ends a QEMU that has one.  `resize` works
+with every device.
 """
 
 from __future__ import annotations
 
+import array
 import itertools
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 from jeepney import (
@@ -24,7 +27,7 @@ from jeepney import (
 from jeepney.auth import Authenticator
 from jeepney.low_level import Parser
 
-from .picture import Picture
+from .cursor import Cursor
 
 CONSOLE = "org.qemu.Display1.Console"
 
@@ -46,13 +49,11 @@ class _Peer:
             authenticator.feed(self._socket.recv(1024))
         self._socket.sendall(b"BEGIN\r\n")
 
-    def send(self, message: Message, descriptors: tuple[int, ...] = ()) -> int:
+    def send(self, message: Message) -> int:
         serial = next(self._serials)
-        data = message.serialise(serial, list(descriptors) if descriptors else None)
-        if descriptors:
-            socket.send_fds(self._socket, [data], descriptors)
-        else:
-            self._socket.sendall(data)
+        descriptors = array.array("i")  # Filled from the arguments of type h.
+        data = message.serialise(serial, descriptors)
+        socket.send_fds(self._socket, [data], descriptors)
         return serial
 
     def receive(self) -> Message:
@@ -67,6 +68,8 @@ class _Peer:
         self._socket.settimeout(None)
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # Wakes whoever reads.
         self._socket.close()
 
 
@@ -75,23 +78,30 @@ class DbusDisplay:
 
     def __init__(self, connection: socket.socket) -> None:
         self._peer = _Peer(connection)
+        self._consoles: list[DbusConsole] = []
 
     def console(self, head: int = 0) -> DbusConsole:
         """Listens to one console: the screen of output `head`, when the machine has one GPU."""
-        return DbusConsole(self, head)
+        console = DbusConsole(self, head)
+        self._consoles.append(console)
+        return console
 
-    def call(
-        self,
-        head: int,
-        method: str,
-        signature: str,
-        *arguments: Any,
-        descriptors: tuple[int, ...] = (),
-    ) -> None:
-        address = DBusAddress(f"/org/qemu/Display1/Console_{head}", interface=CONSOLE)
-        serial = self._peer.send(
-            new_method_call(address, method, signature, arguments), descriptors
-        )
+    def resize(self, width: int, height: int, head: int = 0) -> None:
+        """As a viewer does whose window has a new size; the guest may follow."""
+        millimetres = (width // 4, height // 4)
+        position = (0, 0)
+        self.call(head, "SetUIInfo", "qqiiuu", *millimetres, *position, width, height)
+
+    def close(self) -> None:
+        for console in self._consoles:
+            console.close()
+        self._peer.close()
+
+    def call(self, head: int, method: str, signature: str, *arguments: Any) -> None:
+        path = f"/org/qemu/Display1/Console_{head}"
+        # Without a bus nobody looks at the name.
+        address = DBusAddress(path, bus_name="org.qemu", interface=CONSOLE)
+        serial = self._peer.send(new_method_call(address, method, signature, arguments))
         while True:
             answer = self._peer.receive()
             if answer.header.fields.get(HeaderFields.reply_serial) != serial:
@@ -101,110 +111,37 @@ class DbusDisplay:
             return
 
 
-@dataclass(frozen=True)
-class Cursor:
-    """A cursor's picture: a8r8g8b8, as QEMU hands it to a viewer."""
-
-    width: int
-    height: int
-    hot_x: int
-    hot_y: int
-    pixels: bytes
-
-    def pixel(self, x: int, y: int) -> tuple[int, int, int, int]:
-        """Blue, green, red, alpha."""
-        at = (y * self.width + x) * 4
-        blue, green, red, alpha = self.pixels[at : at + 4]
-        return blue, green, red, alpha
-
-
 class DbusConsole:
-    """What one console shows, kept up to date by a thread."""
+    """The cursor of one console, kept up to date by a thread."""
 
     def __init__(self, display: DbusDisplay, head: int) -> None:
-        self._display = display
-        self._head = head
-        self._changed = threading.Condition()
-        self._pixels = bytearray()
-        self._width = self._height = self._stride = 0
-        self.cursor: Cursor | None = None
-        self.cursor_position = (0, 0)
-        self.cursor_visible = False
-        self.updates: list[tuple[int, int, int, int]] = []
-        """The rectangles that QEMU said had changed: x, y, width, height."""
+        self.cursor = Cursor()
         ours, theirs = socket.socketpair()
         with theirs:
-            display.call(head, "RegisterListener", "h", 0, descriptors=(theirs.fileno(),))
-        self._handlers: dict[str, Callable[..., None]] = {
-            "Scanout": self._scanout,
-            "Update": self._update,
-            "Disable": self._disable,
-            "MouseSet": self._mouse_set,
-            "CursorDefine": self._cursor_define,
-        }
+            display.call(head, "RegisterListener", "h", theirs.fileno())
         self._peer = _Peer(ours)
         self._peer.wait_forever()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def picture(self) -> Picture:
-        with self._changed:
-            return Picture.from_xrgb(self._width, self._height, self._stride, bytes(self._pixels))
-
-    def wait(self, condition: Callable[[], bool], what: str, timeout: float = 10) -> None:
-        """Until a condition on this console's state holds; it is looked at after every message."""
-        with self._changed:
-            if not self._changed.wait_for(condition, timeout):
-                raise AssertionError(f"within {timeout:g} s the display never had {what}")
-
-    def resize(self, width: int, height: int) -> None:
-        """As a viewer does whose window has a new size; the guest may follow."""
-        # Size in millimetres, position, size in pixels.
-        self._display.call(
-            self._head, "SetUIInfo", "qqiiuu", width // 4, height // 4, 0, 0, width, height
-        )
+    def close(self) -> None:
+        self._peer.close()
 
     def _listen(self) -> None:
-        try:
+        with suppress(ConnectionError, OSError):
             while True:
                 message = self._peer.receive()
                 if message.header.message_type is MessageType.method_call:
                     self._answer(message)
-        except (ConnectionError, OSError):
-            return
 
     def _answer(self, message: Message) -> None:
         member = message.header.fields[HeaderFields.member]
-        if member in ("GetAll", "Get"):
+        if member == "GetAll":
             # No optional interface: pixels in messages, no shared memory.
-            body: Any = ({"Interfaces": ("as", [])},) if member == "GetAll" else (("as", []),)
-            signature = "a{sv}" if member == "GetAll" else "v"
-            self._peer.send(new_method_return(message, signature, body))
+            properties = {"Interfaces": ("as", [])}
+            self._peer.send(new_method_return(message, "a{sv}", (properties,)))
             return
-        with self._changed:
-            if member in self._handlers:
-                self._handlers[member](*message.body)
-            self._changed.notify_all()
+        if member == "MouseSet":
+            self.cursor.move(*message.body)
+        elif member == "CursorDefine":
+            self.cursor.draw(*message.body)
         self._peer.send(new_method_return(message))
-
-    def _scanout(self, width: int, height: int, stride: int, _format: int, data: bytes) -> None:
-        self._width, self._height, self._stride = width, height, stride
-        self._pixels = bytearray(data)
-
-    def _update(
-        self, x: int, y: int, width: int, height: int, stride: int, _format: int, data: bytes
-    ) -> None:
-        self.updates.append((x, y, width, height))
-        for line in range(height):
-            at = (y + line) * self._stride + x * 4
-            self._pixels[at : at + width * 4] = data[line * stride : line * stride + width * 4]
-
-    def _disable(self) -> None:
-        self._width = self._height = self._stride = 0
-        self._pixels = bytearray()
-
-    def _mouse_set(self, x: int, y: int, visible: int) -> None:
-        self.cursor_position = (x, y)
-        self.cursor_visible = bool(visible)
-
-    def _cursor_define(self, width: int, height: int, hot_x: int, hot_y: int, data: bytes) -> None:
-        self.cursor = Cursor(width, height, hot_x, hot_y, bytes(data))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from . import parts
-from .daemon import Daemon
-from .dbus_display import DbusConsole, DbusDisplay
+from .dbus_display import DbusDisplay
 from .picture import Picture
 from .process import Log, Process
 from .qmp import Qmp
@@ -26,6 +26,13 @@ VHOST_USER_VGA = "vhost-user-vga"
 
 # The cursor of the text console blinks: a picture would depend on the time.
 KERNEL_OPTIONS = "console=tty0 console=ttyS0 quiet panic=-1 vt.global_cursor_default=0"
+
+
+class Listener(Protocol):
+    """Where QEMU connects to: a daemon, or who listens in between."""
+
+    @property
+    def socket_path(self) -> Path: ...
 
 
 @dataclass
@@ -53,11 +60,13 @@ class Machine:
         self,
         folder: Path,
         name: str = "machine",
-        daemon: Daemon | None = None,
+        daemon: Listener | None = None,
         options: MachineOptions | None = None,
     ) -> None:
         self.name = name
         self.options = options or MachineOptions()
+        self.notes: dict[Any, Any] = {}
+        """What tests remember about this machine."""
         self._folder = folder
         agent, qemus_agent = socket.socketpair()
         qmp, qemus_qmp = socket.socketpair()
@@ -77,6 +86,7 @@ class Machine:
         serial.close()
         self.guest = GuestShell(agent)
         self._sockets = [agent, qmp]
+        self._displays: list[DbusDisplay] = []
         self.qmp = Qmp(qmp)
         try:
             self.qmp.negotiate()
@@ -108,11 +118,14 @@ class Machine:
         deadline = time.monotonic() + timeout
         while not condition(picture := self.screendump(head)):
             if time.monotonic() > deadline:
-                path = self._folder / f"{self.name}-unexpected.png"
-                picture.save_png(path)
-                raise AssertionError(f"the screen never was {what}: {path}")
+                self.keep(picture, "unexpected")
+                raise AssertionError(f"the screen of {self.name} never was {what}")
             time.sleep(0.05)
         return picture
+
+    def keep(self, picture: Picture, what: str) -> None:
+        """Puts a picture where a failed test's evidence is gathered from."""
+        picture.save_png(self._folder / f"{self.name}-{what}.png")
 
     def dbus_display(self) -> DbusDisplay:
         """For a machine with the display `dbus,p2p=on`: a display that listens to QEMU."""
@@ -120,10 +133,9 @@ class Machine:
         with theirs:
             self.qmp.give_descriptor("display", theirs.fileno())
             self.qmp.execute("add_client", protocol="@dbus-display", fdname="display")
-        return DbusDisplay(ours)
-
-    def dbus_console(self, head: int = 0) -> DbusConsole:
-        return self.dbus_display().console(head)
+        display = DbusDisplay(ours)
+        self._displays.append(display)
+        return display
 
     def power_off(self) -> int:
         """An orderly end; QEMU's exit code."""
@@ -132,8 +144,11 @@ class Machine:
 
     def kill(self) -> None:
         self.process.kill()
+        for display in self._displays:
+            display.close()
         for connection in self._sockets:
             connection.close()
+        self.serial.finish()
 
     def save_evidence(self, folder: Path) -> None:
         """Logs and, while it still answers, the screen."""
@@ -167,7 +182,7 @@ def _base_arguments(options: MachineOptions) -> list[str]:
     ]
 
 
-def _device_arguments(options: MachineOptions, daemon: Daemon | None) -> list[str]:
+def _device_arguments(options: MachineOptions, daemon: Listener | None) -> list[str]:
     properties = [options.device, f"id={GPU}", f"max_outputs={options.outputs}"]
     properties += options.device_options
     if daemon is None:

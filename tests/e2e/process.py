@@ -21,6 +21,7 @@ class Stream(Protocol):
     """An open file."""
 
     def fileno(self) -> int: ...
+    def close(self) -> None: ...
 
 
 class Log:
@@ -48,8 +49,10 @@ class Log:
                 self._dropped += excess
 
     def finish(self) -> None:
-        """Waits for the stream's end; a process must have ended before."""
+        """Waits for the stream's end; who writes it must have ended before."""
         self._thread.join(timeout=2)
+        if not self._thread.is_alive():
+            self._stream.close()
 
     def text(self) -> str:
         middle = f"\n[… {self._dropped} bytes …]\n".encode() if self._dropped else b""

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""One running guest, looked at through QEMU: text, patterns, flips, the cursor, two outputs, sizes."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from .conftest import Report, Workshop
+from .cursor import CursorPicture
+from .dbus_display import DbusDisplay
+from .machine import Machine, MachineOptions
+from .process import wait_until
+from .screens import (
+    CELL_HEIGHT,
+    PATTERNS,
+    assert_console_is_readable,
+    assert_shows,
+    connectors,
+    cursor_arguments,
+    modetest_arguments,
+    modetest_log,
+    reference,
+    shown,
+    write_text,
+)
+from .wiretap import Wiretap
+
+
+@pytest.fixture(scope="module")
+def wiretap(shared_workshop: Workshop) -> Wiretap:
+    return shared_workshop.wiretap(shared_workshop.daemon())
+
+
+@pytest.fixture(scope="module")
+def machine(shared_workshop: Workshop, wiretap: Wiretap) -> Machine:
+    options = MachineOptions(outputs=2, display="dbus,p2p=on")
+    return shared_workshop.ready_machine(wiretap, options)
+
+
+@pytest.fixture(scope="module")
+def display(machine: Machine) -> DbusDisplay:
+    return machine.dbus_display()
+
+
+@pytest.fixture
+def resized(machine: Machine, display: DbusDisplay) -> Iterator[DbusDisplay]:
+    yield display
+    display.resize(1280, 800)
+    _wait_for_mode(machine, "card0-Virtual-1", "1280x800")
+
+
+def test_the_text_console_is_readable(machine: Machine) -> None:
+    write_text(machine, "every character in its place")
+    assert_console_is_readable(machine)
+
+
+def test_text_that_scrolls_stays_readable(machine: Machine) -> None:
+    write_text(machine, "before")
+    machine.guest.run("for i in $(seq 200); do echo $i $((i * i)) >/dev/tty1; done")
+    write_text(machine, "after")
+    assert_console_is_readable(machine)
+
+
+@pytest.mark.parametrize(
+    ("mode", "pattern"),
+    [
+        *(((1280, 800), pattern) for pattern in PATTERNS),
+        ((640, 480), "smpte"),
+        ((1856, 1392), "smpte"),
+        ((3840, 2160), "smpte"),
+    ],
+)
+def test_a_pattern_looks_as_on_qemus_own_device(
+    machine: Machine, reference_machine: Machine, mode: tuple[int, int], pattern: str
+) -> None:
+    expected = reference(reference_machine, mode, pattern)
+    with shown(machine, modetest_arguments({connectors(machine)[0]: (mode, pattern)})):
+        assert_shows(machine, expected)
+
+
+def test_the_console_comes_back_after_a_pattern(machine: Machine) -> None:
+    write_text(machine, "behind the pattern")
+    before = assert_console_is_readable(machine)
+    with shown(machine, modetest_arguments({connectors(machine)[0]: ((800, 600), "smpte")})):
+        machine.wait_picture(lambda picture: picture.width == 800, "800 pixels wide")
+    assert_shows(machine, before)
+
+
+def test_page_flips_show_one_whole_picture_or_the_other(
+    machine: Machine, reference_machine: Machine, report: Report
+) -> None:
+    mode = (1024, 768)
+    # What modetest flips to is always plain.
+    pictures = [reference(reference_machine, mode, pattern) for pattern in ("smpte", "plain")]
+    seen: set[int] = set()
+    arguments = f"-M virtio_gpu -v -s {connectors(machine)[0]}:1024x768 -F smpte"
+    with shown(machine, arguments):
+        machine.wait_picture(lambda picture: picture == pictures[0], "the first picture")
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:
+            picture = machine.screendump()
+            if picture not in pictures:
+                machine.keep(picture, "torn")
+            assert picture in pictures
+            seen.add(pictures.index(picture))
+    rates = [float(rate) for rate in re.findall(r"freq: ([\d.]+)Hz", modetest_log(machine))]
+    report(f"{statistics.median(rates):.0f} flips of 1024x768 a second")
+    assert seen == {0, 1}
+
+
+def test_the_hardware_cursor_has_its_picture_and_moves(
+    machine: Machine, wiretap: Wiretap, reference_cursor: CursorPicture
+) -> None:
+    with shown(machine, cursor_arguments(machine)):
+        wiretap.cursor.wait(lambda cursor: cursor.picture is not None, "had a picture")
+        wiretap.cursor.wait(lambda cursor: len(set(cursor.positions)) > 4, "moved")
+        assert wiretap.cursor.visible
+        assert all(x <= 1024 and y <= 768 for x, y in wiretap.cursor.positions)
+        assert wiretap.cursor.picture == reference_cursor
+
+
+def test_the_cursor_goes_with_the_program_that_showed_it(
+    machine: Machine, wiretap: Wiretap
+) -> None:
+    with shown(machine, cursor_arguments(machine)):
+        wiretap.cursor.wait(lambda cursor: cursor.visible, "was visible")
+    wiretap.cursor.wait(lambda cursor: not cursor.visible, "was hidden")
+
+
+def test_only_the_damage_is_sent(machine: Machine, wiretap: Wiretap) -> None:
+    write_text(machine, "one character follows")
+    assert_console_is_readable(machine)
+    time.sleep(0.2)
+    wiretap.updates.clear()
+    machine.guest.run("printf x >/dev/tty1")
+    wait_until(lambda: bool(wiretap.updates), "an update")
+    assert_console_is_readable(machine)
+    assert max(update.height for update in wiretap.updates) <= CELL_HEIGHT
+
+
+def test_a_resize_reaches_the_guest_and_its_screen(
+    machine: Machine, reference_machine: Machine, resized: DbusDisplay
+) -> None:
+    resized.resize(1400, 1050)
+    _wait_for_mode(machine, "card0-Virtual-1", "1400x1050")
+    expected = reference(reference_machine, (1400, 1050), "smpte")
+    with shown(machine, modetest_arguments({connectors(machine)[0]: ((1400, 1050), "smpte")})):
+        assert_shows(machine, expected)
+
+
+def test_two_outputs_show_a_picture_each(
+    machine: Machine, reference_machine: Machine, display: DbusDisplay
+) -> None:
+    display.resize(800, 600, head=1)
+    _wait_for_mode(machine, "card0-Virtual-2", "800x600")
+    settings = {
+        connectors(machine)[0]: ((1024, 768), "tiles"),
+        connectors(machine)[1]: ((800, 600), "tiles"),
+    }
+    with shown(machine, modetest_arguments(settings)):
+        picture = machine.wait_picture(lambda picture: picture.width == 1024, "1024 pixels wide")
+        picture = machine.wait_picture(
+            lambda picture: picture.width == 800 and len(picture.colours()) > 1,
+            "800 pixels wide",
+            head=1,
+        )
+        machine.keep(picture, "second")
+        assert_shows(machine, reference(reference_machine, (1024, 768), "tiles"), head=0)
+        assert_shows(machine, reference(reference_machine, (800, 600), "tiles"), head=1)
+
+
+def _wait_for_mode(machine: Machine, connector: str, mode: str) -> None:
+    """Until the guest's kernel prefers that mode (the first of the list)."""
+    modes = f"/sys/class/drm/{connector}/modes"
+    machine.guest.run(f"until read found <{modes} && [ $found = {mode} ]; do sleep 0.1; done", 10)
