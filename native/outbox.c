@@ -57,6 +57,18 @@ static void wake(struct outbox *outbox) {
         (void)!write(outbox->wake, &one, sizeof(one)); /* full: it is awake */
 }
 
+/* A new display knows of no cursor. */
+static void define_cursors_again(struct outbox *outbox) {
+    outbox->cursors_waiting = 0;
+    for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++) {
+        struct outbox_cursor *cursor = &outbox->cursors[scanout_id];
+        cursor->defined = cursor->known;
+        cursor->moved = cursor->known && !cursor->visible;
+        if (cursor->known)
+            outbox->cursors_waiting |= 1u << scanout_id;
+    }
+}
+
 int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd) {
     int copy = -1;
 
@@ -70,6 +82,7 @@ int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int
     *descriptor = (struct outbox_descriptor){.given = true, .fd = copy};
     if (descriptor == &outbox->display) {
         drop_messages(outbox); /* they were for the display before */
+        define_cursors_again(outbox);
         outbox->connected = copy >= 0;
     }
     pthread_mutex_unlock(&outbox->lock);
@@ -189,18 +202,6 @@ void outbox_stop(struct outbox *outbox) {
     wake(outbox);
 }
 
-/* A new display knows of no cursor. */
-static void define_cursors_again(struct outbox *outbox) {
-    outbox->cursors_waiting = 0;
-    for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++) {
-        struct outbox_cursor *cursor = &outbox->cursors[scanout_id];
-        cursor->defined = cursor->known;
-        cursor->moved = cursor->known && !cursor->visible;
-        if (cursor->known)
-            outbox->cursors_waiting |= 1u << scanout_id;
-    }
-}
-
 static void take_descriptor(struct outbox_descriptor *from, struct outbox_descriptor *to) {
     *to = *from;
     *from = (struct outbox_descriptor){.fd = -1};
@@ -217,8 +218,6 @@ void outbox_collect(struct outbox *outbox, struct outbox_changes *changes) {
     outbox->stopped = false;
     take_descriptor(&outbox->source, &changes->source);
     take_descriptor(&outbox->display, &changes->display);
-    if (changes->display.given)
-        define_cursors_again(outbox);
     pthread_mutex_unlock(&outbox->lock);
 }
 
@@ -235,7 +234,7 @@ bool outbox_take_message(struct outbox *outbox, struct outbox_message *message) 
     bool taken;
 
     pthread_mutex_lock(&outbox->lock);
-    taken = outbox->count > 0;
+    taken = outbox->count > 0 && !outbox->display.given;
     if (taken) {
         *message = outbox->messages[outbox->first];
         outbox->first = (outbox->first + 1) % OUTBOX_MESSAGES;
@@ -285,7 +284,7 @@ uint32_t outbox_take_cursor(struct outbox *outbox, struct display_cursor_update 
     uint32_t length;
 
     pthread_mutex_lock(&outbox->lock);
-    length = take_cursor(outbox, update);
+    length = outbox->display.given ? 0 : take_cursor(outbox, update);
     pthread_mutex_unlock(&outbox->lock);
     return length;
 }

@@ -73,6 +73,7 @@ struct outbox_changes {
 };
 void outbox_collect(struct outbox *outbox, struct outbox_changes *changes);
 void outbox_disconnect(struct outbox *outbox);
+/* Neither gives anything while a new display has yet to be collected: it is for that one. */
 bool outbox_take_message(struct outbox *outbox, struct outbox_message *message);
 /* Writes the next cursor message into `update` and returns its length, 0 when there is none. */
 uint32_t outbox_take_cursor(struct outbox *outbox, struct display_cursor_update *update);
