@@ -17,7 +17,7 @@ from tests.driver.memory import MiB, Scattered
 
 from .machine import BenchMachine, WrongPictureError
 from .prepared import PreparedQueue
-from .processes import pss_of_tree
+from .processes import memory_of_tree
 from .reader import CELL, Counter, Mode
 
 Numbers = dict[str, float]
@@ -41,11 +41,12 @@ class Metric:
 
 @dataclass(frozen=True)
 class Row:
-    """What one function measures."""
+    """What one function measures.  ``draws``: needs a backend whose pictures arrive on the display socket."""
 
     name: str
     measure: Callable[[BenchMachine, float], Numbers]
     metrics: tuple[Metric, ...]
+    draws: bool = False
 
 
 def transfers(machine: BenchMachine, scale: float) -> Numbers:
@@ -311,7 +312,7 @@ def start(machine: BenchMachine, scale: float) -> Numbers:
 
 def memory(machine: BenchMachine, scale: float) -> Numbers:
     """Connected and started, before any resource was made."""
-    return {"pss": pss_of_tree(machine.pid) / MiB}
+    return {"pss": memory_of_tree(machine.pid) / MiB}
 
 
 def _percentile(values: list[float] | list[int], percent: int) -> float:
@@ -345,9 +346,9 @@ ROWS = (
             Metric("p99", "99th percentile", "µs", False, 1.0),
         ),
     ),
-    Row("1080p", flips(1920, 1080), FLIP_METRICS),
-    Row("4k", flips(3840, 2160), FLIP_METRICS),
-    Row("damages", damages, (Metric("rate", "64x64 damages", "/s", True, 1.0),)),
+    Row("1080p", flips(1920, 1080), FLIP_METRICS, draws=True),
+    Row("4k", flips(3840, 2160), FLIP_METRICS, draws=True),
+    Row("damages", damages, (Metric("rate", "64x64 damages", "/s", True, 1.0),), draws=True),
     Row(
         "cursor",
         cursor,
@@ -355,5 +356,6 @@ ROWS = (
             Metric("median", "cursor behind eight 4K frames", "ms", False, 1 / 20),
             Metric("p95", "95th percentile", "ms", False, None),
         ),
+        draws=True,
     ),
 )
