@@ -137,7 +137,7 @@ class DbusConsole:
         member = message.header.fields[HeaderFields.member]
         if member == "GetAll":
             # No optional interface: pixels in messages, no shared memory.
-            properties = {"Interfaces": ("as", [])}
+            properties: dict[str, Any] = {"Interfaces": ("as", [])}
             self._peer.send(new_method_return(message, "a{sv}", (properties,)))
             return
         if member == "MouseSet":

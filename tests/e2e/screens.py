@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from .machine import Machine
 from .picture import Picture
+from .process import wait_until
 
 PATTERNS = ("smpte", "tiles", "plain", "gradient")
 CELL_WIDTH, CELL_HEIGHT = 8, 16  # of the kernel's font
@@ -22,7 +23,21 @@ Mode = tuple[int, int]
 def connectors(machine: Machine) -> list[int]:
     """The numbers of the guest's connectors, in the order of the outputs."""
     listing = machine.guest.run("modetest -M virtio_gpu -c")
-    return [int(number) for number in re.findall(r"^(\d+)\t\d+\t\w*connected", listing, re.MULTILINE)]
+    return [
+        int(number) for number in re.findall(r"^(\d+)\t\d+\t\w*connected", listing, re.MULTILINE)
+    ]
+
+
+def preferred_modes(machine: Machine) -> dict[str, Mode]:
+    """For each connector's name the mode that the guest would choose: its kernel asks the device for it now."""
+    listing = machine.guest.run("modetest -M virtio_gpu -c")
+    found = re.findall(r"\tconnected\t(\S+).*\n.*\n.*\n +#0 (\d+)x(\d+) ", listing)
+    return {name: (int(width), int(height)) for name, width, height in found}
+
+
+def wait_for_mode(machine: Machine, connector: str, mode: Mode) -> None:
+    """Until the guest prefers that mode there."""
+    wait_until(lambda: preferred_modes(machine).get(connector) == mode, f"{mode} on {connector}")
 
 
 def modetest_arguments(settings: dict[int, tuple[Mode, str]]) -> str:

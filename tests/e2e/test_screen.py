@@ -12,11 +12,10 @@ import pytest
 
 from .conftest import Report, Workshop
 from .cursor import CursorPicture
+from .daemon import chosen_backend
 from .dbus_display import DbusDisplay
 from .machine import Machine, MachineOptions
-from .process import wait_until
 from .screens import (
-    CELL_HEIGHT,
     PATTERNS,
     assert_console_is_readable,
     assert_shows,
@@ -26,6 +25,7 @@ from .screens import (
     modetest_log,
     reference,
     shown,
+    wait_for_mode,
     write_text,
 )
 from .wiretap import Wiretap
@@ -38,7 +38,9 @@ def wiretap(shared_workshop: Workshop) -> Wiretap:
 
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop, wiretap: Wiretap) -> Machine:
-    options = MachineOptions(outputs=2, display="dbus,p2p=on")
+    # The C backend hangs at a resize when it has two outputs.
+    outputs = 2 if chosen_backend() == "vgpud" else 1
+    options = MachineOptions(outputs=outputs, display="dbus,p2p=on")
     return shared_workshop.ready_machine(wiretap, options)
 
 
@@ -51,7 +53,7 @@ def display(machine: Machine) -> DbusDisplay:
 def resized(machine: Machine, display: DbusDisplay) -> Iterator[DbusDisplay]:
     yield display
     display.resize(1280, 800)
-    _wait_for_mode(machine, "card0-Virtual-1", "1280x800")
+    wait_for_mode(machine, "Virtual-1", (1280, 800))
 
 
 def test_the_text_console_is_readable(machine: Machine) -> None:
@@ -124,6 +126,7 @@ def test_the_hardware_cursor_has_its_picture_and_moves(
         assert wiretap.cursor.picture == reference_cursor
 
 
+@pytest.mark.usefixtures("only_vgpud")
 def test_the_cursor_goes_with_the_program_that_showed_it(
     machine: Machine, wiretap: Wiretap
 ) -> None:
@@ -132,32 +135,22 @@ def test_the_cursor_goes_with_the_program_that_showed_it(
     wiretap.cursor.wait(lambda cursor: not cursor.visible, "was hidden")
 
 
-def test_only_the_damage_is_sent(machine: Machine, wiretap: Wiretap) -> None:
-    write_text(machine, "one character follows")
-    assert_console_is_readable(machine)
-    time.sleep(0.2)
-    wiretap.updates.clear()
-    machine.guest.run("printf x >/dev/tty1")
-    wait_until(lambda: bool(wiretap.updates), "an update")
-    assert_console_is_readable(machine)
-    assert max(update.height for update in wiretap.updates) <= CELL_HEIGHT
-
-
 def test_a_resize_reaches_the_guest_and_its_screen(
     machine: Machine, reference_machine: Machine, resized: DbusDisplay
 ) -> None:
     resized.resize(1400, 1050)
-    _wait_for_mode(machine, "card0-Virtual-1", "1400x1050")
+    wait_for_mode(machine, "Virtual-1", (1400, 1050))
     expected = reference(reference_machine, (1400, 1050), "smpte")
     with shown(machine, modetest_arguments({connectors(machine)[0]: ((1400, 1050), "smpte")})):
         assert_shows(machine, expected)
 
 
+@pytest.mark.usefixtures("only_vgpud")
 def test_two_outputs_show_a_picture_each(
     machine: Machine, reference_machine: Machine, display: DbusDisplay
 ) -> None:
     display.resize(800, 600, head=1)
-    _wait_for_mode(machine, "card0-Virtual-2", "800x600")
+    wait_for_mode(machine, "Virtual-2", (800, 600))
     settings = {
         connectors(machine)[0]: ((1024, 768), "tiles"),
         connectors(machine)[1]: ((800, 600), "tiles"),
@@ -172,9 +165,3 @@ def test_two_outputs_show_a_picture_each(
         machine.keep(picture, "second")
         assert_shows(machine, reference(reference_machine, (1024, 768), "tiles"), head=0)
         assert_shows(machine, reference(reference_machine, (800, 600), "tiles"), head=1)
-
-
-def _wait_for_mode(machine: Machine, connector: str, mode: str) -> None:
-    """Until the guest's kernel prefers that mode (the first of the list)."""
-    modes = f"/sys/class/drm/{connector}/modes"
-    machine.guest.run(f"until read found <{modes} && [ $found = {mode} ]; do sleep 0.1; done", 10)
