@@ -37,6 +37,10 @@ ACTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (("-h", "--help"), None, "Print this help and end."),
     (("-V", "--version"), None, "Print the version and end."),
 )
+SPECIAL: dict[str, dict[str, Any]] = {
+    "--help": {"action": "help"},
+    "--version": {"action": "version", "version": f"vgpud {__version__}"},
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,15 +85,10 @@ def parser() -> argparse.ArgumentParser:
             _add(device, option)
     program = result.add_argument_group("the program")
     for names, metavar, text in ACTIONS:
-        if metavar:
-            program.add_argument(*names, metavar=metavar, help=text)
-        elif "--version" in names:
-            program.add_argument(
-                *names, action="version", version=f"vgpud {__version__}", help=text
-            )
-        else:
-            action = "help" if "--help" in names else "store_true"
-            program.add_argument(*names, action=action, help=text)
+        keywords = (
+            {"metavar": metavar} if metavar else SPECIAL.get(names[-1], {"action": "store_true"})
+        )
+        program.add_argument(*names, help=text, **keywords)
     result.set_defaults(flags=[])
     return result
 
@@ -97,19 +96,14 @@ def parser() -> argparse.ArgumentParser:
 def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     # argparse formats help with "%".
     text = f"{option.help} {default_text(option)}".strip().replace("%", "%%")
-    if isinstance(option.kind, Boolean):
-        group.add_argument(
-            *option.flags,
-            action=_Record,
-            option=option,
-            nargs="?",
-            metavar=option.kind.metavar,
-            help=text,
-        )
-    else:
-        group.add_argument(
-            *option.flags, action=_Record, option=option, metavar=option.kind.metavar, help=text
-        )
+    group.add_argument(
+        *option.flags,
+        action=_Record,
+        option=option,
+        nargs="?" if isinstance(option.kind, Boolean) else None,
+        metavar=option.kind.metavar,
+        help=text,
+    )
     for flag, value in option.presets.items():
         group.add_argument(
             flag, action=_Record, option=option, nargs=0, help=f"The same as {option.flag} {value}."
