@@ -106,6 +106,12 @@ def test_text_that_would_upset_a_log_is_a_link_error(text: str) -> None:
         codec.decode(messages.KINDS.index(messages.Log), fields, b"")
 
 
+def test_text_is_made_printable_before_it_is_sent() -> None:
+    decoder = codec.Decoder()
+    decoder.feed(codec.encode(messages.Log("ERROR", "one\ntwo\x1b")))
+    assert [message for message, _ in decoder.messages()] == [messages.Log("ERROR", "one two ")]
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -33,7 +33,7 @@ class LinkClosedError(LinkError):
 
 def encode(message: Message) -> bytes:
     """The bytes of a message; ``LinkError`` when it is larger than the other side would take."""
-    values = message._asdict()
+    values = {name: _printable(value) for name, value in message._asdict().items()}
     blob = b"".join(values.pop(name) for name in _blobs(type(message)))
     text = json.dumps(values, separators=(",", ":")).encode()
     if len(text) > MAXIMUM_TEXT or len(blob) > MAXIMUM_BLOB:
@@ -102,6 +102,13 @@ class Decoder:
 
 def _blobs(kind: type[Any]) -> tuple[str, ...]:
     return tuple(name for name, declared in kind.__annotations__.items() if declared is bytes)
+
+
+def _printable(value: Any) -> Any:
+    """The other side takes printable text only, and a renderer's words may be anything."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(character if character.isprintable() else " " for character in value)
 
 
 def _structure(declared: Any, value: Any) -> Any:
