@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Converts `count` pixels; neither pointer needs an alignment. */
-typedef void (*format_convert)(uint8_t *to, const uint8_t *from, size_t count);
+/* Converts `count` pixels that do not overlap; neither pointer needs an alignment. */
+typedef void (*format_convert)(uint8_t *restrict to, const uint8_t *restrict from, size_t count);
 
 /* NULL: VIRTIO 1.2 does not know the format. */
 format_convert format_converter(uint32_t format);

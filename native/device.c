@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* The device's life, and its queue's: starting, stopping, going on where another process ended. */
+#include "device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "renderer.h"
+#include "scanout.h"
+#include "unanswered.h"
+
+/* --- the device */
+
+static int open_device(struct device *device, int link_fd, int present_fd) {
+    if (!resource_table_init(&device->resources))
+        return -ENOMEM;
+    if (link_fd >= 0)
+        device->link_fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 0);
+    if (link_fd >= 0 && device->link_fd < 0)
+        return -errno;
+    return channel_open(&device->channel, present_fd);
+}
+
+struct device *device_new(struct guest_memory *memory, struct session_state *state, int link_fd,
+                          int present_fd, int renderer, const struct device_limits *limits,
+                          uint32_t num_scanouts) {
+    struct device *device;
+    int error;
+
+    if (renderer_find(renderer) == NULL || num_scanouts > STATE_SCANOUTS) {
+        errno = EINVAL;
+        return NULL;
+    }
+    device = calloc(1, sizeof(*device));
+    if (device == NULL)
+        return NULL;
+    device->memory = memory;
+    device->state = state;
+    device->renderer = renderer_find(renderer);
+    device->limits = *limits;
+    device->num_scanouts = num_scanouts;
+    device->link_fd = device->channel.fd = device->channel.staging_fd = -1;
+    queue_init(&device->queue);
+    error = open_device(device, link_fd, present_fd);
+    if (error < 0) {
+        device_free(device);
+        errno = -error;
+        return NULL;
+    }
+    return device;
+}
+
+void device_free(struct device *device) {
+    if (device == NULL)
+        return;
+    if (device->resources.buckets != NULL)
+        device_reset(device);
+    resource_table_destroy(&device->resources);
+    channel_close(&device->channel);
+    queue_close_fds(&device->queue);
+    if (device->link_fd >= 0)
+        close(device->link_fd);
+    free(device->request);
+    free(device);
+}
+
+/* --- its queue */
+
+static void refuse_adopted(void *argument) {
+    unanswered_refuse_adopted(argument);
+}
+
+/* The saved ones are what a process that died wrote: scanout_set() checks them as if a guest had.
+ */
+static void restore_scanouts(struct device *device) {
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
+        struct scanout_state saved = device->state->scanouts[scanout_id];
+        if (saved.resource_id == 0 || scanout_set(device, scanout_id, saved.resource_id, saved.x,
+                                                  saved.y, saved.width, saved.height) < 0)
+            scanout_set(device, scanout_id, 0, 0, 0, 0, 0);
+    }
+}
+
+static int recover(struct device *device, const struct virtqueue_config *config) {
+    int error = queue_recover(&device->queue, device->memory, config, &device->state->queues[0]);
+
+    if (error < 0)
+        return error;
+    restore_scanouts(device);
+    return fault_guarded(refuse_adopted, device) ? 0 : -EFAULT;
+}
+
+int device_queue_start(struct device *device, const struct virtqueue_config *config, uint32_t base,
+                       int kick_fd, int call_fd, int err_fd, int recovers) {
+    const int fds[] = {[QUEUE_KICK] = kick_fd, [QUEUE_CALL] = call_fd, [QUEUE_ERR] = err_fd};
+
+    if (device->queue.started)
+        return -EBUSY;
+    for (int which = QUEUE_KICK; which <= QUEUE_ERR; which++) {
+        int error = queue_set_fd(&device->queue, which, fds[which]);
+        if (error < 0)
+            return error;
+    }
+    device->queue_error = 0;
+    if (recovers)
+        return recover(device, config);
+    return queue_start(&device->queue, device->memory, config, base, &device->state->queues[0]);
+}
+
+static void notify(void *argument) {
+    struct device *device = argument;
+
+    queue_notify(&device->queue);
+}
+
+int device_queue_stop(struct device *device, uint32_t *base) {
+    bool whole = true;
+
+    if (!device->queue.started)
+        return -EINVAL;
+    unanswered_refuse_all(device);
+    if (!device->queue.broken)
+        whole = fault_guarded(notify, device);
+    *base = queue_stop(&device->queue);
+    return whole ? 0 : -EFAULT;
+}
+
+int device_queue_set_enabled(struct device *device, int enabled) {
+    device->queue.enabled = enabled;
+    return 0;
+}
+
+int device_queue_set_fd(struct device *device, int which, int fd) {
+    return queue_set_fd(&device->queue, which, fd);
+}

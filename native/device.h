@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* What the parts of the device process's data plane share. */
+#ifndef VGPUD_DEVICE_H
+#define VGPUD_DEVICE_H
+
+#include <linux/virtio_gpu.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chain.h"
+#include "channel.h"
+#include "queue.h"
+#include "rectangle.h"
+#include "resource_table.h"
+#include "run.h"
+
+struct scanout {
+    struct resource *resource; /* NULL: disabled */
+    struct rectangle shown;    /* of the resource */
+    bool announce;             /* its size has yet to be told */
+    bool flushed;              /* `damage` may be sent: the resource was flushed since it was set */
+    struct rectangle damage;   /* of the scanout: yet to be sent */
+};
+
+/* A command that is executed here.  Returns the response's type. */
+struct command {
+    uint32_t type;
+    uint32_t request_bytes; /* a shorter request is refused */
+    uint32_t (*execute)(struct device *device, const void *request);
+};
+
+/* What a renderer does without Python: `commands` ends with type 0. */
+struct renderer {
+    const struct command *commands;
+    bool draws; /* images have pixels and are presented */
+};
+
+/* The largest request of any command that is executed here. */
+union request {
+    struct virtio_gpu_ctrl_hdr header;
+    uint8_t bytes[64];
+};
+
+/* A chain that Python has yet to answer.  Addresses, since the memory table may change meanwhile.
+ */
+struct unanswered {
+    struct chain_ticket ticket;
+    struct virtio_gpu_ctrl_hdr header;
+    uint32_t count;
+    struct {
+        uint64_t guest_address;
+        uint32_t length;
+    } pieces[];
+};
+
+/* How long it pays to look for more work before sleeping (idle.h); all in nanoseconds. */
+struct patience {
+    uint64_t spin;
+    uint64_t idle_since;
+};
+
+struct device {
+    struct guest_memory *memory;
+    struct session_state *state;
+    int link_fd;
+    const struct renderer *renderer;
+    struct device_limits limits;
+    uint32_t num_scanouts;
+
+    struct resource_table resources;
+    uint64_t image_bytes; /* against the limits */
+    uint64_t backing_entries;
+    uint32_t next_image_id;
+
+    struct scanout scanouts[STATE_SCANOUTS];
+    struct channel channel;
+    uint32_t deferred; /* a bit for each scanout that has something yet to be sent */
+
+    struct queue queue;
+    int queue_error; /* to be reported by the next device_run() */
+    struct unanswered *unanswered[QUEUE_SIZE_MAX];
+    struct patience patience;
+    uint64_t unnotified; /* bytes copied since the driver was last told of what is done */
+    uint32_t burst;      /* commands since the last look at other descriptors */
+
+    uint8_t *request; /* of EXIT_COMMAND */
+    size_t request_room;
+    struct chain chain;
+};
+
+/* Before a command copies `bytes`: the driver gets to know of what is done before something long.
+ */
+void device_expect_copy(struct device *device, uint64_t bytes);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "format.h"
+
+#include <linux/virtio_gpu.h>
+#include <string.h>
+
+/*
+ * Each pixel is one little-endian word; an image has 0xAARRGGBB.  Loops as plain as these become
+ * vector instructions.
+ */
+
+static uint32_t load_pixel(const uint8_t *from, size_t index) {
+    uint32_t pixel;
+
+    memcpy(&pixel, from + index * sizeof(pixel), sizeof(pixel));
+    return pixel;
+}
+
+static void store_pixel(uint8_t *to, size_t index, uint32_t pixel) {
+    memcpy(to + index * sizeof(pixel), &pixel, sizeof(pixel));
+}
+
+enum { OPAQUE = (int)0xff000000 };
+
+/* R, G, B, A in memory: 0xAABBGGRR. */
+static uint32_t from_rgba(uint32_t pixel) {
+    return (pixel & 0xff00ff00) | (pixel >> 16 & 0xff) | (pixel & 0xff) << 16;
+}
+
+/* A, R, G, B in memory: 0xBBGGRRAA. */
+static uint32_t from_argb(uint32_t pixel) {
+    return __builtin_bswap32(pixel);
+}
+
+/* A, B, G, R in memory: 0xRRGGBBAA. */
+static uint32_t from_abgr(uint32_t pixel) {
+    return pixel >> 8 | pixel << 24;
+}
+
+static void copy(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {
+    memcpy(to, from, count * sizeof(uint32_t));
+}
+
+#define CONVERTER(name, expression)                                                                \
+    static void name(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {           \
+        for (size_t i = 0; i < count; i++) {                                                       \
+            uint32_t pixel = load_pixel(from, i);                                                  \
+            store_pixel(to, i, expression);                                                        \
+        }                                                                                          \
+    }
+
+CONVERTER(convert_rgba, from_rgba(pixel))
+CONVERTER(convert_rgbx, from_rgba(pixel) | (uint32_t)OPAQUE)
+CONVERTER(convert_argb, from_argb(pixel))
+CONVERTER(convert_xrgb, from_argb(pixel) | (uint32_t)OPAQUE)
+CONVERTER(convert_abgr, from_abgr(pixel))
+CONVERTER(convert_xbgr, from_abgr(pixel) | (uint32_t)OPAQUE)
+
+/* B8G8R8X8 is copied as it is: the display ignores the fourth byte, and a copy is what Linux'
+ * framebuffers get. */
+static const struct {
+    uint32_t format;
+    bool alpha;
+    format_convert convert;
+} FORMATS[] = {
+    {VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, true, copy},
+    {VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, false, copy},
+    {VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, true, convert_argb},
+    {VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, false, convert_xrgb},
+    {VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, true, convert_rgba},
+    {VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, false, convert_xbgr},
+    {VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, true, convert_abgr},
+    {VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, false, convert_rgbx},
+};
+
+enum { FORMAT_COUNT = sizeof(FORMATS) / sizeof(FORMATS[0]) };
+
+format_convert format_converter(uint32_t format) {
+    for (int i = 0; i < FORMAT_COUNT; i++)
+        if (FORMATS[i].format == format)
+            return FORMATS[i].convert;
+    return NULL;
+}
+
+bool format_has_alpha(uint32_t format) {
+    for (int i = 0; i < FORMAT_COUNT; i++)
+        if (FORMATS[i].format == format)
+            return FORMATS[i].alpha;
+    return false;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* From damage to records: what each scanout has yet to tell the presenter. */
+#ifndef VGPUD_PRESENT_SCANOUT_H
+#define VGPUD_PRESENT_SCANOUT_H
+
+#include "device.h"
+
+void scanout_disable(struct device *device, uint32_t scanout_id);
+
+/* `rectangle` of the resource was flushed: every scanout that shows some of it is to show it as it
+ * is now. */
+void scanouts_damage(struct device *device, struct resource *resource,
+                     const struct rectangle *rectangle);
+
+/* The newest slot's picture is what is to be shown of it, and its size to be told. */
+void scanout_repaint(struct device *device, uint32_t scanout_id);
+
+/* Sends what can be sent now of what had to wait. */
+void scanouts_push(struct device *device);
+
+void resource_destroy(struct device *device, struct resource *resource);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "renderer.h"
+
+#include "commands_2d.h"
+
+static const struct command COMMANDS_2D[] = {
+    {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, sizeof(struct virtio_gpu_transfer_to_host_2d),
+     transfer_to_host_2d},
+    {VIRTIO_GPU_CMD_RESOURCE_FLUSH, sizeof(struct virtio_gpu_resource_flush), resource_flush},
+    {0},
+};
+
+/* Both check alike; one does not draw. */
+static const struct renderer RENDERERS[] = {
+    [RENDERER_NULL] = {.commands = COMMANDS_2D, .draws = false},
+    [RENDERER_2D] = {.commands = COMMANDS_2D, .draws = true},
+};
+
+const struct renderer *renderer_find(int renderer) {
+    int count = sizeof(RENDERERS) / sizeof(RENDERERS[0]);
+
+    return renderer >= 0 && renderer < count ? &RENDERERS[renderer] : NULL;
+}
+
+const struct command *renderer_command(const struct renderer *renderer, uint32_t type) {
+    for (const struct command *command = renderer->commands; command->type != 0; command++)
+        if (command->type == type)
+            return command;
+    return NULL;
+}

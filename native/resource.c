@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "resource.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "device.h"
+#include "images.h"
+#include "present_scanout.h"
+
+static struct resource *find(struct device *device, uint32_t resource_id) {
+    return resource_table_find(&device->resources, resource_id);
+}
+
+/* --- creation */
+
+static int check_new(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
+                     uint32_t height) {
+    if (resource_id == 0 || format_converter(format) == NULL || width == 0 || height == 0)
+        return -EINVAL;
+    if (find(device, resource_id) != NULL)
+        return -EEXIST;
+    if (device->resources.count >= device->limits.resources)
+        return -ENOMEM;
+    return width > IMAGE_SIDE_MAX || height > IMAGE_SIDE_MAX ? -ENOMEM : 0;
+}
+
+/* Takes `canvas` over. */
+static int insert(struct device *device, uint32_t resource_id, uint32_t format,
+                  struct canvas *canvas) {
+    struct resource *resource = calloc(1, sizeof(*resource));
+
+    if (resource == NULL) {
+        canvas_free(canvas);
+        return -ENOMEM;
+    }
+    *resource = (struct resource){.resource_id = resource_id,
+                                  .format = format,
+                                  .convert = format_converter(format),
+                                  .canvas = canvas};
+    device->image_bytes += canvas_slot_bytes(canvas);
+    resource_table_insert(&device->resources, resource);
+    return 0;
+}
+
+/* `image_fd` -1: a new image. */
+static int create(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
+                  uint32_t height, int image_fd) {
+    struct canvas *canvas;
+    int error = check_new(device, resource_id, format, width, height);
+
+    if (error < 0)
+        return error;
+    if (!images_make_room(device, image_slot_bytes(width, height)))
+        return -ENOMEM;
+    canvas = image_fd < 0 ? canvas_new(++device->next_image_id, width, height)
+                          : canvas_adopt(++device->next_image_id, width, height, image_fd);
+    return canvas == NULL ? -errno : insert(device, resource_id, format, canvas);
+}
+
+int resource_create_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
+                       uint32_t height) {
+    return create(device, resource_id, format, width, height, -1);
+}
+
+int resource_adopt_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
+                      uint32_t height, int image_fd) {
+    return image_fd < 0 ? -EBADF : create(device, resource_id, format, width, height, image_fd);
+}
+
+int resource_image_fd(struct device *device, uint32_t resource_id) {
+    const struct resource *resource = find(device, resource_id);
+
+    return resource == NULL ? -ENOENT : resource->canvas->fd;
+}
+
+/* --- the end */
+
+static void drop_backing(struct device *device, struct resource *resource) {
+    if (resource->backing == NULL)
+        return;
+    device->backing_entries -= backing_entries(resource->backing);
+    backing_free(resource->backing);
+    resource->backing = NULL;
+}
+
+void resource_destroy(struct device *device, struct resource *resource) {
+    resource_table_remove(&device->resources, resource);
+    drop_backing(device, resource);
+    device->image_bytes -= images_charge(resource);
+    channel_forget(&device->channel, resource->canvas);
+    canvas_free(resource->canvas);
+    free(resource);
+}
+
+int resource_unref(struct device *device, uint32_t resource_id) {
+    struct resource *resource = find(device, resource_id);
+
+    if (resource == NULL)
+        return -ENOENT;
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
+        if (device->scanouts[scanout_id].resource == resource)
+            scanout_disable(device, scanout_id);
+    resource_destroy(device, resource);
+    return 0;
+}
+
+/* --- backing */
+
+int resource_attach_backing(struct device *device, uint32_t resource_id, const uint8_t *entries,
+                            uint32_t nr_entries) {
+    struct resource *resource = find(device, resource_id);
+
+    if (resource == NULL)
+        return -ENOENT;
+    if (resource->backing != NULL)
+        return -EEXIST;
+    if (nr_entries > device->limits.backing_entries ||
+        device->backing_entries > device->limits.backing_entries - nr_entries)
+        return -ENOMEM;
+    resource->backing = backing_new(device->memory, entries, nr_entries);
+    if (resource->backing == NULL)
+        return -errno;
+    device->backing_entries += nr_entries;
+    return 0;
+}
+
+int resource_detach_backing(struct device *device, uint32_t resource_id) {
+    struct resource *resource = find(device, resource_id);
+
+    if (resource == NULL)
+        return -ENOENT;
+    drop_backing(device, resource);
+    return 0;
+}
+
+/* --- another memory table */
+
+struct translation {
+    struct device *device;
+    int lost;
+};
+
+static void translate(struct resource *resource, void *argument) {
+    struct translation *translation = argument;
+
+    if (resource->backing == NULL ||
+        backing_translate(resource->backing, translation->device->memory))
+        return;
+    drop_backing(translation->device, resource);
+    translation->lost++;
+}
+
+int device_memory_changed(struct device *device) {
+    struct translation translation = {.device = device};
+
+    resource_table_each(&device->resources, translate, &translation);
+    if (device->queue.started && !device->queue.broken)
+        device->queue_error = queue_translate(&device->queue);
+    if (device->queue_error < 0) /* nothing may follow its pointers from now on */
+        device->queue.broken = true;
+    return translation.lost;
+}

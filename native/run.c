@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* ppoll */
+#include "run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "fault.h"
+#include "idle.h"
+#include "present_scanout.h"
+#include "renderer.h"
+#include "unanswered.h"
+
+enum {
+    LOOK_EVERY = 64,            /* commands, until a look at the other descriptors */
+    NOTIFY_EVERY = 16,          /* commands, until a look at whether the driver waits */
+    LONG_COPY = 64 << 10,       /* bytes; the driver hears first of what is done */
+    LOOK_COPY = 4 << 20,        /* bytes, likewise until a look at the other descriptors */
+    POLL_NANOSECONDS = 1000000, /* between two looks at a ring that has no kick */
+};
+
+struct run {
+    struct device *device;
+    struct device_exit *exit;
+    int error;
+};
+
+static bool leave(struct run *run, uint32_t reason) {
+    run->exit->reason = reason;
+    return true;
+}
+
+static bool leave_broken(struct run *run, int error) {
+    queue_break(&run->device->queue);
+    run->device->queue_error = 0;
+    run->exit->error = error;
+    return leave(run, EXIT_QUEUE_BROKEN);
+}
+
+/* --- one command */
+
+static bool make_request_room(struct device *device, uint64_t length) {
+    uint8_t *request;
+
+    if (length <= device->request_room)
+        return true;
+    request = realloc(device->request, length);
+    if (request == NULL)
+        return false;
+    device->request = request;
+    device->request_room = length;
+    return true;
+}
+
+/* Leaves device->chain to Python. */
+static bool hand_over(struct run *run, const struct virtio_gpu_ctrl_hdr *header) {
+    struct device *device = run->device;
+    const struct chain *chain = &device->chain;
+    uint64_t room = chain->writable_bytes;
+
+    if (!make_request_room(device, chain->readable_bytes) || !unanswered_keep(device, header)) {
+        respond_now(device, header, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+        return false;
+    }
+    run->exit->chain = chain->ticket.entry;
+    run->exit->request = device->request;
+    run->exit->request_length =
+        (uint32_t)chain_read(chain, 0, device->request, chain->readable_bytes);
+    run->exit->response_length = room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
+    /* What was checked, whatever the guest has made of it since. */
+    memcpy(device->request, header, sizeof(*header));
+    return leave(run, EXIT_COMMAND);
+}
+
+/* For whoever has to answer it, should this process die now. */
+static void note_request(struct device *device, const struct virtio_gpu_ctrl_hdr *header) {
+    struct chain_state *chain = &device->state->queues[0].chains[device->chain.ticket.entry];
+
+    chain->flags = header->flags;
+    chain->fence_id = header->fence_id;
+    chain->ctx_id = header->ctx_id;
+    chain->ring_idx = header->ring_idx;
+    device->state->progress++;
+    device->state->counters.commands++;
+}
+
+static uint32_t execute_here(struct device *device, const struct command *command,
+                             const union request *request, uint64_t length) {
+    uint32_t type;
+
+    if (length < command->request_bytes)
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    device->state->command = command->type;
+    type = command->execute(device, request);
+    device->state->command = 0;
+    return type;
+}
+
+/* True: back to Python. */
+static bool execute(struct run *run) {
+    struct device *device = run->device;
+    union request request = {0};
+    uint64_t length = chain_read(&device->chain, 0, &request, sizeof(request));
+    const struct command *command;
+
+    note_request(device, &request.header);
+    if (length < sizeof(request.header)) {
+        memset(&request, 0, sizeof(request));
+        respond_now(device, &request.header, VIRTIO_GPU_RESP_ERR_UNSPEC);
+        return false;
+    }
+    if (device->chain.readable_bytes > device->limits.request_bytes) {
+        respond_now(device, &request.header, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+        return false;
+    }
+    command = renderer_command(device->renderer, request.header.type);
+    if (command == NULL)
+        return hand_over(run, &request.header);
+    respond_now(device, &request.header, execute_here(device, command, &request, length));
+    return false;
+}
+
+/* --- a burst of them */
+
+static void notify(struct device *device) {
+    device->unnotified = 0;
+    device->state->counters.calls += queue_notify(&device->queue);
+}
+
+void device_expect_copy(struct device *device, uint64_t bytes) {
+    device->unnotified += bytes;
+    if (device->unnotified < LONG_COPY)
+        return;
+    notify(device);
+    if (bytes >= LONG_COPY)
+        device->burst += (uint32_t)(bytes * LOOK_EVERY / LOOK_COPY);
+}
+
+static void push_deferred(struct device *device) {
+    if (device->deferred == 0)
+        return;
+    channel_receive(&device->channel);
+    scanouts_push(device);
+}
+
+static bool link_readable(const struct device *device) {
+    struct pollfd link = {.fd = device->link_fd, .events = POLLIN};
+
+    return poll(&link, 1, 0) > 0;
+}
+
+/* In the middle of a burst: does somebody else want something? */
+static bool look_around(struct run *run) {
+    struct device *device = run->device;
+
+    if (device->burst % NOTIFY_EVERY == 0)
+        notify(device);
+    if (device->burst < LOOK_EVERY)
+        return false;
+    device->burst = 0;
+    push_deferred(device);
+    return link_readable(device) && leave(run, EXIT_LINK);
+}
+
+/* Until nothing is available (false) or something has to leave (true). */
+static bool work(struct run *run) {
+    struct device *device = run->device;
+
+    queue_refuse_kicks(&device->queue);
+    for (;;) {
+        int popped = queue_pop(&device->queue, &device->chain);
+        if (popped < 0) {
+            notify(device);
+            return leave_broken(run, popped);
+        }
+        if (popped == 0)
+            return false;
+        device->burst++;
+        if (execute(run) || look_around(run))
+            return true;
+    }
+}
+
+/* --- between bursts */
+
+/* Returns whether there is work, which needs no look at descriptors. */
+static bool more_work(struct device *device) {
+    notify(device);
+    push_deferred(device);
+    return idle_spin(device) || queue_want_kicks(&device->queue);
+}
+
+static void channel_ready(struct device *device) {
+    channel_receive(&device->channel);
+    device->channel.full = false;
+    scanouts_push(device);
+}
+
+/* The presenter is listened to only while something waits for it. */
+static short channel_events(const struct device *device) {
+    return (short)((device->deferred ? POLLIN : 0) | (device->channel.full ? POLLOUT : 0));
+}
+
+static bool sleep_until_something(struct run *run) {
+    struct device *device = run->device;
+    bool runs = queue_runs(&device->queue);
+    int kick_fd = runs ? device->queue.fds[QUEUE_KICK] : -1;
+    short events = channel_events(device);
+    struct pollfd fds[] = {{.fd = device->link_fd, .events = POLLIN},
+                           {.fd = kick_fd, .events = POLLIN},
+                           {.fd = events ? device->channel.fd : -1, .events = events}};
+    const struct timespec interval = {.tv_nsec = POLL_NANOSECONDS};
+
+    if (ppoll(fds, 3, runs && kick_fd < 0 ? &interval : NULL, NULL) < 0 && errno != EINTR) {
+        run->error = -errno;
+        return true;
+    }
+    device->burst = 0;
+    device->state->progress++;
+    if (fds[2].revents)
+        channel_ready(device);
+    if (fds[1].revents) {
+        device->state->counters.kicks++;
+        queue_take_kick(&device->queue);
+        idle_kicked(device);
+    }
+    return fds[0].revents && leave(run, EXIT_LINK);
+}
+
+static void run_until_exit(struct run *run) {
+    struct device *device = run->device;
+    bool left = link_readable(device) && leave(run, EXIT_LINK);
+
+    if (!left && device->queue_error < 0)
+        left = leave_broken(run, device->queue_error);
+    while (!left) {
+        bool runs = queue_runs(&device->queue);
+        left = runs && work(run);
+        if (!left && !(runs && more_work(device)))
+            left = sleep_until_something(run);
+    }
+}
+
+static void run_guarded(void *argument) {
+    struct run *run = argument;
+
+    run_until_exit(run);
+    /* Before Python, which may take its time. */
+    if (queue_runs(&run->device->queue))
+        notify(run->device);
+}
+
+int device_run(struct device *device, struct device_exit *exit) {
+    struct run run = {.device = device, .exit = exit};
+
+    memset(exit, 0, sizeof(*exit));
+    device->state->counters.exits++;
+    if (!fault_guarded(run_guarded, &run)) {
+        device->queue.broken = true;
+        exit->reason = EXIT_MEMORY_FAULT;
+        return 0;
+    }
+    return run.error;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "scanout.h"
+
+#include <errno.h>
+
+#include "device.h"
+#include "images.h"
+#include "present_scanout.h"
+#include "unanswered.h"
+
+static uint32_t bit(uint32_t scanout_id) {
+    return 1u << scanout_id;
+}
+
+/* --- what a scanout shows */
+
+static void save(struct device *device, uint32_t scanout_id) {
+    const struct scanout *scanout = &device->scanouts[scanout_id];
+    uint32_t resource_id = scanout->resource ? scanout->resource->resource_id : 0;
+
+    device->state->scanouts[scanout_id] = (struct scanout_state){.resource_id = resource_id,
+                                                                 .x = scanout->shown.x,
+                                                                 .y = scanout->shown.y,
+                                                                 .width = scanout->shown.width,
+                                                                 .height = scanout->shown.height};
+}
+
+/* Nobody waits for the picture of an image any more when no scanout that shows it is deferred. */
+static void settle(struct device *device, struct resource *resource) {
+    if (resource != NULL && !(resource->shown & device->deferred))
+        resource->canvas->waiting = CANVAS_NONE;
+}
+
+static void show(struct device *device, uint32_t scanout_id, struct resource *resource,
+                 const struct rectangle *shown) {
+    struct scanout *scanout = &device->scanouts[scanout_id];
+    struct resource *before = scanout->resource;
+
+    if (before != NULL && before != resource) {
+        before->shown &= ~bit(scanout_id);
+        settle(device, before);
+    }
+    if (scanout->shown.width != shown->width || scanout->shown.height != shown->height) {
+        scanout->announce = true;
+        scanout->damage = (struct rectangle){0};
+    }
+    /* Damage that waits stays: the next flush will cover what it was about. */
+    scanout->flushed = scanout->flushed && before == resource;
+    scanout->resource = resource;
+    scanout->shown = *shown;
+    if (resource != NULL)
+        resource->shown |= bit(scanout_id);
+    save(device, scanout_id);
+    device->deferred |= bit(scanout_id);
+    scanouts_push(device);
+}
+
+void scanout_disable(struct device *device, uint32_t scanout_id) {
+    show(device, scanout_id, NULL, &(struct rectangle){0});
+}
+
+int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
+                uint32_t y, uint32_t width, uint32_t height) {
+    struct rectangle shown = {.x = x, .y = y, .width = width, .height = height};
+    struct resource *resource;
+
+    if (scanout_id >= device->num_scanouts)
+        return -ENODEV;
+    if (resource_id == 0) {
+        scanout_disable(device, scanout_id);
+        return 0;
+    }
+    resource = resource_table_find(&device->resources, resource_id);
+    if (resource == NULL)
+        return -ENOENT;
+    if (rectangle_empty(&shown) ||
+        !rectangle_within(&shown, resource->canvas->width, resource->canvas->height))
+        return -EINVAL;
+    if (!images_reserve_slots(device, resource))
+        return -ENOMEM;
+    show(device, scanout_id, resource, &shown);
+    return 0;
+}
+
+/* --- damage */
+
+void scanouts_damage(struct device *device, struct resource *resource,
+                     const struct rectangle *rectangle) {
+    if (!resource->shown || !device->renderer->draws)
+        return;
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
+        struct scanout *scanout = &device->scanouts[scanout_id];
+        struct rectangle seen;
+        if (scanout->resource != resource)
+            continue;
+        seen = rectangle_common(rectangle, &scanout->shown);
+        if (rectangle_empty(&seen))
+            continue;
+        seen.x -= scanout->shown.x;
+        seen.y -= scanout->shown.y;
+        scanout->damage = rectangle_around(&scanout->damage, &seen);
+        scanout->flushed = true;
+        device->deferred |= bit(scanout_id);
+        resource->canvas->waiting = resource->canvas->slot;
+    }
+    scanouts_push(device);
+}
+
+void scanout_repaint(struct device *device, uint32_t scanout_id) {
+    struct scanout *scanout = &device->scanouts[scanout_id];
+    const struct rectangle whole = {.width = scanout->shown.width, .height = scanout->shown.height};
+
+    if (scanout->resource == NULL || !device->renderer->draws)
+        return;
+    scanout->announce = scanout->flushed = true;
+    scanout->damage = whole;
+    device->deferred |= bit(scanout_id);
+    scanout->resource->canvas->waiting = scanout->resource->canvas->slot;
+}
+
+/* --- records */
+
+static struct present_record record_of(const struct scanout *scanout, uint32_t scanout_id) {
+    return (struct present_record){.kind = PRESENT_SCANOUT,
+                                   .scanout_id = scanout_id,
+                                   .scanout_width = scanout->shown.width,
+                                   .scanout_height = scanout->shown.height,
+                                   .x = scanout->damage.x,
+                                   .y = scanout->damage.y,
+                                   .width = scanout->damage.width,
+                                   .height = scanout->damage.height,
+                                   .source_x = scanout->shown.x + scanout->damage.x,
+                                   .source_y = scanout->shown.y + scanout->damage.y};
+}
+
+static bool announce(struct device *device, uint32_t scanout_id) {
+    struct scanout *scanout = &device->scanouts[scanout_id];
+    struct present_record record = record_of(scanout, scanout_id);
+
+    if (!scanout->announce)
+        return true;
+    if (device->renderer->draws && !channel_scanout(&device->channel, &record))
+        return false;
+    scanout->announce = false;
+    return true;
+}
+
+static bool send_damage(struct device *device, uint32_t scanout_id) {
+    struct scanout *scanout = &device->scanouts[scanout_id];
+    struct present_record record = record_of(scanout, scanout_id);
+    struct canvas *canvas;
+    uint64_t bytes = image_stride(scanout->damage.width) * scanout->damage.height;
+    bool sent;
+
+    if (scanout->resource == NULL || !scanout->flushed || rectangle_empty(&scanout->damage))
+        return true;
+    canvas = scanout->resource->canvas;
+    sent = bytes <= PRESENT_STAGED_MAX
+               ? channel_staged(&device->channel, &record, canvas, canvas->waiting)
+               : channel_image(&device->channel, &record, canvas, canvas->waiting);
+    if (!sent)
+        return false;
+    scanout->damage = (struct rectangle){0};
+    scanout->flushed = false;
+    return true;
+}
+
+void scanouts_push(struct device *device) {
+    uint32_t left = device->deferred;
+
+    while (left != 0) {
+        uint32_t scanout_id = (uint32_t)__builtin_ctz(left);
+        left &= left - 1;
+        if (!announce(device, scanout_id) || !send_damage(device, scanout_id))
+            continue;
+        device->deferred &= ~bit(scanout_id);
+        settle(device, device->scanouts[scanout_id].resource);
+    }
+    device->state->counters.present_records = device->channel.records;
+}
+
+void device_repaint(struct device *device) {
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
+        scanout_repaint(device, scanout_id);
+    channel_receive(&device->channel);
+    scanouts_push(device);
+}
+
+/* --- device reset */
+
+static void destroy(struct resource *resource, void *argument) {
+    resource_destroy(argument, resource);
+}
+
+void device_reset(struct device *device) {
+    unanswered_drop_all(device);
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
+        scanout_disable(device, scanout_id);
+    resource_table_each(&device->resources, destroy, device);
+}
