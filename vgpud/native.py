@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The data plane in C.  Its declarations, with what they mean, are in the headers of ``native/``.
+
+This is the only module that imports the compiled extension.  A call of ``lib`` lets other Python
+threads run; whatever it is given must outlive it.
+"""
+
+import os
+from typing import Any
+
+from vgpud import _native
+
+ffi: Any = _native.ffi
+lib: Any = _native.lib
+
+
+def checked(result: int) -> int:
+    """What a native function returned, or its negative errno as an OSError."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
+
+
+def made(pointer: Any) -> Any:
+    """The object that a native constructor returned; OSError when it is NULL."""
+    if pointer == ffi.NULL:
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    return pointer
