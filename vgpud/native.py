@@ -8,10 +8,10 @@ threads run; whatever it is given must outlive it.
 import os
 from typing import Any
 
-from vgpud import _native
+import vgpud._native as _extension
 
-ffi: Any = _native.ffi
-lib: Any = _native.lib
+ffi: Any = _extension.ffi
+lib: Any = _extension.lib
 
 
 def checked(result: int) -> int:
