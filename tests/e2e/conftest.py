@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from .cursor import CursorPicture
-from .daemon import Daemon, chosen_backend
-from .machine import IN_PROCESS, Listener, Machine, MachineOptions
+from .daemon import IN_QEMU, Daemon, chosen_backend
+from .machine import IN_PROCESS, IN_PROCESS_OF, Listener, Machine, MachineOptions
 from .screens import cursor_arguments, shown
 from .wiretap import Wiretap
 
@@ -41,7 +42,10 @@ class Workshop:
     ) -> Machine:
         """A machine whose GPU a daemon of its own serves, unless one is given."""
         options = options or MachineOptions()
-        if daemon is None and options.device != IN_PROCESS:
+        if chosen_backend() == IN_QEMU:
+            device = IN_PROCESS_OF.get(options.device, options.device)
+            daemon, options = None, replace(options, device=device)
+        elif daemon is None and options.device in IN_PROCESS_OF:
             daemon = self.daemon()
         name = name or f"machine-{len(self.machines)}"
         machine = Machine(self.folder, name, daemon, options)
@@ -102,7 +106,8 @@ def reference_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
     """The same guest with the GPU that QEMU emulates itself: what a screen has to look like."""
     for workshop in _workshop(tmp_path_factory.mktemp("reference")):
         yield workshop.ready_machine(
-            options=MachineOptions(device=IN_PROCESS, display="dbus,p2p=on"), name="reference"
+            options=MachineOptions(device=IN_PROCESS, outputs=2, display="dbus,p2p=on"),
+            name="reference",
         )
 
 
@@ -119,8 +124,15 @@ def reference_cursor(reference_machine: Machine) -> CursorPicture:
 
 @pytest.fixture
 def only_vgpud() -> None:
-    """For what the C backend does not do."""
+    """For what is the daemon's own."""
     if chosen_backend() != "vgpud":
+        pytest.skip("nothing but vgpud does this")
+
+
+@pytest.fixture
+def not_c_peer() -> None:
+    """For what QEMU's C backend does not survive."""
+    if chosen_backend() == "c-peer":
         pytest.skip("the C backend cannot do this")
 
 

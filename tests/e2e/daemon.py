@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The device's side: vgpud, or QEMU's own `vhost-user-gpu` to prove the tests themselves."""
+"""The device's side: vgpud.
+
+To prove the tests themselves they run against QEMU's own `vhost-user-gpu` and against the device in QEMU's own process too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from pathlib import Path
 from .process import Process, wait_until
 
 C_PEER = Path("/usr/lib/qemu/vhost-user-gpu")
-BACKENDS = ("vgpud", "c-peer")
+IN_QEMU = "in-process"
+BACKENDS = ("vgpud", "c-peer", IN_QEMU)
 
 
 def chosen_backend() -> str:

@@ -23,6 +23,7 @@ GPU = "vgpu"
 IN_PROCESS = "virtio-gpu-pci"
 VHOST_USER = "vhost-user-gpu-pci"
 VHOST_USER_VGA = "vhost-user-vga"
+IN_PROCESS_OF = {VHOST_USER: IN_PROCESS, VHOST_USER_VGA: "virtio-vga"}
 
 # The cursor of the text console blinks: a picture would depend on the time.
 KERNEL_OPTIONS = "console=tty0 console=ttyS0 quiet panic=-1 vt.global_cursor_default=0"
@@ -43,6 +44,7 @@ class MachineOptions:
     device_options: Sequence[str] = ()
     outputs: int = 1
     memory: str = "1G"
+    """As `-m` takes it: a size, perhaps with slots and a maximum."""
     processors: int = 2
     display: str = "none"
     kernel_options: str = ""
@@ -171,7 +173,7 @@ def accelerators() -> list[str]:
 
 def _base_arguments(options: MachineOptions) -> list[str]:
     guest = parts.guest()
-    memory = f"memory-backend-memfd,share=on,id=mem0,size={options.memory}"
+    memory = f"memory-backend-memfd,share=on,id=mem0,size={options.memory.split(',')[0]}"
     return [
         *("-machine", "q35,memory-backend=mem0", *accelerators(), "-cpu", "max"),
         *("-smp", str(options.processors), "-object", memory, "-m", options.memory),

@@ -40,12 +40,10 @@ def wait_for_mode(machine: Machine, connector: str, mode: Mode) -> None:
     wait_until(lambda: preferred_modes(machine).get(connector) == mode, f"{mode} on {connector}")
 
 
-def modetest_arguments(settings: dict[int, tuple[Mode, str]]) -> str:
-    """For each connector a mode, and a pattern; modetest has one pattern for all first pictures."""
-    modes = " ".join(f"-s {c}:{w}x{h}" for c, ((w, h), _) in settings.items())
-    patterns = {pattern for _, pattern in settings.values()}
-    assert len(patterns) == 1
-    return f"-M virtio_gpu {modes} -F {patterns.pop()}"
+def modetest_arguments(modes: dict[int, Mode], pattern: str) -> str:
+    """A mode for each connector; one framebuffer holds all of them side by side."""
+    settings = " ".join(f"-s {c}:{width}x{height}" for c, (width, height) in modes.items())
+    return f"-M virtio_gpu {settings} -F {pattern}"
 
 
 def cursor_arguments(machine: Machine) -> str:
@@ -75,20 +73,21 @@ def reference(machine: Machine, mode: Mode, pattern: str) -> Picture:
     cache: dict[tuple[Mode, str], Picture] = machine.notes
     if (mode, pattern) not in cache:
         before = machine.screendump()
-        with shown(machine, modetest_arguments({connectors(machine)[0]: (mode, pattern)})):
-            cache[mode, pattern] = _steady(machine, mode, before)
+        with shown(machine, modetest_arguments({connectors(machine)[0]: mode}, pattern)):
+            cache[mode, pattern] = steady(machine, mode, before=before)
     return cache[mode, pattern]
 
 
-def _steady(machine: Machine, mode: Mode, before: Picture) -> Picture:
+def steady(machine: Machine, mode: Mode, head: int = 0, before: Picture | None = None) -> Picture:
     """The first picture of that size, other than before, that does not change any more."""
     last = machine.wait_picture(
         lambda picture: (picture.width, picture.height) == mode and picture != before,
         f"a pattern of {mode}",
+        head,
     )
     while True:
         time.sleep(0.2)
-        picture = machine.screendump()
+        picture = machine.screendump(head)
         if picture == last:
             return picture
         last = picture
@@ -134,8 +133,8 @@ def _console_text(machine: Machine) -> list[str]:
 
 
 def _reading_mistake(picture: Picture, rows: list[str]) -> str:
-    size = (len(rows[0]) * CELL_WIDTH, len(rows) * CELL_HEIGHT)
-    if (picture.width, picture.height) != size:
+    size = (picture.width // CELL_WIDTH, picture.height // CELL_HEIGHT)
+    if (len(rows[0]), len(rows)) != size:
         return f"{picture.width}x{picture.height} pixels for {len(rows[0])}x{len(rows)} characters"
     if set(picture.colours()) != {BLACK, GREY}:
         return f"the colours are {picture.colours().most_common(5)}"
