@@ -14,7 +14,7 @@
  * only while the cursor moves: that long after a move, that much time for each.
  */
 #define CURSOR_IN_USE_NS 1000000000ull
-#define BAND_NS 700000ull
+#define BAND_NS 500000ull
 
 /* QEMU counts the bytes of a message in an int. */
 enum { MESSAGE_MAX = 1 << 30 };

@@ -6,9 +6,8 @@ from __future__ import annotations
 import random
 import threading
 
-from vgpud.native import lib
-
 from tests.driver.display import DisplayServer
+from vgpud.native import lib
 
 from .device_end import DeviceEnd
 

@@ -7,9 +7,9 @@ import threading
 import time
 
 import pytest
-from vgpud.native import lib
 
 from tests.driver.display import Display, DisplayServer, Update
+from vgpud.native import lib
 
 from .device_end import DeviceEnd, Image, Kind, Record
 from .presenting import SCANOUT, Presenting, noise, post

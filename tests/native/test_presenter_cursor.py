@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import time
 
-from vgpud.native import lib
-
 from tests.driver.display import Cursor, Display, DisplayServer, Update
+from vgpud.native import lib
 
 from .device_end import Image
 from .presenting import Presenting, noise

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* The images that can become a cursor's picture, found by resource_id. */
+#ifndef VGPUD_CURSOR_IMAGE_H
+#define VGPUD_CURSOR_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CURSOR_SIDE = 64, CURSOR_PICTURE_BYTES = CURSOR_SIDE * CURSOR_SIDE * 4 };
+
+struct cursor_image {
+    struct cursor_image *next;
+    uint32_t resource_id;
+    uint32_t width, height;
+    bool opaque; /* of a format without alpha */
+    int fd;
+};
+
+enum { CURSOR_IMAGE_BUCKETS = 256 };
+
+struct cursor_images {
+    struct cursor_image *buckets[CURSOR_IMAGE_BUCKETS];
+};
+
+/* As cursor_image_add() and cursor_image_remove() in cursor.h. */
+int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32_t format,
+                      uint32_t width, uint32_t height, int fd);
+int cursor_images_remove(struct cursor_images *images, uint32_t resource_id);
+void cursor_images_drop(struct cursor_images *images);
+
+const struct cursor_image *cursor_images_find(const struct cursor_images *images,
+                                              uint32_t resource_id);
+
+/*
+ * The newest pixels, at the top left of a transparent square; what is larger is cut off.  -EIO: the
+ * file does not have them.  Read, not mapped: whatever the device process did to the file is no
+ * signal here.
+ */
+int cursor_image_read(const struct cursor_image *image, uint8_t picture[CURSOR_PICTURE_BYTES]);
+
+#endif
