@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The channel of SET_BACKEND_REQ_FD, on which the back-end asks and the front-end answers."""
+
+import socket
+from collections.abc import Sequence
+from struct import Struct
+
+import trio
+
+from vgpud.errors import FrontendError
+from vgpud.link import rights
+from vgpud.vhost_user import messages
+from vgpud.vhost_user.messages import HEADER
+
+ANSWER_SECONDS = 5.0
+_ANSWER = Struct("=3IQ")
+
+
+class BackendChannel:
+    """Owns the descriptor; ``FrontendError`` when it is no stream socket.
+
+    The front-end may need the main socket to carry out what is asked here, so a question is a
+    task's own business, never that of whoever reads requests.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = stream_socket(descriptor)
+        self._asking = trio.Lock()
+
+    async def ask(self, request: int, payload: bytes, descriptors: Sequence[int] = ()) -> int:
+        """What the front-end answers: 0 for success.  Only with REPLY_ACK does it answer at all.
+
+        ``FrontendError`` when it has gone, answers wrongly, or not within ``ANSWER_SECONDS``.
+        """
+        flags = messages.VERSION | messages.FLAG_NEED_REPLY
+        data = HEADER.pack(request, flags, len(payload)) + payload
+        async with self._asking:
+            try:
+                with trio.fail_after(ANSWER_SECONDS):
+                    sent = await self._socket.sendmsg([data], rights.pack(descriptors))
+                    while sent < len(data):
+                        sent += await self._socket.send(data[sent:])
+                    answer = await self._receive(_ANSWER.size)
+            except (trio.TooSlowError, BrokenPipeError, ConnectionResetError) as error:
+                raise FrontendError("the backend channel is not answered") from error
+        answered, flags, size, value = _ANSWER.unpack(answer)
+        if (answered, size) != (request, 8) or not flags & messages.FLAG_REPLY:
+            raise FrontendError(f"request {request} of the backend was answered with {answered}")
+        return int(value)
+
+    async def _receive(self, length: int) -> bytes:
+        data = b""
+        while len(data) < length:
+            more = await self._socket.recv(length - len(data))
+            if not more:
+                raise FrontendError("the backend channel has been closed")
+            data += more
+        return data
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def stream_socket(descriptor: int) -> trio.socket.SocketType:
+    """The socket of a descriptor that a front-end sent; closes what is none and raises
+    ``FrontendError``.
+    """
+    try:
+        end = socket.socket(fileno=descriptor)
+    except OSError:
+        rights.close([descriptor])
+        raise FrontendError("a descriptor that should be a socket is none") from None
+    if end.family != socket.AF_UNIX or end.type != socket.SOCK_STREAM:
+        end.close()
+        raise FrontendError("a descriptor that should be a stream socket is another")
+    return trio.socket.from_stdlib_socket(end)
