@@ -85,7 +85,7 @@ static bool has_available(struct queue *queue) {
  * (2.8.7). */
 static int add_indirect(struct queue *queue, struct chain *chain,
                         const struct descriptor *descriptor) {
-    int error = 0;
+    int error;
     uint32_t count;
     const uint8_t *table = ring_indirect_table(queue, descriptor, &count, &error);
 

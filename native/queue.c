@@ -233,7 +233,7 @@ int queue_recover(struct queue *queue, struct guest_memory *memory,
 
 const uint8_t *ring_indirect_table(struct queue *queue, const struct descriptor *descriptor,
                                    uint32_t *count, int *error) {
-    const uint8_t *table = NULL;
+    const uint8_t *table;
 
     *error = -EBADMSG;
     if (!queue->indirect || descriptor->length == 0 || descriptor->length % DESCRIPTOR_BYTES != 0)
@@ -242,8 +242,8 @@ const uint8_t *ring_indirect_table(struct queue *queue, const struct descriptor 
     *error = -ELOOP;
     if (*count > CHAIN_PIECES)
         return NULL;
-    *error = -EFAULT;
     table = guest_memory_at(queue->memory, descriptor->address, descriptor->length);
+    *error = table == NULL ? -EFAULT : 0;
     return table;
 }
 

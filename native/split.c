@@ -72,7 +72,7 @@ static bool has_available(struct queue *queue) {
 
 static int add_indirect(struct queue *queue, struct chain *chain,
                         const struct descriptor *descriptor) {
-    int error = 0;
+    int error;
     uint32_t count, index = 0;
     const uint8_t *table = ring_indirect_table(queue, descriptor, &count, &error);
 
