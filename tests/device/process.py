@@ -109,8 +109,7 @@ class DeviceProcess:
 
     def close(self) -> None:
         self._closed = True
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.link.fileno())) as end:
-            end.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
         try:
             self.process.wait(5)
         finally:
@@ -125,6 +124,11 @@ class DeviceProcess:
         for image in self.images.values():
             os.close(image)
         os.close(self.state_fd)
+
+    def hang_up(self) -> None:
+        """Ends the link.  (To close it would wait for the thread that reads it.)"""
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.link.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
 
     def kill(self) -> None:
         """As the kernel does it to a process that ran out of luck."""
@@ -155,11 +159,13 @@ class DeviceProcess:
         regions = tuple(region_of(region) for region in memory.regions)
         self.do(messages.SetMemory(regions), [region.fd for region in memory.regions])
 
-    def start_queue(self, guest: Guest, base: int = 0, *, recover: bool = False) -> None:
-        """Starts and enables the control queue."""
+    def start_queue(self, guest: Guest, base: int | None = None, *, recover: bool = False) -> None:
+        """Starts and enables the control queue, from where the driver begins unless ``base`` is given."""
         queue = guest.control
+        base = queue.ring.base if base is None else base
         descriptors = (queue.kick_fd, queue.call_fd, queue.err_fd)
         config = queue_config(guest)
+        base = queue.ring.base if base is None else base
         start = messages.StartQueue(config, base, recover, kick=True, call=True, err=True)
         self.do(start, descriptors)
         self.do(messages.EnableQueue(True))
@@ -174,12 +180,12 @@ class DeviceProcess:
     def wait_for(self, kind: type[messages.Message], timeout: float = 5.0) -> Any:
         """The first message of a kind, once it has come."""
 
-        def found() -> messages.Message | None:
-            return next((message for message in self.told if isinstance(message, kind)), None)
+        def found() -> list[messages.Message]:
+            return [message for message in self.told if isinstance(message, kind)]
 
         with self._changed:
             assert self._changed.wait_for(found, timeout), f"no {kind.__name__} came"
-            return found()
+            return found()[0]
 
     def _serve(self) -> None:
         with contextlib.suppress(LinkClosedError):
@@ -250,8 +256,14 @@ def queue_config(guest: Guest) -> messages.QueueConfig:
     features = FEATURE_VERSION_1 | FEATURE_INDIRECT
     features |= FEATURE_EVENT_IDX if guest.event_idx else 0
     features |= FEATURE_PACKED if guest.packed else 0
-    addresses = map(guest.memory.user_address, (ring.descriptor, ring.used, ring.available))
-    return messages.QueueConfig(ring.size, features, *addresses)
+    user_address = guest.memory.user_address
+    return messages.QueueConfig(
+        size=ring.size,
+        features=features,
+        descriptor=user_address(ring.descriptor),
+        used=user_address(ring.used),
+        available=user_address(ring.available),
+    )
 
 
 def display(width: int, height: int) -> Answer:
