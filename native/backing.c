@@ -143,6 +143,22 @@ bool backing_translate(struct backing *backing, struct guest_memory *memory) {
     return true;
 }
 
+struct iovec *backing_iov(const struct backing *backing, uint32_t *count) {
+    struct iovec *iov = malloc((backing->span_count + 1) * sizeof(*iov));
+
+    *count = backing->span_count;
+    for (uint32_t i = 0; iov != NULL && i < backing->span_count; i++) {
+        const struct span *span = &backing->spans[i];
+        iov[i] = (struct iovec){.iov_base = span->bytes, .iov_len = span->end - span->start};
+    }
+    return iov;
+}
+
+void backing_dirty(const struct backing *backing, struct guest_memory *memory) {
+    for (uint32_t i = 0; i < backing->range_count; i++)
+        guest_memory_dirty(memory, backing->ranges[i].guest_address, backing->ranges[i].length);
+}
+
 uint32_t backing_entries(const struct backing *backing) {
     return backing->nr_entries;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "format.h"
 #include "memory.h"
@@ -22,6 +23,12 @@ void backing_free(struct backing *backing);
 
 /* Looks everything up anew after a change of the memory table; false: it is not all there. */
 bool backing_translate(struct backing *backing, struct guest_memory *memory);
+
+/* The same as an array that readv() would take; NULL: no memory.  free() it. */
+struct iovec *backing_iov(const struct backing *backing, uint32_t *count);
+
+/* All of it was written, or may have been. */
+void backing_dirty(const struct backing *backing, struct guest_memory *memory);
 
 uint32_t backing_entries(const struct backing *backing); /* as the guest counted them */
 uint64_t backing_bytes(const struct backing *backing);

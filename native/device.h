@@ -27,12 +27,33 @@ struct command {
     uint32_t type;
     uint32_t request_bytes; /* a shorter request is refused */
     uint32_t (*execute)(struct device *device, const void *request);
+    bool any_length; /* it has a limit of its own */
+};
+
+/* What a renderer that holds more than images has to hear of. */
+struct renderer_hooks {
+    /* The resource is about to be shown and has no image yet; 0 or -errno. */
+    int (*make_canvas)(struct device *device, struct resource *resource);
+    /* Its backing came, went or moved. */
+    void (*backing_changed)(struct device *device, struct resource *resource);
+    /* It is about to go. */
+    void (*destroyed)(struct device *device, struct resource *resource);
+    void (*reset)(struct device *device);
+    /* device->unanswered[chain] is to be answered so; true: later, by the renderer, when what was
+     * begun before it is done. */
+    bool (*hold)(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
+    /* Answers what was held and may be now; `all`: what may not as well, the queue stops.  True:
+     * something is held still. */
+    bool (*release)(struct device *device, bool all);
+    /* Readable when there may be something to release. */
+    int (*release_fd)(const struct device *device);
 };
 
 /* What a renderer does without Python: `commands` ends with type 0. */
 struct renderer {
     const struct command *commands;
-    bool draws; /* images have pixels and are presented */
+    bool draws;                         /* images have pixels and are presented */
+    const struct renderer_hooks *hooks; /* NULL: none */
 };
 
 /* The largest request of any command that is executed here. */
@@ -68,7 +89,8 @@ struct device {
     uint32_t num_scanouts;
 
     struct resource_table resources;
-    uint64_t image_bytes; /* against the limits */
+    struct virgl_device *virgl; /* virgl_device.h; NULL: another renderer */
+    uint64_t image_bytes;       /* against the limits */
     uint64_t backing_entries;
     uint32_t next_image_id;
 

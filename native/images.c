@@ -6,6 +6,8 @@ static uint64_t spare_bytes(const struct resource *resource) {
 }
 
 uint64_t images_charge(const struct resource *resource) {
+    if (resource->canvas == NULL)
+        return 0;
     return canvas_slot_bytes(resource->canvas) +
            (resource->slots_reserved ? spare_bytes(resource) : 0);
 }

@@ -2,11 +2,15 @@
 #include "renderer.h"
 
 #include "commands_2d.h"
+#include "virgl_renderer.h"
 
 static const struct command COMMANDS_2D[] = {
-    {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, sizeof(struct virtio_gpu_transfer_to_host_2d),
-     transfer_to_host_2d},
-    {VIRTIO_GPU_CMD_RESOURCE_FLUSH, sizeof(struct virtio_gpu_resource_flush), resource_flush},
+    {.type = VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D,
+     .request_bytes = sizeof(struct virtio_gpu_transfer_to_host_2d),
+     .execute = transfer_to_host_2d},
+    {.type = VIRTIO_GPU_CMD_RESOURCE_FLUSH,
+     .request_bytes = sizeof(struct virtio_gpu_resource_flush),
+     .execute = resource_flush},
     {0},
 };
 
@@ -14,6 +18,7 @@ static const struct command COMMANDS_2D[] = {
 static const struct renderer RENDERERS[] = {
     [RENDERER_NULL] = {.commands = COMMANDS_2D, .draws = false},
     [RENDERER_2D] = {.commands = COMMANDS_2D, .draws = true},
+    [RENDERER_VIRGL] = {.commands = VIRGL_COMMANDS, .draws = true, .hooks = &VIRGL_HOOKS},
 };
 
 const struct renderer *renderer_find(int renderer) {

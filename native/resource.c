@@ -71,10 +71,15 @@ int resource_adopt_2d(struct device *device, uint32_t resource_id, uint32_t form
 int resource_image_fd(struct device *device, uint32_t resource_id) {
     const struct resource *resource = find(device, resource_id);
 
-    return resource == NULL ? -ENOENT : resource->canvas->fd;
+    return resource == NULL || resource->canvas == NULL ? -ENOENT : resource->canvas->fd;
 }
 
 /* --- the end */
+
+static void backing_changed(struct device *device, struct resource *resource) {
+    if (device->renderer->hooks != NULL)
+        device->renderer->hooks->backing_changed(device, resource);
+}
 
 static void drop_backing(struct device *device, struct resource *resource) {
     if (resource->backing == NULL)
@@ -82,13 +87,17 @@ static void drop_backing(struct device *device, struct resource *resource) {
     device->backing_entries -= backing_entries(resource->backing);
     backing_free(resource->backing);
     resource->backing = NULL;
+    backing_changed(device, resource);
 }
 
 void resource_destroy(struct device *device, struct resource *resource) {
     resource_table_remove(&device->resources, resource);
     drop_backing(device, resource);
+    if (device->renderer->hooks != NULL)
+        device->renderer->hooks->destroyed(device, resource);
     device->image_bytes -= images_charge(resource);
-    channel_forget(&device->channel, resource->canvas);
+    if (resource->canvas != NULL)
+        channel_forget(&device->channel, resource->canvas);
     canvas_free(resource->canvas);
     free(resource);
 }
@@ -122,6 +131,7 @@ int resource_attach_backing(struct device *device, uint32_t resource_id, const u
     if (resource->backing == NULL)
         return -errno;
     device->backing_entries += nr_entries;
+    backing_changed(device, resource);
     return 0;
 }
 
@@ -144,9 +154,12 @@ struct translation {
 static void translate(struct resource *resource, void *argument) {
     struct translation *translation = argument;
 
-    if (resource->backing == NULL ||
-        backing_translate(resource->backing, translation->device->memory))
+    if (resource->backing == NULL)
         return;
+    if (backing_translate(resource->backing, translation->device->memory)) {
+        backing_changed(translation->device, resource);
+        return;
+    }
     drop_backing(translation->device, resource);
     translation->lost++;
 }

@@ -12,7 +12,8 @@
 struct resource {
     uint32_t resource_id, format;
     struct resource *next; /* in its bucket */
-    struct canvas *canvas;
+    struct canvas *canvas;        /* NULL: a renderer's own, never shown so far */
+    struct virgl_resource *virgl; /* NULL: libvirglrenderer does not know it */
     format_convert convert;
     struct backing *backing; /* NULL: none */
     uint32_t shown;          /* a bit for each scanout that shows it */

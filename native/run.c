@@ -99,6 +99,24 @@ static uint32_t execute_here(struct device *device, const struct command *comman
     return type;
 }
 
+/* At once, unless the guest wants to hear when what a renderer has begun is done. */
+static void respond(struct device *device, const struct virtio_gpu_ctrl_hdr *request,
+                    uint32_t type) {
+    const struct virtio_gpu_ctrl_hdr response = {.type = type};
+
+    if (device->renderer->hooks != NULL && request->flags & VIRTIO_GPU_FLAG_FENCE &&
+        unanswered_keep(device, request))
+        device_respond(device, device->chain.ticket.entry, (const uint8_t *)&response,
+                       sizeof(response));
+    else
+        respond_now(device, request, type);
+}
+
+/* What a renderer had to finish first; true: some of it is yet to come. */
+static bool release(struct device *device) {
+    return device->renderer->hooks != NULL && device->renderer->hooks->release(device, false);
+}
+
 /* True: back to Python. */
 static bool execute(struct run *run) {
     struct device *device = run->device;
@@ -112,14 +130,15 @@ static bool execute(struct run *run) {
         respond_now(device, &request.header, VIRTIO_GPU_RESP_ERR_UNSPEC);
         return false;
     }
-    if (device->chain.readable_bytes > device->limits.request_bytes) {
+    command = renderer_command(device->renderer, request.header.type);
+    if (device->chain.readable_bytes > device->limits.request_bytes &&
+        (command == NULL || !command->any_length)) {
         respond_now(device, &request.header, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
         return false;
     }
-    command = renderer_command(device->renderer, request.header.type);
     if (command == NULL)
         return hand_over(run, &request.header);
-    respond_now(device, &request.header, execute_here(device, command, &request, length));
+    respond(device, &request.header, execute_here(device, command, &request, length));
     return false;
 }
 
@@ -162,6 +181,7 @@ static bool look_around(struct run *run) {
         return false;
     device->burst = 0;
     push_deferred(device);
+    release(device);
     return link_readable(device) && leave(run, EXIT_LINK);
 }
 
@@ -188,9 +208,11 @@ static bool work(struct run *run) {
 
 /* Returns whether there is work, which needs no look at descriptors. */
 static bool more_work(struct device *device) {
+    bool held = release(device);
+
     notify(device);
     push_deferred(device);
-    return idle_spin(device) || queue_want_kicks(&device->queue);
+    return (!held && idle_spin(device)) || queue_want_kicks(&device->queue);
 }
 
 static void channel_ready(struct device *device) {
@@ -209,12 +231,14 @@ static bool sleep_until_something(struct run *run) {
     bool runs = queue_runs(&device->queue);
     int kick_fd = runs ? device->queue.fds[QUEUE_KICK] : -1;
     short events = channel_events(device);
+    const struct renderer_hooks *hooks = device->renderer->hooks;
     struct pollfd fds[] = {{.fd = device->link_fd, .events = POLLIN},
                            {.fd = kick_fd, .events = POLLIN},
-                           {.fd = events ? device->channel.fd : -1, .events = events}};
+                           {.fd = events ? device->channel.fd : -1, .events = events},
+                           {.fd = runs && hooks ? hooks->release_fd(device) : -1, .events = POLLIN}};
     const struct timespec interval = {.tv_nsec = POLL_NANOSECONDS};
 
-    if (ppoll(fds, 3, runs && kick_fd < 0 ? &interval : NULL, NULL) < 0 && errno != EINTR) {
+    if (ppoll(fds, 4, runs && kick_fd < 0 ? &interval : NULL, NULL) < 0 && errno != EINTR) {
         run->error = -errno;
         return true;
     }

@@ -17,13 +17,15 @@
 /* [python] */
 struct device;
 
-enum { RENDERER_NULL, RENDERER_2D };
+enum { RENDERER_NULL, RENDERER_2D, RENDERER_VIRGL };
 
 struct device_limits {
     uint64_t image_bytes; /* of all images together; what is shown counts IMAGE_SLOTS times */
     uint64_t request_bytes;
     uint32_t resources;
     uint32_t backing_entries; /* of all resources together */
+    uint32_t contexts;
+    uint64_t submit_bytes; /* of one SUBMIT_3D */
 };
 
 /* `memory` and `state` stay the caller's and must outlive the device; descriptors are duplicated,

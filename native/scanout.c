@@ -73,6 +73,11 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
     resource = resource_table_find(&device->resources, resource_id);
     if (resource == NULL)
         return -ENOENT;
+    if (resource->canvas == NULL) {
+        int error = device->renderer->hooks->make_canvas(device, resource);
+        if (error < 0)
+            return error;
+    }
     if (rectangle_empty(&shown) ||
         !rectangle_within(&shown, resource->canvas->width, resource->canvas->height))
         return -EINVAL;
@@ -197,4 +202,6 @@ void device_reset(struct device *device) {
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
         scanout_disable(device, scanout_id);
     resource_table_each(&device->resources, destroy, device);
+    if (device->renderer->hooks != NULL)
+        device->renderer->hooks->reset(device);
 }

@@ -125,8 +125,8 @@ static void write_answer(void *argument) {
     queue_give_back(&device->queue, &answer->unanswered->ticket, written);
 }
 
-static int respond(struct device *device, uint32_t chain, const uint8_t *response,
-                   uint32_t length) {
+int unanswered_answer(struct device *device, uint32_t chain, const uint8_t *response,
+                      uint32_t length) {
     struct answer answer = {.device = device, .response = response, .length = length};
     bool whole;
 
@@ -143,7 +143,10 @@ int device_respond(struct device *device, uint32_t chain, const uint8_t *respons
         return -ENOENT;
     if (length < sizeof(struct virtio_gpu_ctrl_hdr))
         return -EINVAL;
-    return respond(device, chain, response, length);
+    if (device->renderer->hooks != NULL &&
+        device->renderer->hooks->hold(device, chain, response, length))
+        return 0;
+    return unanswered_answer(device, chain, response, length);
 }
 
 void unanswered_refuse_all(struct device *device) {
@@ -151,7 +154,7 @@ void unanswered_refuse_all(struct device *device) {
 
     for (uint32_t chain = 0; chain < QUEUE_SIZE_MAX; chain++)
         if (device->unanswered[chain] != NULL)
-            respond(device, chain, (const uint8_t *)&error, sizeof(error));
+            unanswered_answer(device, chain, (const uint8_t *)&error, sizeof(error));
 }
 
 void unanswered_drop_all(struct device *device) {

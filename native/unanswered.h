@@ -16,6 +16,10 @@ void respond_now(struct device *device, const struct virtio_gpu_ctrl_hdr *reques
 /* Keeps device->chain to be answered later; false: no memory left. */
 bool unanswered_keep(struct device *device, const struct virtio_gpu_ctrl_hdr *request);
 
+/* Answers one of them; 0, or -EFAULT when guest memory is gone. */
+int unanswered_answer(struct device *device, uint32_t chain, const uint8_t *response,
+                      uint32_t length);
+
 /* Everything unanswered is answered with an error. */
 void unanswered_refuse_all(struct device *device);
 
