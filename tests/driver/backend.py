@@ -38,14 +38,20 @@ class Backend:
         self._folder = tempfile.TemporaryDirectory(prefix="vgpud-test-")
         self.socket_path = Path(self._folder.name) / "vhost.sock"
         self.log_path = Path(self._folder.name) / "log"
-        command = ["prlimit", f"--fsize={16 * MiB}:{16 * MiB}", "--", *arguments(self.socket_path)]
+        environment = None if environment is None else os.environ | environment
         with self.log_path.open("wb") as log:
+            # (Not by RLIMIT_FSIZE, which holds for memfds as well.)
+            self._log_writer = subprocess.Popen(
+                ["head", "-c", str(16 * MiB)], stdin=subprocess.PIPE, stdout=log
+            )
+        assert self._log_writer.stdin is not None
+        with self._log_writer.stdin as pipe:
             self.process = subprocess.Popen(
-                command,
+                arguments(self.socket_path),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=pipe,
                 stderr=subprocess.STDOUT,
-                env=None if environment is None else os.environ | environment,
+                env=environment,
             )
 
     def __enter__(self) -> Self:
@@ -71,6 +77,8 @@ class Backend:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(timeout)
+        self._log_writer.kill()
+        self._log_writer.wait(timeout)
         self._folder.cleanup()
 
 
