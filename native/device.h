@@ -59,7 +59,7 @@ struct renderer {
 /* The largest request of any command that is executed here. */
 union request {
     struct virtio_gpu_ctrl_hdr header;
-    uint8_t bytes[64];
+    uint8_t bytes[72];
 };
 
 /* A chain that Python has yet to answer.  Addresses, since the memory table may change meanwhile.

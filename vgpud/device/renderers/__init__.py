@@ -10,6 +10,7 @@ from vgpud.errors import RendererError
 _RENDERERS = {
     "null": ("vgpud.device.renderers.null", "Null"),
     "2d": ("vgpud.device.renderers.software_2d", "Software2D"),
+    "virglrenderer": ("vgpud.device.renderers.virgl", "Virgl"),
 }
 
 

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""libvirglrenderer as Python sees it: started with the flags that were chosen, asked for its capability sets.
+
+It belongs to the thread that started it, and a process that cannot start it may be ended by it: whoever only wants to
+know starts ``python -m vgpud.device.renderers.probe``.
+"""
+
+import os
+from collections.abc import Iterator, MutableMapping
+from typing import Any, NamedTuple
+
+from vgpud.device.renderers.interface import Capset
+from vgpud.errors import RendererError
+from vgpud.link.messages import RendererOptions
+from vgpud.native import ffi, lib
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2
+
+# In the order in which they are offered when none was chosen; a driver takes the last that it knows.
+CAPSETS = {"virgl": VIRTIO_GPU_CAPSET_VIRGL, "virgl2": VIRTIO_GPU_CAPSET_VIRGL2}
+
+# What Mesa would read, and be led by to a driver that speaks virgl itself (to a renderer such as we are), or to a window
+# system; None: whatever the value is.
+MISLEADING: dict[str, frozenset[str] | None] = {
+    "GALLIUM_DRIVER": frozenset({"virpipe", "virgl"}),
+    "MESA_LOADER_DRIVER_OVERRIDE": frozenset({"virpipe", "virtio_gpu"}),
+    "VTEST_SOCKET_NAME": None,
+    "EGL_PLATFORM": None,
+}
+
+
+def clean_environment(environment: MutableMapping[str, str]) -> list[str]:
+    """Takes out what would lead Mesa astray; the names of what was there."""
+    found = [
+        name
+        for name, values in MISLEADING.items()
+        if name in environment and (values is None or environment[name] in values)
+    ]
+    for name in found:
+        del environment[name]
+    return found
+
+
+def flags_of(options: RendererOptions, display: bool) -> int:
+    """The library's flags; ``RendererError`` for combinations that it cannot take.
+
+    ``display``: whether there is an X server to be used.
+    """
+    if not options.egl and not options.glx:
+        raise RendererError("virglrenderer draws by EGL or by GLX: give --use-egl or --use-glx")
+    # With both the library takes EGL.
+    if options.glx and not options.egl and not display:
+        raise RendererError("GLX needs an X server and DISPLAY is not set: give --use-egl")
+    if options.egl and not options.surfaceless and not options.gpu_device:
+        raise RendererError("EGL without --use-surfaceless needs a GPU: give --gpu-device PATH")
+    wanted = {
+        lib.VIRGL_USE_EGL: options.egl,
+        lib.VIRGL_USE_GLX: options.glx,
+        lib.VIRGL_USE_GLES: options.gles,
+        lib.VIRGL_USE_SURFACELESS: options.surfaceless,
+    }
+    return sum(flag for flag, chosen in wanted.items() if chosen)
+
+
+def capset_ids(names: tuple[str, ...]) -> tuple[int, ...]:
+    """The numbers of the capability sets to offer, in their order; ``RendererError`` for what there is not."""
+    for name in names:
+        if name not in CAPSETS:
+            raise RendererError(
+                f"the capability set {name} is not available in this version; {' and '.join(CAPSETS)} are"
+            )
+    return tuple(CAPSETS[name] for name in names or CAPSETS)
+
+
+class Offered(NamedTuple):
+    """A capability set and its data."""
+
+    capset: Capset
+    data: bytes
+
+
+class VirglLibrary:
+    """The library, started; ``RendererError`` says why not, in one line, and what to try."""
+
+    def __init__(self, options: RendererOptions) -> None:
+        wanted = capset_ids(options.capsets)
+        flags = flags_of(options, "DISPLAY" in os.environ)
+        _check_device(options.gpu_device)
+        clean_environment(os.environ)
+        text = ffi.new("char[]", lib.VIRGL_TEXT)
+        pointer = lib.virgl_new(flags, options.gpu_device.encode(), text)
+        self.description: str = ffi.string(text).decode(errors="replace")
+        if pointer == ffi.NULL:
+            raise RendererError(
+                f"virglrenderer cannot start: {self.description}; {_advice(options, self.description)}"
+            )
+        self.pointer: Any = ffi.gc(pointer, lib.virgl_free)
+        self.offered = tuple(self._offer(capset_id) for capset_id in wanted)
+
+    def _offer(self, capset_id: int) -> Offered:
+        version = ffi.new("uint32_t *")
+        size = lib.virgl_capset_size(self.pointer, capset_id, version)
+        if size <= 0:
+            raise RendererError(f"{self.description} has no capability set {capset_id}")
+        data = ffi.new("uint8_t[]", size)
+        # It takes milliseconds and never changes.
+        lib.virgl_capset_fill(self.pointer, capset_id, version[0], data)
+        return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
+
+
+def log_lines() -> Iterator[str]:
+    """What the library has logged since the last time."""
+    text = ffi.new("char[]", lib.VIRGL_TEXT)
+    while lib.virgl_next_log_line(text):
+        yield ffi.string(text).decode(errors="replace")
+
+
+def _check_device(path: str) -> None:
+    """The library's own word for a device that cannot be opened would be -1."""
+    if not path:
+        return
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise RendererError(f"the GPU {path} cannot be used: {error.strerror}") from None
+
+
+def _advice(options: RendererOptions, reason: str) -> str:
+    if "cannot open shared object" in reason:
+        return "install libvirglrenderer1, or take --gpu-mode 2d"
+    if options.gpu_device:
+        return "try without --gpu-device, or --gpu-mode 2d"
+    if options.gles:
+        return "try --use-gles=false, or --gpu-mode 2d"
+    return "install Mesa's EGL (libegl1, libgl1-mesa-dri), or take --gpu-mode 2d"
