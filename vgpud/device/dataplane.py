@@ -85,6 +85,11 @@ class DataPlane:
         """Answers a command; what does not fit into the guest's buffer is cut off."""
         _checked(lib.device_respond(self._device, chain, response, len(response)))
 
+    @property
+    def native_device(self) -> Any:
+        """For a renderer that has more to ask of the data plane than all of them."""
+        return self._device
+
     # --- the queue
 
     def queue_start(
