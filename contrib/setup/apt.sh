@@ -22,13 +22,21 @@ release_codename() {
 # nothing here parses them; it lists only what `apt-get update` has fetched.
 own_mirror() {
     local mirror
-    mirror=$(apt-get indextargets --format '$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v codename="$(release_codename)" '$1 == "Debian" && $2 == codename && $3 == "main" { print $4; exit }')
+    mirror=$(main_archive)
+    if [ -z "$mirror" ]; then
+        as_root apt-get --quiet=2 -o DPkg::Lock::Timeout=300 update
+        mirror=$(main_archive)
+    fi
     case $mirror in
         mirror+file:*) mirror=$(awk '!/^#/ && NF { print $1; exit }' "${mirror#mirror+file:}") ;;
     esac
-    [ -n "$mirror" ] || { echo "apt knows no main archive of $(release_codename): run apt-get update" >&2; return 1; }
+    [ -n "$mirror" ] || { echo "apt knows no main archive of $(release_codename)" >&2; return 1; }
     echo "$mirror"
+}
+
+main_archive() {
+    apt-get indextargets --format '$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v codename="$(release_codename)" '$1 == "Debian" && $2 == codename && $3 == "main" { print $4; exit }'
 }
 
 # A deb822 source on the machine's own mirror.  $@: suites

@@ -26,8 +26,11 @@ def chosen_backend() -> str:
 
 
 def vgpud_command() -> list[str]:
-    """VGPUD_E2E_COMMAND: another vgpud than the one of this interpreter."""
-    return shlex.split(os.environ.get("VGPUD_E2E_COMMAND", f"{sys.executable} -m vgpud"))
+    """The vgpud installed for this interpreter, or else this tree's; VGPUD_E2E_COMMAND: another."""
+    if command := os.environ.get("VGPUD_E2E_COMMAND"):
+        return shlex.split(command)
+    installed = Path(sys.executable).with_name("vgpud")
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "vgpud"]
 
 
 class Daemon:

@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import parts
-from .dbus_display import DbusDisplay
 from .picture import Picture
 from .process import Log, Process
 from .qmp import Qmp
 from .shell import GuestShell
+
+if TYPE_CHECKING:
+    from .dbus_display import DbusDisplay
 
 GPU = "vgpu"
 IN_PROCESS = "virtio-gpu-pci"
@@ -49,6 +51,8 @@ class MachineOptions:
     display: str = "none"
     kernel_options: str = ""
     qemu: str = ""
+    accelerator: str = ""
+    """tcg or kvm; by default what VGPUD_E2E_ACCELERATOR says, otherwise tcg."""
     arguments: Sequence[str] = field(default_factory=tuple)
 
 
@@ -131,6 +135,8 @@ class Machine:
 
     def dbus_display(self) -> DbusDisplay:
         """For a machine with the display `dbus,p2p=on`: a display that listens to QEMU."""
+        from .dbus_display import DbusDisplay  # Needs a package that only the tests have.
+
         ours, theirs = socket.socketpair()
         with theirs:
             self.qmp.give_descriptor("display", theirs.fileno())
@@ -163,19 +169,16 @@ class Machine:
         (folder / f"{self.name}-qemu.log").write_text(self.process.log.text())
 
 
-def accelerators() -> list[str]:
-    """VGPUD_E2E_ACCELERATOR=kvm tries KVM first; emulation otherwise."""
-    emulation = ["-accel", "tcg,thread=multi"]
-    if os.environ.get("VGPUD_E2E_ACCELERATOR") == "kvm":
-        return ["-accel", "kvm", *emulation]
-    return emulation
+def _accelerator_arguments(options: MachineOptions) -> list[str]:
+    chosen = options.accelerator or os.environ.get("VGPUD_E2E_ACCELERATOR", "tcg")
+    return ["-accel", "tcg,thread=multi" if chosen == "tcg" else chosen]
 
 
 def _base_arguments(options: MachineOptions) -> list[str]:
     guest = parts.guest()
     memory = f"memory-backend-memfd,share=on,id=mem0,size={options.memory.split(',')[0]}"
     return [
-        *("-machine", "q35,memory-backend=mem0", *accelerators(), "-cpu", "max"),
+        *("-machine", "q35,memory-backend=mem0", *_accelerator_arguments(options), "-cpu", "max"),
         *("-smp", str(options.processors), "-object", memory, "-m", options.memory),
         *("-nodefaults", "-vga", "none", "-display", options.display),
         *("-kernel", str(guest.kernel), "-initrd", str(guest.initrd)),

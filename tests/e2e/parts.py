@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -28,10 +29,14 @@ def guest() -> Guest:
 
 @functools.cache
 def system_qemu() -> str:
-    """The QEMU that is installed; VGPUD_E2E_QEMU names another."""
+    """The QEMU that is installed, unless it refuses this device without KVM; VGPUD_E2E_QEMU names another."""
     program = os.environ.get("VGPUD_E2E_QEMU") or shutil.which("qemu-system-x86_64")
     if program is None:
-        raise RuntimeError("no qemu-system-x86_64: run contrib/setup/packages qemu")
+        return newest_qemu()
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    major = re.search(r"version (\d+)", version.stdout)
+    if major is None or int(major[1]) < 8:
+        return newest_qemu()
     return program
 
 
