@@ -140,6 +140,8 @@ int resource_detach_backing(struct device *device, uint32_t resource_id) {
 
     if (resource == NULL)
         return -ENOENT;
+    if (resource->backing == NULL)
+        return -ENODATA;
     drop_backing(device, resource);
     return 0;
 }

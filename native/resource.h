@@ -27,7 +27,8 @@ int resource_unref(struct device *device, uint32_t resource_id);
  * outside guest memory; -ENOMEM: a quota. */
 int resource_attach_backing(struct device *device, uint32_t resource_id, const uint8_t *entries,
                             uint32_t nr_entries);
-int resource_detach_backing(struct device *device, uint32_t resource_id); /* -ENOENT */
+/* -ENOENT: no such resource, or it has no backing. */
+int resource_detach_backing(struct device *device, uint32_t resource_id);
 
 /* After each change of the memory table.  Returns how many resources lost their backing; a queue
  * that lost its rings is broken, which the next device_run() says. */

@@ -121,8 +121,7 @@ class DeviceProcess:
         self._threads[1].join(5)
         self._present.close()
         self.link.close()
-        for image in self.images.values():
-            os.close(image)
+        self.forget_images()
         os.close(self.state_fd)
 
     def hang_up(self) -> None:
@@ -131,9 +130,15 @@ class DeviceProcess:
             end.shutdown(socket.SHUT_RDWR)
 
     def kill(self) -> None:
-        """As the kernel does it to a process that ran out of luck."""
+        """As the kernel does it to a process that ran out of luck; what it had said is heard."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(5)
+        self._threads[0].join(5)
+
+    def forget_images(self) -> None:
+        """As the daemon does it when it resets the device."""
+        while self.images:
+            os.close(self.images.popitem()[1])
 
     # --- what the daemon says
 

@@ -233,8 +233,6 @@ def test_more_entries_than_announced_bytes_are_refused(subject: Subject) -> None
 
 
 def test_a_transfer_needs_backing(subject: Subject) -> None:
-    if subject.mode == "null":
-        pytest.skip("what is not drawn needs nothing to draw from")
     _create(subject)
     assert _transfer(subject) == ResponseType.ERR_UNSPEC
     _attach(subject)
@@ -263,8 +261,6 @@ OUTSIDE = [
 def test_a_rectangle_outside_the_resource_is_an_invalid_parameter(
     subject: Subject, rectangle: Rectangle
 ) -> None:
-    if subject.mode == "null":
-        pytest.skip("accepts every rectangle")
     _create(subject)
     _attach(subject)
     assert _transfer(subject, rectangle) == ResponseType.ERR_INVALID_PARAMETER

@@ -66,7 +66,7 @@ def test_a_link_that_does_not_begin_with_start_ends_it() -> None:
 
 def test_it_ends_at_once_when_the_daemon_closes_the_link() -> None:
     with DeviceProcess() as process:
-        process.link.close()
+        process.hang_up()
         assert process.process.wait(1) == 0
 
 

@@ -91,6 +91,7 @@ class World:
     def reset(self) -> None:
         base = self.process.stop_queue()
         self.process.do(messages.Reset())
+        self.process.forget_images()
         self.process.start_queue(self.guest, base)
 
     def close(self) -> None:
@@ -216,6 +217,8 @@ class Resources(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """What the daemon was told is what there is, and the images have the model's pixels."""
+        # What was said before the answer to this has been heard.
+        self.world.process.request(messages.Ping())
         images = self.world.process.images
         assert images.keys() == self.resources.keys()
         for number, resource in self.resources.items():

@@ -6,11 +6,10 @@ without it.
 """
 
 import errno
-import os
 from typing import Any, NamedTuple
 
 from vgpud.link.messages import Limits, MemoryRegion, QueueConfig
-from vgpud.native import ffi, lib
+from vgpud.native import checked, ffi, lib, made
 
 RENDERER_NULL: int = lib.RENDERER_NULL
 RENDERER_2D: int = lib.RENDERER_2D
@@ -25,7 +24,7 @@ _QUEUE_DESCRIPTORS = {"kick": lib.QUEUE_KICK, "call": lib.QUEUE_CALL, "err": lib
 
 def follow_parent() -> None:
     """Ends this process as soon as its parent process has ended."""
-    _checked(lib.process_follow_parent())
+    checked(lib.process_follow_parent())
 
 
 def queue_error_text(error: int) -> str:
@@ -59,11 +58,11 @@ class DataPlane:
         state_fd: int,
         present_fd: int,
     ) -> None:
-        self._memory = _made(lib.guest_memory_new())
-        self._device = _made(
+        self._memory = made(lib.guest_memory_new())
+        self._device = made(
             lib.device_new(
                 self._memory,
-                _made(lib.session_state_map(state_fd)),
+                made(lib.session_state_map(state_fd)),
                 link_fd,
                 present_fd,
                 renderer,
@@ -75,7 +74,7 @@ class DataPlane:
 
     def run(self) -> Exit:
         """Works on the queue until there is something that Python does; blocks without the lock."""
-        _checked(lib.device_run(self._device, self._exit))
+        checked(lib.device_run(self._device, self._exit))
         out = self._exit
         length = out.request_length if out.reason == EXIT_COMMAND else 0
         request = ffi.unpack(ffi.cast("char *", out.request), length) if length else b""
@@ -83,7 +82,7 @@ class DataPlane:
 
     def respond(self, chain: int, response: bytes) -> None:
         """Answers a command; what does not fit into the guest's buffer is cut off."""
-        _checked(lib.device_respond(self._device, chain, response, len(response)))
+        checked(lib.device_respond(self._device, chain, response, len(response)))
 
     @property
     def native_device(self) -> Any:
@@ -97,22 +96,22 @@ class DataPlane:
     ) -> None:
         """Starts the control queue; a descriptor of -1 is absent."""
         native = _structure("struct virtqueue_config *", config)
-        _checked(lib.device_queue_start(self._device, native, base, kick, call, err, int(recover)))
+        checked(lib.device_queue_start(self._device, native, base, kick, call, err, int(recover)))
 
     def queue_stop(self) -> int:
         """Stops the control queue, answering what was pending; returns the base to go on from."""
         base = ffi.new("uint32_t *")
-        _checked(lib.device_queue_stop(self._device, base))
+        checked(lib.device_queue_stop(self._device, base))
         return int(base[0])
 
     def queue_set_enabled(self, enabled: bool) -> None:
-        _checked(lib.device_queue_set_enabled(self._device, int(enabled)))
+        checked(lib.device_queue_set_enabled(self._device, int(enabled)))
 
     def queue_set_descriptor(self, which: str, descriptor: int) -> None:
         """Replaces the descriptor ``which``: kick, call or err; -1 for none."""
         if which not in _QUEUE_DESCRIPTORS:
             raise OSError(errno.EINVAL, f"a queue has no descriptor {which!r}")
-        _checked(lib.device_queue_set_fd(self._device, _QUEUE_DESCRIPTORS[which], descriptor))
+        checked(lib.device_queue_set_fd(self._device, _QUEUE_DESCRIPTORS[which], descriptor))
 
     # --- guest memory
 
@@ -122,7 +121,7 @@ class DataPlane:
     def memory_add(self, region: MemoryRegion, descriptor: int) -> None:
         """Maps a region; the descriptor stays the caller's."""
         guest_address, size, user_address, mmap_offset = region
-        _checked(
+        checked(
             lib.guest_memory_add(
                 self._memory, descriptor, guest_address, size, user_address, mmap_offset
             )
@@ -130,65 +129,53 @@ class DataPlane:
 
     def memory_remove(self, region: MemoryRegion) -> None:
         guest_address, size, user_address, _ = region
-        _checked(lib.guest_memory_remove(self._memory, guest_address, size, user_address))
+        checked(lib.guest_memory_remove(self._memory, guest_address, size, user_address))
 
     def memory_set_log(self, descriptor: int, size: int, offset: int) -> None:
         """Sets the dirty log; a descriptor of -1 takes it away."""
-        _checked(lib.guest_memory_set_log(self._memory, descriptor, size, offset))
+        checked(lib.guest_memory_set_log(self._memory, descriptor, size, offset))
 
     def memory_set_logging(self, enabled: bool) -> None:
         lib.guest_memory_set_logging(self._memory, int(enabled))
 
     def memory_changed(self) -> int:
         """Translates every address anew; returns how many backings were lost."""
-        return _checked(lib.device_memory_changed(self._device))
+        return checked(lib.device_memory_changed(self._device))
 
     # --- resources and scanouts
 
     def resource_create_2d(self, resource_id: int, format: int, width: int, height: int) -> None:
-        _checked(lib.resource_create_2d(self._device, resource_id, format, width, height))
+        checked(lib.resource_create_2d(self._device, resource_id, format, width, height))
 
     def resource_adopt_2d(
         self, resource_id: int, format: int, width: int, height: int, image_fd: int
     ) -> None:
-        _checked(lib.resource_adopt_2d(self._device, resource_id, format, width, height, image_fd))
+        checked(lib.resource_adopt_2d(self._device, resource_id, format, width, height, image_fd))
 
     def resource_image_fd(self, resource_id: int) -> int:
         """The descriptor of the image, which stays the native module's."""
-        return _checked(lib.resource_image_fd(self._device, resource_id))
+        return checked(lib.resource_image_fd(self._device, resource_id))
 
     def resource_unref(self, resource_id: int) -> None:
-        _checked(lib.resource_unref(self._device, resource_id))
+        checked(lib.resource_unref(self._device, resource_id))
 
     def resource_attach_backing(self, resource_id: int, entries: bytes, nr_entries: int) -> None:
-        _checked(lib.resource_attach_backing(self._device, resource_id, entries, nr_entries))
+        checked(lib.resource_attach_backing(self._device, resource_id, entries, nr_entries))
 
     def resource_detach_backing(self, resource_id: int) -> None:
-        _checked(lib.resource_detach_backing(self._device, resource_id))
+        checked(lib.resource_detach_backing(self._device, resource_id))
 
     def scanout_set(
         self, scanout_id: int, resource_id: int, x: int, y: int, width: int, height: int
     ) -> None:
         """Shows a rectangle of a resource; ``resource_id`` 0 disables the scanout."""
-        _checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
+        checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
 
     def repaint(self) -> None:
         lib.device_repaint(self._device)
 
     def reset(self) -> None:
         lib.device_reset(self._device)
-
-
-def _made(pointer: Any) -> Any:
-    if pointer == ffi.NULL:
-        raise OSError(ffi.errno, os.strerror(ffi.errno))
-    return pointer
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-    return result
 
 
 def _structure(kind: str, values: NamedTuple) -> Any:

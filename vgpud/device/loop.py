@@ -3,7 +3,6 @@
 for.
 """
 
-import select
 from functools import partial
 from typing import NoReturn
 
@@ -33,12 +32,9 @@ def _queue_broken(device: Device, out: Exit) -> None:
 
 
 def _memory_fault(device: Device, out: Exit) -> None:
-    # The session is over, but it is the daemon that ends it: until then only the link is served.
+    # The session is over, but it is the daemon that ends it.
     device.questions.clear()
     device.link.send(MemoryFault())
-    while True:
-        select.select([device.link], [], [])
-        _link(device, out)
 
 
 HANDLERS = {
