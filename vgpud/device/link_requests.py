@@ -14,7 +14,7 @@ from vgpud.device.resources import Kind
 from vgpud.link import messages
 from vgpud.link.codec import LinkError
 from vgpud.wire.layout import size_of
-from vgpud.wire.virtio_gpu import virtio_gpu_mem_entry
+from vgpud.wire.virtio_gpu import virtio_gpu_mem_entry, virtio_gpu_resource_create_3d
 
 VHOST_F_LOG_ALL = 26
 ENTRY_SIZE = size_of(virtio_gpu_mem_entry)
@@ -132,11 +132,21 @@ def _adopt_resource(
     device.resources.add(message.resource_id, Kind.IMAGE_2D)
 
 
+def _adopt_resource_3d(
+    device: Device, message: messages.AdoptResource3D, descriptors: Descriptors
+) -> None:
+    device.renderer.create_3d(virtio_gpu_resource_create_3d(*message[:-1]))
+    device.resources.add(message.resource_id, Kind.IMAGE_3D)
+
+
 def _adopt_backing(
     device: Device, message: messages.AdoptBacking, descriptors: Descriptors
 ) -> None:
+    if message.resource_id not in device.resources:
+        raise OSError(errno.ENOENT, f"there is no resource {message.resource_id}")
     nr_entries = len(message.entries) // ENTRY_SIZE
-    device.plane.resource_attach_backing(message.resource_id, message.entries, nr_entries)
+    resource = device.resources.get(message.resource_id)
+    device.renderer.attach_backing(resource, message.entries, nr_entries)
 
 
 def _adopt_uuid(device: Device, message: messages.AdoptUuid, descriptors: Descriptors) -> None:
@@ -160,6 +170,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.Reset: _reset,
     messages.Repaint: _repaint,
     messages.AdoptResource: _adopt_resource,
+    messages.AdoptResource3D: _adopt_resource_3d,
     messages.AdoptBacking: _adopt_backing,
     messages.AdoptUuid: _adopt_uuid,
     messages.Ping: _ping,

@@ -180,6 +180,23 @@ class AdoptResource(NamedTuple):
     serial: int = 0
 
 
+class AdoptResource3D(NamedTuple):
+    """Recovery: a resource of the renderer's own is made anew; what was drawn into it is lost."""
+
+    resource_id: int
+    target: int
+    format: int
+    bind: int
+    width: int
+    height: int
+    depth: int
+    array_size: int
+    last_level: int
+    nr_samples: int
+    flags: int
+    serial: int = 0
+
+
 class AdoptBacking(NamedTuple):
     """Recovery: ``entries`` is an array of virtio_gpu_mem_entry."""
 
@@ -277,6 +294,22 @@ class ResourceCreated(NamedTuple):
     height: int
 
 
+class Resource3DCreated(NamedTuple):
+    """A resource of the renderer's own, as virtio_gpu_resource_create_3d describes it."""
+
+    resource_id: int
+    target: int
+    format: int
+    bind: int
+    width: int
+    height: int
+    depth: int
+    array_size: int
+    last_level: int
+    nr_samples: int
+    flags: int
+
+
 class ResourceGone(NamedTuple):
     """The resource, its backing and its UUID are gone."""
 
@@ -351,11 +384,12 @@ Request = (
     | Reset
     | Repaint
     | AdoptResource
+    | AdoptResource3D
     | AdoptBacking
     | AdoptUuid
     | Ping
 )
-Journal = ResourceCreated | ResourceGone | BackingAttached | BackingDetached | UuidAssigned
+Journal = ResourceCreated | Resource3DCreated | ResourceGone | BackingAttached | BackingDetached | UuidAssigned
 Report = Journal | GetDisplayInfo | GetEdid | QueueBroken | MemoryFault | Log
 FromDaemon = Request | DisplayInfo | Edid
 FromDevice = Reply | Report

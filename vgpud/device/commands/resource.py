@@ -10,6 +10,7 @@ from vgpud.link.messages import (
     BackingAttached,
     BackingDetached,
     Journal,
+    Resource3DCreated,
     ResourceCreated,
     ResourceGone,
     UuidAssigned,
@@ -39,6 +40,7 @@ def create_3d(device: Device, request: Request, command: virtio_gpu_resource_cre
     device.resources.check_new(command.resource_id)
     device.renderer.create_3d(command)
     device.resources.add(command.resource_id, Kind.IMAGE_3D)
+    device.link.send(Resource3DCreated(*command[:-1]))
     return OK
 
 
@@ -82,6 +84,6 @@ def assign_uuid(
 
 
 def _journal(device: Device, resource: Resource, message: Journal) -> None:
-    """Tells the daemon what it has to rebuild; what a context drew dies with its renderer."""
-    if resource.kind is Kind.IMAGE_2D:
+    """Tells the daemon what it has to rebuild."""
+    if resource.kind is not Kind.BLOB:
         device.link.send(message)
