@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The cursor queue's task: it waits for the driver's kick and lets native code do what is there.
+
+Apart from the control queue in everything, so that a cursor moves while that one is at work.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from vgpud.errors import FrontendError
+from vgpud.link.messages import QueueConfig
+from vgpud.native import checked, ffi, lib, made
+
+POLLING_INTERVAL = 0.002
+"""Seconds, for a frontend that gives no kick: vhost-user asks for polling then."""
+
+_BROKEN = {
+    lib.CURSOR_QUEUE_BROKEN: "the cursor queue is broken",
+    lib.CURSOR_MEMORY_FAULT: "guest memory of the cursor queue is gone",
+}
+
+
+class CursorQueue:
+    """``memory``, ``state`` and ``presenter`` are the native objects, which must outlive this.
+
+    Any of the trio thread may call the methods; one task calls :meth:`run`.
+    """
+
+    def __init__(self, memory: Any, state: Any, presenter: Any, num_scanouts: int) -> None:
+        self._cursor = made(lib.cursor_new(memory, state, presenter, num_scanouts))
+        self._kick: int | None = None
+        self._started = False
+        self._looked = True
+        self._waiting: trio.CancelScope | None = None
+
+    def close(self) -> None:
+        """After :meth:`run` has ended."""
+        self.set_kick(None)
+        lib.cursor_free(self._cursor)
+
+    # --- what the frontend wants; OSError when it cannot be had
+
+    def start(self, config: QueueConfig, base: int, call: int | None, err: int | None) -> None:
+        """Starts at ``base`` as vhost-user has it; descriptors are duplicated."""
+        native = ffi.new("struct virtqueue_config *", config._asdict())
+        checked(lib.cursor_queue_start(self._cursor, native, base, _or_none(call), _or_none(err)))
+        self._started = True
+        self._look()
+
+    def stop(self) -> int:
+        """Stops, answering what waits for its image; returns the base to go on from."""
+        base = ffi.new("uint32_t *")
+        checked(lib.cursor_queue_stop(self._cursor, base))
+        self._started = False
+        return int(base[0])
+
+    def set_enabled(self, enabled: bool) -> None:
+        """What came while it was disabled is done without another kick."""
+        checked(lib.cursor_queue_set_enabled(self._cursor, int(enabled)))
+        self._look()
+
+    def set_kick(self, descriptor: int | None) -> None:
+        """Duplicates the descriptor; None: none."""
+        checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_KICK, _or_none(descriptor)))
+        if self._kick is not None:
+            trio.lowlevel.notify_closing(self._kick)
+            os.close(self._kick)
+        self._kick = None if descriptor is None else os.dup(descriptor)
+        self._look()
+
+    def set_call(self, descriptor: int | None) -> None:
+        checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_CALL, _or_none(descriptor)))
+
+    def set_err(self, descriptor: int | None) -> None:
+        checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_ERR, _or_none(descriptor)))
+
+    def memory_changed(self) -> None:
+        """After each change of the memory table; OSError: the ring is not in it any more."""
+        checked(lib.cursor_memory_changed(self._cursor))
+        self._look()
+
+    # --- the resources that can become a cursor
+
+    def add_image(
+        self, resource_id: int, format: int, width: int, height: int, descriptor: int
+    ) -> None:
+        checked(lib.cursor_image_add(self._cursor, resource_id, format, width, height, descriptor))
+
+    def remove_image(self, resource_id: int) -> None:
+        """Of a resource that may never have been added: 3D ones are not."""
+        lib.cursor_image_remove(self._cursor, resource_id)
+
+    def reset(self) -> None:
+        """The device was reset: no image is known, nothing shown."""
+        lib.cursor_reset(self._cursor)
+
+    # --- the task
+
+    async def run(
+        self,
+        find_image: Callable[[int], Awaitable[None]],
+        on_broken: Callable[[str], None],
+    ) -> None:
+        """Works on the queue until it is cancelled.
+
+        ``find_image`` waits until everything that the device process has said of its resources so
+        far has come to :meth:`add_image`: the driver may use one that was made a moment ago.
+        ``FrontendError`` when the kick is no descriptor to wait for.
+        """
+        while True:
+            await self._wait()
+            await self._work(find_image, on_broken)
+
+    async def _work(
+        self,
+        find_image: Callable[[int], Awaitable[None]],
+        on_broken: Callable[[str], None],
+    ) -> None:
+        resource_id = ffi.new("uint32_t *")
+        while (result := lib.cursor_run(self._cursor, resource_id)) != lib.CURSOR_IDLE:
+            if result in _BROKEN:
+                on_broken(_BROKEN[result])
+                return
+            if result == lib.CURSOR_UNKNOWN_IMAGE:
+                await find_image(int(resource_id[0]))
+            else:
+                await trio.lowlevel.checkpoint()
+
+    def _look(self) -> None:
+        """The next thing that the task does is to look at the queue, kick or not."""
+        self._looked = False
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _wait(self) -> None:
+        with trio.CancelScope() as self._waiting:
+            if self._looked:
+                await self._wait_for_kick()
+        self._waiting = None
+        self._looked = True
+
+    async def _wait_for_kick(self) -> None:
+        if self._kick is None:
+            await trio.sleep(POLLING_INTERVAL if self._started else float("inf"))
+            return
+        try:
+            await trio.lowlevel.wait_readable(self._kick)
+        except trio.ClosedResourceError:
+            return
+        except OSError as error:
+            raise FrontendError(f"a kick that nobody can wait for: {error}") from error
+
+
+def _or_none(descriptor: int | None) -> int:
+    return -1 if descriptor is None else descriptor
