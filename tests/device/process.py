@@ -170,7 +170,6 @@ class DeviceProcess:
         base = queue.ring.base if base is None else base
         descriptors = (queue.kick_fd, queue.call_fd, queue.err_fd)
         config = queue_config(guest)
-        base = queue.ring.base if base is None else base
         start = messages.StartQueue(config, base, recover, kick=True, call=True, err=True)
         self.do(start, descriptors)
         self.do(messages.EnableQueue(True))
