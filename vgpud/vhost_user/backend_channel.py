@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The channel of SET_BACKEND_REQ_FD, on which the back-end asks and the front-end answers."""
 
-import socket
 from collections.abc import Sequence
 from struct import Struct
 
@@ -10,6 +9,7 @@ import trio
 from vgpud.errors import FrontendError
 from vgpud.link import rights
 from vgpud.vhost_user import messages
+from vgpud.vhost_user.descriptors import stream_socket
 from vgpud.vhost_user.messages import HEADER
 
 ANSWER_SECONDS = 5.0
@@ -24,7 +24,7 @@ class BackendChannel:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._socket = stream_socket(descriptor)
+        self._socket = trio.socket.from_stdlib_socket(stream_socket(descriptor))
         self._asking = trio.Lock()
 
     async def ask(self, request: int, payload: bytes, descriptors: Sequence[int] = ()) -> int:
@@ -59,18 +59,3 @@ class BackendChannel:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def stream_socket(descriptor: int) -> trio.socket.SocketType:
-    """The socket of a descriptor that a front-end sent; closes what is none and raises
-    ``FrontendError``.
-    """
-    try:
-        end = socket.socket(fileno=descriptor)
-    except OSError:
-        rights.close([descriptor])
-        raise FrontendError("a descriptor that should be a socket is none") from None
-    if end.family != socket.AF_UNIX or end.type != socket.SOCK_STREAM:
-        end.close()
-        raise FrontendError("a descriptor that should be a stream socket is another")
-    return trio.socket.from_stdlib_socket(end)

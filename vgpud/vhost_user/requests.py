@@ -3,9 +3,12 @@
 out, and what is answered.
 """
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple
+
+from loguru import logger
 
 from vgpud.errors import FrontendError
 from vgpud.link.messages import MemoryRegion
@@ -27,15 +30,12 @@ ACKNOWLEDGED = 0
 REFUSED = 1
 
 
-class RequestRefusedError(Exception):
-    """A request that is well-formed cannot be carried out; the front-end is told, if it asked."""
-
-
 class Backend(ABC):
     """Carries out requests.
 
-    A method raises ``FrontendError`` for what no front-end may say, ``RequestRefusedError`` for
-    what cannot be had.  It takes the descriptors that it keeps out of the list.
+    A method raises ``FrontendError`` for what no front-end may say, ``OSError`` for what cannot be
+    had, which a front-end that asks for acknowledgements survives.  It takes the descriptors that
+    it keeps out of the list.
     """
 
     protocol_features: ProtocolFeature
@@ -230,16 +230,18 @@ async def _carry_out(backend: Backend, message: Message) -> bytes | None:
     """The payload of the reply, if there is to be one."""
     try:
         return await _dispatch(backend, message)
-    except RequestRefusedError as error:
+    except OSError as error:
+        text = f"{name(message.request)}: {error}"
         if not _wants_acknowledgement(backend, message) or _has_reply(message):
-            raise FrontendError(f"{name(message.request)}: {error}") from error
+            raise FrontendError(text) from error
+        logger.warning("refused: {}", text)
         return messages.pack_u64(REFUSED)
 
 
 async def _dispatch(backend: Backend, message: Message) -> bytes | None:
     entry = REQUESTS.get(message.request)
     if entry is None:
-        raise RequestRefusedError("not offered")
+        raise OSError(errno.EOPNOTSUPP, "not offered")
     parsed = entry.parse(message.payload)
     count = len(message.descriptors)
     if count not in entry.descriptors(parsed):

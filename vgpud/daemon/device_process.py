@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""One device process, from its start until it is gone."""
+
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import trio
+
+import vgpud
+from vgpud.link.trio_connection import TrioConnection
+
+# How long a process may take to end by itself when its link is closed: SIGTERM is to end all of
+# this within a second.
+GRACE_SECONDS = 0.3
+
+# What graphics libraries, the interpreter and sanitizers are told by; nothing else is passed on.
+ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "LIBGL",
+    "DRI_PRIME",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+)
+ENVIRONMENT_PREFIXES = (
+    "LC_", "XDG_", "PYTHON", "MESA_", "GALLIUM_", "LIBGL_", "EGL_", "__EGL_", "__GLX_", "VK_",
+    "VN_", "VIRGL_", "VREND_", "DRI_", "LP_", "ASAN_", "UBSAN_", "LLVM_",
+)  # fmt: skip
+
+
+class DeviceProcess:
+    """``link`` speaks to it; nobody reads the link before ``run`` of it is called."""
+
+    def __init__(self, process: trio.Process, link: TrioConnection) -> None:
+        self.link = link
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """For one that does not answer: the end of its link follows."""
+        self._process.kill()
+
+    async def ended(self) -> str:
+        """How it ended, for the log; waits for that."""
+        status = await self._process.wait()
+        return f"signal {-status}" if status < 0 else f"status {status}"
+
+
+@asynccontextmanager
+async def device_process() -> AsyncIterator[DeviceProcess]:
+    """Starts a device process; when the context ends it is gone, reaped, and its link closed."""
+    ours, theirs = socket.socketpair()
+    link = TrioConnection(ours)
+    try:
+        with theirs:
+            process = await _start(theirs.fileno())
+        try:
+            yield DeviceProcess(process, link)
+        finally:
+            link.close()
+            await _end(process)
+    finally:
+        link.close()
+
+
+async def _start(link_fd: int) -> trio.Process:
+    # Shielded, or a process could be started that nobody knows of.
+    with trio.CancelScope(shield=True):
+        return await trio.lowlevel.open_process(
+            [sys.executable, "-P", "-m", "vgpud.device", "--link-fd", str(link_fd)],
+            pass_fds=[link_fd],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=environment(),
+        )
+
+
+async def _end(process: trio.Process) -> None:
+    with trio.CancelScope(shield=True):
+        with trio.move_on_after(GRACE_SECONDS):
+            await process.wait()
+        # It may end in between.
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def environment() -> dict[str, str]:
+    """What of this process's environment a device process gets."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in ENVIRONMENT or name.startswith(ENVIRONMENT_PREFIXES)
+    }
+    place = str(Path(vgpud.__file__).parent.parent)
+    if place not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        # Not installed: -P leaves out the current folder, where a stranger may have put a vgpud.
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, [place, kept.get("PYTHONPATH")]))
+    return kept

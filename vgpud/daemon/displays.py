@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The display that the front-end gives, takes away and gives anew, and what stands in for it."""
+
+from collections.abc import Callable
+
+import trio
+from loguru import logger
+
+from vgpud.config.schema import Config
+from vgpud.daemon.reports import Display
+from vgpud.display.headless import HeadlessDisplay
+from vgpud.display.presenter import Presenter, PresenterExit
+from vgpud.display.socket import DisplaySocket
+from vgpud.link import rights
+from vgpud.vhost_user.descriptors import stream_socket
+
+
+class Displays:
+    """``current`` answers the guest's questions.  ``on_broken`` is called when a device process has
+    broken the rules of its present channel.
+    """
+
+    def __init__(self, config: Config, presenter: Presenter, on_broken: Callable[[], None]) -> None:
+        sizes = [(display.width, display.height) for display in config.displays]
+        self.current: Display = HeadlessDisplay(sizes)
+        self._configured = self.current
+        self._headless = config.display.headless
+        self._presenter = presenter
+        self._on_broken = on_broken
+        self._end_current = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Presents, and serves one display socket after another."""
+        async with trio.open_nursery() as self._nursery:
+            task_status.started()
+            await self._presenter.run(self._on_exit)
+
+    def _on_exit(self, reason: PresenterExit) -> None:
+        if reason is PresenterExit.SOURCE_BROKEN:
+            logger.error("a device process breaks the present channel's rules")
+            self._on_broken()
+
+    async def set_socket(self, descriptors: list[int]) -> bool:
+        """GPU_SET_SOCKET: takes the descriptor; false when nothing is to be shown there."""
+        descriptor = descriptors.pop()
+        if self._headless or self._nursery is None:
+            rights.close([descriptor])
+            return False
+        self._end_current.cancel()
+        display = DisplaySocket(stream_socket(descriptor), self._presenter.post)
+        self._presenter.set_display(display.fileno())
+        self._end_current = trio.CancelScope()
+        self.current = display
+        self._nursery.start_soon(self._serve, display, self._end_current)
+        return True
+
+    async def _serve(self, display: DisplaySocket, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                await display.run()
+                logger.debug("the display has gone")
+        finally:
+            if self.current is display:
+                self.current = self._configured
+                self._presenter.set_display(None)
+            display.close()

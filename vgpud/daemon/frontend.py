@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a front-end asks for, carried out: negotiation, memory, rings, display, resets.
+
+Everything that a device process has to know is changed and told under the supervisor's lock, so that
+a successor is told all of it exactly once.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from loguru import logger
+
+from vgpud.daemon import config_space
+from vgpud.daemon.displays import Displays
+from vgpud.daemon.guest_memory import DirtyLog, GuestMemory
+from vgpud.daemon.supervisor import Supervisor
+from vgpud.daemon.vring import Vring
+from vgpud.errors import FrontendError
+from vgpud.link import messages as link
+from vgpud.link.messages import MemoryRegion
+from vgpud.vhost_user.backend_channel import BackendChannel
+from vgpud.vhost_user.messages import (
+    ConfigAccess,
+    Feature,
+    LogArea,
+    ProtocolFeature,
+    VringAddress,
+    VringDescriptor,
+    VringState,
+)
+from vgpud.vhost_user.requests import Backend
+
+FEATURES = (
+    Feature.LOG_ALL
+    | Feature.INDIRECT_DESC
+    | Feature.EVENT_IDX
+    | Feature.PROTOCOL_FEATURES
+    | Feature.VERSION_1
+    | Feature.RING_PACKED
+)
+# The device's own, which its renderer has or has not.
+DEVICE_FEATURES = (
+    Feature.VIRGL
+    | Feature.EDID
+    | Feature.RESOURCE_UUID
+    | Feature.RESOURCE_BLOB
+    | Feature.CONTEXT_INIT
+)
+PROTOCOL_FEATURES = (
+    ProtocolFeature.MQ
+    | ProtocolFeature.LOG_SHMFD
+    | ProtocolFeature.REPLY_ACK
+    | ProtocolFeature.BACKEND_REQ
+    | ProtocolFeature.CONFIG
+    | ProtocolFeature.BACKEND_SEND_FD
+    | ProtocolFeature.RESET_DEVICE
+    | ProtocolFeature.CONFIGURE_MEM_SLOTS
+    | ProtocolFeature.STATUS
+)
+MAXIMUM_STATUS = 0xFF
+
+
+class Frontend(Backend):
+    """``vrings`` are the control and the cursor queue's; ``on_reset`` forgets what the guest made,
+    ``on_memory`` looks at a changed memory table.
+    """
+
+    def __init__(
+        self,
+        num_scanouts: int,
+        supervisor: Supervisor,
+        memory: GuestMemory,
+        vrings: Sequence[Vring],
+        displays: Displays,
+        on_memory: Callable[[], None],
+        on_reset: Callable[[], None],
+    ) -> None:
+        self.protocol_features = ProtocolFeature(0)
+        self._num_scanouts = num_scanouts
+        self._supervisor = supervisor
+        self._memory = memory
+        self._vrings = vrings
+        self._displays = displays
+        self._on_memory = on_memory
+        self._on_reset = on_reset
+        self._channel: BackendChannel | None = None
+        self._status = 0
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+
+    # --- negotiation
+
+    async def get_features(self) -> int:
+        started = self._supervisor.started
+        device_features = Feature(started.device_features if started else 0) & DEVICE_FEATURES
+        return int(FEATURES | device_features)
+
+    async def set_features(self, features: int) -> None:
+        # Front-ends set bits of their own transport that were never offered, such as RING_RESET.
+        known = Feature(features & int(FEATURES | DEVICE_FEATURES))
+        async with self._supervisor.lock:
+            for vring in self._vrings:
+                vring.features = known
+            self._memory.set_logging(Feature.LOG_ALL in known)
+            await self._supervisor.tell(link.SetFeatures(int(known)))
+
+    async def get_protocol_features(self) -> int:
+        return int(PROTOCOL_FEATURES)
+
+    async def set_protocol_features(self, features: int) -> None:
+        self.protocol_features = ProtocolFeature(features & int(PROTOCOL_FEATURES))
+
+    async def get_queue_num(self) -> int:
+        return len(self._vrings)
+
+    async def set_backend_channel(self, descriptors: list[int]) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        self._channel = BackendChannel(descriptors.pop())
+
+    async def get_status(self) -> int:
+        return self._status
+
+    async def set_status(self, status: int) -> None:
+        if status > MAXIMUM_STATUS:
+            raise FrontendError(f"a device status of {status:#x}")
+        self._status = status
+
+    # --- configuration space
+
+    async def get_config(self, access: ConfigAccess) -> ConfigAccess:
+        started = self._supervisor.started
+        num_capsets = started.num_capsets if started else 0
+        return config_space.read(access, self._num_scanouts, num_capsets)
+
+    async def set_config(self, access: ConfigAccess) -> None:
+        """The guest clears events; there are none but the front-end's own."""
+
+    # --- memory
+
+    async def set_memory_table(
+        self, regions: Sequence[MemoryRegion], descriptors: list[int]
+    ) -> None:
+        async with self._supervisor.lock:
+            self._memory.replace(regions, descriptors)
+            message = link.SetMemory(self._memory.regions)
+            await self._memory_changed(message, self._memory.descriptors)
+
+    async def add_memory_region(self, region: MemoryRegion, descriptors: list[int]) -> None:
+        async with self._supervisor.lock:
+            descriptor = descriptors[0]
+            self._memory.add(region, descriptor)
+            descriptors.clear()
+            try:
+                await self._memory_changed(link.AddMemory(region), [descriptor])
+            except OSError:
+                self._memory.remove(region)
+                self._on_memory()
+                raise
+
+    async def remove_memory_region(self, region: MemoryRegion) -> None:
+        async with self._supervisor.lock:
+            removed = self._memory.remove(region)
+            await self._memory_changed(link.RemoveMemory(removed), [])
+
+    async def _memory_changed(self, message: link.Request, descriptors: Sequence[int]) -> None:
+        self._on_memory()
+        await self._supervisor.tell(message, descriptors)
+        for vring in self._vrings:
+            await vring.start_if_ready()
+
+    async def set_log_base(self, area: LogArea, descriptors: list[int]) -> None:
+        if not area.size:
+            raise FrontendError("a dirty log of no bytes")
+        async with self._supervisor.lock:
+            self._memory.set_log(DirtyLog(descriptors[0], area.size, area.offset))
+            message = link.SetLog(area.size, area.offset)
+            await self._supervisor.tell(message, [descriptors.pop()])
+
+    # --- rings
+
+    def _vring(self, index: int) -> Vring:
+        if index >= len(self._vrings):
+            raise FrontendError(f"there is no ring {index}")
+        return self._vrings[index]
+
+    async def set_vring_num(self, state: VringState) -> None:
+        vring = self._vring(state.vring)
+        async with self._supervisor.lock:
+            vring.set_size(state.num)
+            await vring.start_if_ready()
+
+    async def set_vring_address(self, address: VringAddress) -> None:
+        vring = self._vring(address.vring)
+        await vring.pause(address)
+        async with self._supervisor.lock:
+            await vring.set_address(address)
+
+    async def set_vring_base(self, state: VringState) -> None:
+        vring = self._vring(state.vring)
+        async with self._supervisor.lock:
+            # A driver that was unbound or has rebooted begins anew without any other sign.
+            if vring.set_base(state.num):
+                await self._reset()
+
+    async def get_vring_base(self, state: VringState) -> VringState:
+        return state._replace(num=await self._vring(state.vring).stop())
+
+    async def set_vring_descriptor(
+        self, which: str, vring: VringDescriptor, descriptors: list[int]
+    ) -> None:
+        ring = self._vring(vring.vring)
+        async with self._supervisor.lock:
+            await ring.set_descriptor(which, descriptors.pop() if vring.present else None)
+
+    async def set_vring_enable(self, state: VringState) -> None:
+        vring = self._vring(state.vring)
+        if state.num > 1:
+            raise FrontendError(f"SET_VRING_ENABLE with {state.num}")
+        async with self._supervisor.lock:
+            await vring.set_enabled(bool(state.num))
+
+    # --- display and resets
+
+    async def set_display_socket(self, descriptors: list[int]) -> None:
+        if await self._displays.set_socket(descriptors):
+            async with self._supervisor.lock:
+                await self._supervisor.tell(link.Repaint())
+
+    async def reset_device(self) -> None:
+        self._status = 0
+        for vring in self._vrings:
+            await vring.stop()
+            vring.enabled = False
+        async with self._supervisor.lock:
+            await self._reset()
+
+    async def _reset(self) -> None:
+        """What the guest made is gone: it has forgotten it itself."""
+        logger.debug("the device is reset")
+        for vring in self._vrings:
+            vring.forget_base()
+        with suppress(OSError):
+            await self._supervisor.tell(link.Reset())
+        self._on_reset()

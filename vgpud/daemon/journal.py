@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a device process has made, so that the next can go on with it.
+
+The process is half trusted: a guest may have taken it over.  What it says is bounded here by the
+same limits that it is to keep itself.
+"""
+
+import os
+from collections.abc import Iterator
+
+from vgpud.link.codec import LinkError
+from vgpud.link.messages import (
+    AdoptBacking,
+    AdoptResource,
+    AdoptResource3D,
+    AdoptUuid,
+    BackingAttached,
+    BackingDetached,
+    Limits,
+    Request,
+    Resource3DCreated,
+    ResourceCreated,
+    ResourceGone,
+    UuidAssigned,
+)
+from vgpud.link.messages import Journal as Entry
+
+MEMORY_ENTRY_BYTES = 16  # sizeof(struct virtio_gpu_mem_entry)
+
+
+class _Resource:
+    """``image`` is a descriptor, None for a resource that only the renderer has."""
+
+    def __init__(self, created: ResourceCreated | Resource3DCreated, image: int | None) -> None:
+        self.created = created
+        self.image = image
+        self.entries = b""
+        self.uuid = b""
+
+
+class Journal:
+    """Owns the images' descriptors."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._resources: dict[int, _Resource] = {}
+        self._entry_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._resources)
+
+    def record(self, entry: Entry, descriptors: list[int]) -> None:
+        """Notes what happened; ``LinkError`` when it cannot have."""
+        if isinstance(entry, ResourceCreated | Resource3DCreated):
+            self._created(entry, descriptors)
+            return
+        resource = self._resources.get(entry.resource_id)
+        if resource is None:
+            raise LinkError(f"{type(entry).__name__} of {entry.resource_id}, which does not exist")
+        if isinstance(entry, ResourceGone):
+            self._forget(entry.resource_id)
+        elif isinstance(entry, UuidAssigned):
+            resource.uuid = entry.uuid
+        else:
+            self._set_entries(resource, entry)
+
+    def _created(self, entry: ResourceCreated | Resource3DCreated, descriptors: list[int]) -> None:
+        if entry.resource_id in self._resources or len(self) >= self._limits.resources:
+            raise LinkError(f"resource {entry.resource_id} was created again, or is one too many")
+        image = descriptors.pop() if isinstance(entry, ResourceCreated) else None
+        self._resources[entry.resource_id] = _Resource(entry, image)
+
+    def _set_entries(self, resource: _Resource, entry: BackingAttached | BackingDetached) -> None:
+        entries = entry.entries if isinstance(entry, BackingAttached) else b""
+        self._entry_bytes += len(entries) - len(resource.entries)
+        resource.entries = entries
+        if self._entry_bytes > self._limits.backing_entries * MEMORY_ENTRY_BYTES:
+            raise LinkError("more backing was attached than a device may have")
+
+    def _forget(self, resource_id: int) -> None:
+        resource = self._resources.pop(resource_id)
+        self._entry_bytes -= len(resource.entries)
+        if resource.image is not None:
+            os.close(resource.image)
+
+    def replay(self) -> Iterator[tuple[Request, list[int]]]:
+        """What the next device process is to be told, with descriptors that stay the journal's."""
+        for resource_id, resource in self._resources.items():
+            yield from _adopt(resource)
+            if resource.entries:
+                yield AdoptBacking(resource_id, resource.entries), []
+            if resource.uuid:
+                yield AdoptUuid(resource_id, resource.uuid), []
+
+    def clear(self) -> None:
+        """The device was reset, or is not needed any more."""
+        for resource_id in list(self._resources):
+            self._forget(resource_id)
+
+
+def _adopt(resource: _Resource) -> Iterator[tuple[Request, list[int]]]:
+    if isinstance(resource.created, Resource3DCreated):
+        yield AdoptResource3D(*resource.created), []
+    elif resource.image is not None:
+        yield AdoptResource(*resource.created), [resource.image]

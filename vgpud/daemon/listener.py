@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The socket that front-ends connect to, or the one that a front-end is connected to already.
+
+Nothing here needs the event loop: who starts this program may connect while that is still being
+imported.
+"""
+
+import errno
+import grp
+import os
+import socket
+import stat
+from pathlib import Path
+
+from vgpud.config.schema import Socket
+from vgpud.errors import ConfigurationError
+
+BACKLOG = 16
+
+
+class Listener:
+    """``end`` is listening, or connected when not ``listening``; the file at ``path`` is removed
+    when it closes.
+    """
+
+    def __init__(self, end: socket.socket, listening: bool, path: Path | None = None) -> None:
+        self.end = end
+        self.listening = listening
+        self._path = path
+        self._identity = _identity(path) if path else None
+
+    def close(self) -> None:
+        # Another program may have replaced the file meanwhile; then it is not ours to remove.
+        if self._path and self._identity and _identity(self._path) == self._identity:
+            self._path.unlink(missing_ok=True)
+        self.end.close()
+
+
+def open_listener(options: Socket) -> Listener:
+    """The socket that the configuration names; ``ConfigurationError`` when it cannot be had."""
+    if options.path is not None:
+        return _listen(options.path, options)
+    if options.fd is not None:
+        return _inherited(options.fd)
+    raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
+
+
+def _listen(path: Path, options: Socket) -> Listener:
+    _remove_stale(path)
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The file appears with no more permissions than it is to have.
+    mask = os.umask(0o777 & ~options.mode)
+    try:
+        end.bind(os.fspath(path))
+        path.chmod(options.mode)
+        if options.group is not None:
+            os.chown(path, -1, _group_id(options.group))
+        end.listen(BACKLOG)
+    except OSError as error:
+        end.close()
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+    except ConfigurationError:
+        path.unlink(missing_ok=True)
+        end.close()
+        raise
+    finally:
+        os.umask(mask)
+    return Listener(end, listening=True, path=path)
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes a socket file that nobody listens at; ``ConfigurationError`` for any other file."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigurationError(f"{path}: there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A listener whose backlog is full would let us wait.
+        probe.setblocking(False)
+        error = probe.connect_ex(os.fspath(path))
+    if error != errno.ECONNREFUSED:
+        raise ConfigurationError(f"{path}: in use: another program listens there")
+    path.unlink(missing_ok=True)
+
+
+def _group_id(group: str) -> int:
+    if group.isdigit():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigurationError(f"socket.group: there is no group {group}") from None
+
+
+def _inherited(descriptor: int) -> Listener:
+    """A socket that whoever started this program has opened."""
+    try:
+        end = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise ConfigurationError(f"--fd {descriptor}: {error.strerror}") from error
+    end.set_inheritable(False)
+    if end.family != socket.AF_UNIX or end.type != socket.SOCK_STREAM:
+        end.detach()
+        raise ConfigurationError(f"--fd {descriptor}: no stream socket of the family AF_UNIX")
+    listening = end.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    return Listener(end, listening=bool(listening))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

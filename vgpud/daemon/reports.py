@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a device process says of its own accord: what it made, what it asks, what went wrong."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import trio
+from loguru import logger
+
+from vgpud.daemon.journal import Journal
+from vgpud.errors import FrontendError
+from vgpud.link import messages
+from vgpud.link.codec import LinkClosedError, LinkError
+from vgpud.link.trio_connection import TrioConnection
+
+# A guest can have at most as many commands in flight as its queue has entries.
+MAXIMUM_QUESTIONS = 1024
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class Display(Protocol):
+    """Whom the guest's questions go to; an answer is a whole response, or nothing."""
+
+    async def display_info(self) -> bytes: ...
+    async def edid(self, scanout_id: int) -> bytes: ...
+
+
+class Images(Protocol):
+    """Who wants to know of every image, besides the journal."""
+
+    def image_created(self, created: messages.ResourceCreated, image: int) -> None: ...
+    def image_gone(self, resource_id: int) -> None: ...
+
+
+class Reports:
+    """``nursery`` is where questions wait for their answers."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        images: Images,
+        display: Callable[[], Display],
+        nursery: trio.Nursery,
+    ) -> None:
+        self._journal = journal
+        self._images = images
+        self._display = display
+        self._nursery = nursery
+        self._questions = 0
+
+    async def receive(
+        self, link: TrioConnection, report: messages.Report, descriptors: list[int]
+    ) -> None:
+        """``LinkError`` when no honest process would say that, ``FrontendError`` when the session
+        is over.
+        """
+        if isinstance(report, messages.Journal):
+            self._record(report, descriptors)
+        elif isinstance(report, messages.GetDisplayInfo | messages.GetEdid):
+            self._ask(link, report)
+        elif isinstance(report, messages.MemoryFault):
+            raise FrontendError("guest memory shrank underneath")
+        elif isinstance(report, messages.QueueBroken):
+            logger.warning("the control queue is broken: {}", report.reason)
+        else:
+            level = report.level if report.level in LEVELS else "WARNING"
+            logger.log(level, "{}", report.text)
+
+    def _record(self, entry: messages.Journal, descriptors: list[int]) -> None:
+        if isinstance(entry, messages.ResourceCreated):
+            self._images.image_created(entry, descriptors[0])
+        elif isinstance(entry, messages.ResourceGone):
+            self._images.image_gone(entry.resource_id)
+        self._journal.record(entry, descriptors)
+
+    def _ask(
+        self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid
+    ) -> None:
+        if self._questions >= MAXIMUM_QUESTIONS:
+            raise LinkError("more questions than a guest can ask")
+        self._questions += 1
+        self._nursery.start_soon(self._answer, link, question)
+
+    async def _answer(
+        self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid
+    ) -> None:
+        display = self._display()
+        answer: messages.DisplayInfo | messages.Edid
+        try:
+            if isinstance(question, messages.GetEdid):
+                response = await display.edid(question.scanout_id)
+                answer = messages.Edid(question.request, response)
+            else:
+                answer = messages.DisplayInfo(question.request, await display.display_info())
+            # The process that asked may have died meanwhile.
+            with suppress(LinkClosedError):
+                await link.send(answer)
+        finally:
+            self._questions -= 1

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""One front-end, from its connection to its end: everything that it owns, in one nursery."""
+
+from contextlib import ExitStack, suppress
+
+import trio
+from loguru import logger
+
+from vgpud.config.schema import Config
+from vgpud.daemon.control_queue import ControlQueue
+from vgpud.daemon.cursor_queue import CursorQueue
+from vgpud.daemon.cursor_ring import CursorRing
+from vgpud.daemon.displays import Displays
+from vgpud.daemon.frontend import Frontend
+from vgpud.daemon.guest_memory import GuestMemory
+from vgpud.daemon.journal import Journal
+from vgpud.daemon.reports import Reports
+from vgpud.daemon.session_state import SessionState
+from vgpud.daemon.start_up import Parts, limits, num_scanouts
+from vgpud.daemon.supervisor import Supervisor
+from vgpud.daemon.vring import Vring
+from vgpud.display.presenter import Presenter
+from vgpud.errors import FrontendError, RendererError
+from vgpud.link import messages
+from vgpud.vhost_user import requests
+from vgpud.vhost_user.framing import Connection
+
+
+async def serve_frontend(end: trio.socket.SocketType, config: Config, name: str) -> None:
+    """Serves a front-end until it leaves.  Whatever it or its guest did wrong ends here; what is
+    raised is a ``RendererError``, when nobody could be served.
+    """
+    failures: list[RendererError] = []
+    with logger.contextualize(session=name):
+        logger.info("connected")
+        try:
+            await _serve(Connection(end), config)
+        except* FrontendError as group:
+            logger.warning("the connection is closed: {}", _sentence(group))
+        except* RendererError as group:
+            failures += [RendererError(_sentence(group))]
+            logger.error("the connection is closed: {}", failures[0])
+        except* OSError as group:
+            logger.error("the connection is closed, for lack of something: {}", _sentence(group))
+        except* Exception:
+            logger.exception("the connection is closed, by a mistake in this program")
+        finally:
+            end.close()
+        logger.info("gone")
+    if failures:
+        raise failures[0]
+
+
+def _sentence(group: BaseExceptionGroup[BaseException]) -> str:
+    """The text of the first error in it."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return str(first)
+
+
+async def _serve(connection: Connection, config: Config) -> None:
+    with ExitStack() as owned:
+        session = Session(config, owned)
+        async with trio.open_nursery() as nursery:
+            frontend = await session.start(nursery)
+            owned.callback(frontend.close)
+            await requests.serve(connection, frontend)
+            nursery.cancel_scope.cancel()
+
+
+class Session:
+    """What belongs to one front-end; all of it is closed with ``owned``, after its tasks."""
+
+    def __init__(self, config: Config, owned: ExitStack) -> None:
+        self._config = config
+        self._state = SessionState()
+        owned.callback(self._state.close)
+        self._memory = GuestMemory()
+        owned.callback(self._memory.close)
+        self._presenter = Presenter()
+        owned.callback(self._presenter.close)
+        self._cursor = CursorQueue(
+            self._memory.pointer, self._state.pointer, self._presenter.pointer, num_scanouts(config)
+        )
+        owned.callback(self._cursor.close)
+        self._journal = Journal(limits(config))
+        owned.callback(self._journal.clear)
+        self._supervisor = Supervisor()
+        self._control_ring = Vring(ControlQueue(self._supervisor, self._state))
+        owned.callback(self._control_ring.close)
+        self._cursor_ring = Vring(CursorRing(self._cursor))
+        owned.callback(self._cursor_ring.close)
+        self._displays = Displays(config, self._presenter, self._supervisor.kill)
+
+    async def start(self, nursery: trio.Nursery) -> Frontend:
+        """Starts every task; returns when the device is known to work."""
+        reports = Reports(self._journal, self, lambda: self._displays.current, nursery)
+        parts = Parts(
+            self._config,
+            self._state,
+            self._memory,
+            self._journal,
+            self._control_ring,
+            self._presenter.set_source,
+        )
+        await nursery.start(self._displays.run)
+        await nursery.start(self._supervisor.run, parts, reports.receive)
+        nursery.start_soon(self._cursor.run, self._find_image, logger.warning)
+        return Frontend(
+            len(self._config.displays),
+            self._supervisor,
+            self._memory,
+            (self._control_ring, self._cursor_ring),
+            self._displays,
+            self._memory_changed,
+            self._reset,
+        )
+
+    async def _find_image(self, resource_id: int) -> None:
+        # All that the device process said before its answer has been read by then.
+        await self._supervisor.ping()
+
+    def image_created(self, created: messages.ResourceCreated, image: int) -> None:
+        self._cursor.add_image(*created, image)
+
+    def image_gone(self, resource_id: int) -> None:
+        self._cursor.remove_image(resource_id)
+
+    def _memory_changed(self) -> None:
+        with suppress(OSError):  # a ring that has lost its memory has been stopped and reported
+            self._cursor.memory_changed()
+
+    def _reset(self) -> None:
+        self._journal.clear()
+        self._cursor.reset()
+        self._presenter.forget_cursors()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The memory that outlives device processes: where queues stand, what is in flight, scanouts.
+
+A device process writes it, and may have gone mad: nothing that is read here is more than a number.
+"""
+
+import os
+
+from vgpud.native import checked, ffi, lib, made
+
+CONTROL_QUEUE = 0
+
+
+class SessionState:
+    """``descriptor`` is the memory file that device processes are given, ``pointer`` it, mapped."""
+
+    def __init__(self) -> None:
+        self.descriptor = checked(lib.session_state_create())
+        try:
+            self.pointer = made(lib.session_state_map(self.descriptor))
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+
+    @property
+    def progress(self) -> int:
+        """Goes on with each command and each wake-up of the device process."""
+        return int(self.pointer.progress)
+
+    @property
+    def command(self) -> int:
+        """The type of the command in execution, 0 for none."""
+        return int(self.pointer.command)
+
+    def control_base(self, packed: bool) -> int:
+        """What GET_VRING_BASE answers when no device process is left to say it."""
+        queue = self.pointer.queues[CONTROL_QUEUE]
+        available = int(queue.available) & 0xFFFF
+        return available | (int(queue.used) & 0xFFFF) << 16 if packed else available
+
+    def counters(self) -> dict[str, int]:
+        """What was done since the session began."""
+        counters = self.pointer.counters
+        return {name: int(getattr(counters, name)) for name, _ in ffi.typeof(counters).fields}
+
+    def close(self) -> None:
+        lib.session_state_unmap(self.pointer)
+        os.close(self.descriptor)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a device process is told when it starts, be it the first or one that follows."""
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from vgpud.config.schema import MAX_SCANOUTS, Config
+from vgpud.daemon.guest_memory import GuestMemory
+from vgpud.daemon.journal import Journal
+from vgpud.daemon.session_state import SessionState
+from vgpud.daemon.vring import DESCRIPTORS, Vring
+from vgpud.link import messages
+from vgpud.link.messages import Limits, Request
+
+
+class Parts(NamedTuple):
+    """All that lives as long as the front-end's connection.
+
+    ``set_source`` gives the presenter its end of a new present channel, and does not keep it.
+    """
+
+    config: Config
+    state: SessionState
+    memory: GuestMemory
+    journal: Journal
+    control: Vring
+    set_source: Callable[[int], None]
+
+    def start(self) -> tuple[messages.Start, tuple[int, int]]:
+        """The first message and its descriptors, of which the second is to be closed."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            self.set_source(ours.fileno())
+            return start_message(self.config), (self.state.descriptor, theirs.detach())
+
+
+def limits(config: Config) -> Limits:
+    """The device's quotas."""
+    given = config.limits
+    return Limits(
+        image_bytes=given.image_memory,
+        resources=given.resources,
+        contexts=given.contexts,
+        backing_entries=given.backing_entries,
+        request_bytes=given.request_bytes,
+        submit_bytes=given.submit_bytes,
+    )
+
+
+def start_message(config: Config) -> messages.Start:
+    """What never changes."""
+    renderer = config.renderer
+    return messages.Start(
+        messages.RendererOptions(
+            mode=renderer.mode,
+            capsets=renderer.capsets,
+            egl=renderer.egl,
+            glx=renderer.glx,
+            gles=renderer.gles,
+            surfaceless=renderer.surfaceless,
+            gpu_device=str(renderer.gpu_device or ""),
+        ),
+        limits(config),
+        num_scanouts(config),
+        tuple(messages.DisplaySize(one.width, one.height) for one in config.displays),
+    )
+
+
+def num_scanouts(config: Config) -> int:
+    """A VMM with a display says by itself how many there are, and to the guest alone."""
+    return len(config.displays) if config.display.headless else MAX_SCANOUTS
+
+
+def start_queue(vring: Vring, recover: bool) -> tuple[messages.StartQueue, list[int]]:
+    """With the descriptors that stay the vring's."""
+    given = [which for which in DESCRIPTORS if which in vring.descriptors]
+    kick, call, err = (which in given for which in DESCRIPTORS)
+    message = messages.StartQueue(vring.config, vring.base, recover, kick, call, err)
+    return message, [vring.descriptors[which] for which in given]
+
+
+def everything(parts: Parts) -> Iterator[tuple[Request, list[int]]]:
+    """What is, in the order in which one thing needs the other; every descriptor stays its owner's.
+
+    A request is taken as carried out, or refused, when the next is asked for.
+    """
+    memory, control = parts.memory, parts.control
+    yield messages.SetFeatures(int(control.features)), []
+    if memory.regions:
+        yield messages.SetMemory(memory.regions), list(memory.descriptors)
+    if memory.log is not None:
+        yield messages.SetLog(memory.log.size, memory.log.offset), [memory.log.descriptor]
+    yield from parts.journal.replay()
+    if control.started:
+        yield start_queue(control, recover=control.begun)
+        control.begun = True
+        yield messages.EnableQueue(control.enabled), []
+    yield messages.Repaint(), []

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Keeps a device process running for one front-end: starts it, tells it what there is, and starts
+the next when it has died.
+"""
+
+import errno
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import trio
+from loguru import logger
+
+from vgpud.daemon import start_up
+from vgpud.daemon.device_process import DeviceProcess, device_process
+from vgpud.daemon.restarts import Restarts
+from vgpud.daemon.session_state import SessionState
+from vgpud.daemon.start_up import Parts
+from vgpud.errors import RendererError
+from vgpud.link import messages
+from vgpud.link.codec import LinkClosedError, LinkError
+from vgpud.link.messages import Done, Reply, Request
+from vgpud.link.trio_connection import RequestFailedError, TrioConnection
+
+# A device process answers between two commands; one that does not for so long is stuck.
+ANSWER_SECONDS = 10.0
+START_SECONDS = 30.0
+LOOK_SECONDS = 10.0
+
+ReplyType = TypeVar("ReplyType", bound=Reply)
+Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
+
+
+class Supervisor:
+    """Whatever changes is noted in the parts of the session and told under ``lock``.  That a
+    process dies in between is no error: its successor is told everything.
+
+    ``started`` is what the first process said of its renderer.
+    """
+
+    def __init__(self) -> None:
+        self.lock = trio.Lock()
+        self.started: messages.Started | None = None
+        self._process: DeviceProcess | None = None
+        self._given_up = False
+        self._settled = trio.Event()  # there is a process, or will never be one
+
+    async def run(
+        self,
+        parts: Parts,
+        report: Report,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Reports itself as started when the first process is; ``RendererError`` when that cannot
+        be had.  Returns when too many have died.
+
+        ``report`` gets what a process says of its own accord.
+        """
+        restarts = Restarts(parts.config.device_process)
+        await self._live(parts, report, task_status)
+        while (delay := restarts.delay()) is not None:
+            await trio.sleep(delay)
+            try:
+                await self._live(parts, report, trio.TASK_STATUS_IGNORED)
+            except (OSError, RendererError) as error:
+                logger.error("no device process: {}", error)
+        logger.error("the device is given up: its process has died too often")
+        self._given_up = True
+        self._settled.set()
+
+    async def _live(self, parts: Parts, report: Report, task_status: trio.TaskStatus[None]) -> None:
+        """The life of one process."""
+        async with device_process() as process:
+            failures: list[RendererError] = []
+            with trio.CancelScope() as life:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._read, process, report, life)
+                    try:
+                        await self._bring_up(process, parts)
+                    except RendererError as error:
+                        failures.append(error)
+                        life.cancel()
+                    except LinkClosedError:
+                        life.cancel()
+                    else:
+                        task_status.started()
+                        await self._watch(process, parts.state)
+            self._process = None
+            self._settled = trio.Event()
+            process.kill()
+            ending = await process.ended()
+        if failures:
+            raise failures[0]
+        if self.started is None:
+            raise RendererError(f"the device process ended with {ending} when it was started")
+        logger.warning("device process {} ended with {}", process.pid, ending)
+
+    async def _read(self, process: DeviceProcess, report: Report, life: trio.CancelScope) -> None:
+        try:
+            await process.link.run(partial(report, process.link))
+        except LinkError as error:
+            logger.error("device process {} breaks the link's rules: {}", process.pid, error)
+        life.cancel()
+
+    async def _bring_up(self, process: DeviceProcess, parts: Parts) -> None:
+        async with self.lock:
+            start, descriptors = parts.start()
+            try:
+                started = await self._ask(
+                    process, start, messages.Started, descriptors, START_SECONDS
+                )
+            except RequestFailedError as error:
+                raise _renderer_error(error.reply) from error
+            finally:
+                os.close(descriptors[1])
+            if self.started is None:
+                logger.info("device process {}: {}", process.pid, started.description)
+                self.started = started
+            for request, belonging in start_up.everything(parts):
+                await self._tell_again(process, request, belonging)
+            self._process = process
+            self._settled.set()
+
+    async def _tell_again(
+        self, process: DeviceProcess, request: Request, descriptors: Sequence[int]
+    ) -> None:
+        try:
+            await self._ask(process, request, Done, descriptors)
+        except RequestFailedError as error:
+            # Such as backing in a region that has gone since: the device is to go on without it.
+            logger.info("the next device process refuses: {}", error)
+
+    async def _watch(self, process: DeviceProcess, state: SessionState) -> None:
+        """Asks for a sign of life when a command takes suspiciously long.
+
+        While nothing is done this looks at two numbers, and wakes nobody.
+        """
+        seen = None
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            now = (state.progress, state.command)
+            if now == seen and state.command:
+                await self._ask(process, messages.Ping(), messages.Pong)
+            seen = now
+
+    async def _ask(
+        self,
+        process: DeviceProcess,
+        request: Request,
+        reply: type[ReplyType],
+        descriptors: Sequence[int] = (),
+        seconds: float = ANSWER_SECONDS,
+    ) -> ReplyType:
+        with trio.move_on_after(seconds):
+            return await process.link.request(request, reply, descriptors)
+        logger.error("device process {} does not answer {}", process.pid, type(request).__name__)
+        process.kill()
+        raise LinkClosedError("killed")
+
+    # --- for who has the lock
+
+    async def tell(self, request: Request, descriptors: Sequence[int] = ()) -> bool:
+        """Has a change carried out that is noted already; OSError when the device refuses it.
+
+        False when there is no process to do it now: the next one will be told.
+        """
+        if self._process is None:
+            return False
+        try:
+            await self._ask(self._process, request, Done, descriptors)
+        except RequestFailedError as error:
+            raise _os_error(error.reply) from error
+        except LinkClosedError:
+            return False
+        return True
+
+    # --- for who has it not
+
+    async def stop_queue(self) -> int | None:
+        """The base that the control queue can go on from, when everything in flight is answered;
+        that may take a successor.  None when there will be no process to say it.
+        """
+        while True:
+            await self._settled.wait()
+            async with self.lock:
+                if self._given_up:
+                    return None
+                if self._process is None:
+                    continue
+                try:
+                    stopped = await self._ask(
+                        self._process, messages.StopQueue(), messages.QueueStopped
+                    )
+                except LinkClosedError:
+                    await trio.lowlevel.checkpoint()
+                    continue
+                except RequestFailedError:
+                    return None
+                return stopped.base
+
+    async def ping(self) -> None:
+        """Returns when all has been read that the device process has said until now."""
+        if self._process is not None:
+            with suppress(LinkClosedError, RequestFailedError):
+                await self._ask(self._process, messages.Ping(), messages.Pong)
+
+    def kill(self) -> None:
+        """Of no more use; a successor follows."""
+        if self._process is not None:
+            self._process.kill()
+
+
+def _renderer_error(reply: Reply) -> RendererError:
+    if isinstance(reply, messages.Failed):
+        return RendererError(reply.reason, reply.exit_code)
+    return RendererError(f"the device process answered {reply}")
+
+
+def _os_error(reply: Reply) -> OSError:
+    code = reply.error if isinstance(reply, messages.Refused) else errno.EIO
+    return OSError(code, os.strerror(code))
