@@ -375,7 +375,8 @@ static int wait_for_more(struct presenter *presenter) {
     presenter->readable = (polled[1].revents & POLLIN) != 0;
     /* Writable is to mean that all pages were taken; a kernel that means less is asked by the
      * clock. */
-    presenter->impatient = idle && presenter->draining.first != NULL;
+    presenter->impatient =
+        idle && presenter->draining.first != NULL && (polled[2].revents & POLLOUT) != 0;
     if (polled[2].revents & (POLLHUP | POLLERR))
         return lose_display(presenter);
     if (polled[1].revents & (POLLHUP | POLLERR))
