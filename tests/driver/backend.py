@@ -42,7 +42,7 @@ class Backend:
         with self.log_path.open("wb") as log:
             # (Not by RLIMIT_FSIZE, which holds for memfds as well.)
             self._log_writer = subprocess.Popen(
-                ["head", "-c", str(16 * MiB)], stdin=subprocess.PIPE, stdout=log
+                ["stdbuf", "-o0", "head", "-c", str(16 * MiB)], stdin=subprocess.PIPE, stdout=log
             )
         assert self._log_writer.stdin is not None
         with self._log_writer.stdin as pipe:
