@@ -16,7 +16,7 @@
 
 enum {
     LOOK_EVERY = 64,            /* commands, until a look at the other descriptors */
-    NOTIFY_EVERY = 16,          /* commands, until a look at whether the driver waits */
+    NOTIFY_EVERY = 32,          /* commands, until a look at whether the driver waits */
     LONG_COPY = 64 << 10,       /* bytes; the driver hears first of what is done */
     LOOK_COPY = 4 << 20,        /* bytes, likewise until a look at the other descriptors */
     POLL_NANOSECONDS = 1000000, /* between two looks at a ring that has no kick */
@@ -232,10 +232,11 @@ static bool sleep_until_something(struct run *run) {
     int kick_fd = runs ? device->queue.fds[QUEUE_KICK] : -1;
     short events = channel_events(device);
     const struct renderer_hooks *hooks = device->renderer->hooks;
-    struct pollfd fds[] = {{.fd = device->link_fd, .events = POLLIN},
-                           {.fd = kick_fd, .events = POLLIN},
-                           {.fd = events ? device->channel.fd : -1, .events = events},
-                           {.fd = runs && hooks ? hooks->release_fd(device) : -1, .events = POLLIN}};
+    struct pollfd fds[] = {
+        {.fd = device->link_fd, .events = POLLIN},
+        {.fd = kick_fd, .events = POLLIN},
+        {.fd = events ? device->channel.fd : -1, .events = events},
+        {.fd = runs && hooks ? hooks->release_fd(device) : -1, .events = POLLIN}};
     const struct timespec interval = {.tv_nsec = POLL_NANOSECONDS};
 
     if (ppoll(fds, 4, runs && kick_fd < 0 ? &interval : NULL, NULL) < 0 && errno != EINTR) {
