@@ -210,9 +210,10 @@ static void take_descriptor(struct outbox_descriptor *from, struct outbox_descri
 void outbox_collect(struct outbox *outbox, struct outbox_changes *changes) {
     uint64_t woken;
 
-    /* Before looking: what is given from now on wakes again. */
-    atomic_store(&outbox->filled, false);
+    /* Before looking, and in this order: a wake between the two could else be read away while
+     * `filled` stays set, and nothing would wake again. */
     (void)!read(outbox->wake, &woken, sizeof(woken));
+    atomic_store(&outbox->filled, false);
     pthread_mutex_lock(&outbox->lock);
     changes->stopped = outbox->stopped;
     outbox->stopped = false;
