@@ -353,7 +353,7 @@ def test_fences_come_back_in_their_order(machine: Machine) -> None:
         if fence_id % 3 == 1:
             request = commands.resource_create_2d(fence_id, BGRA, 8, 8, fence_id)
         pending.append(guest.submit(request))
-    order = []
+    order: list[int] = []
     taken = guest.control.ring.collect
     while len(order) < len(pending):
         used = taken()

@@ -3,15 +3,41 @@
 
 import json
 import sys
+from pathlib import Path
+from typing import Any
+
+from vgpud.errors import RendererError
 
 PRINT_CAPABILITIES = "--print-capabilities"
+RENDER_NODES = Path("/dev/dri")
 
 
 def print_capabilities() -> None:
     """JSON on standard output and nothing else.
 
     A feature is named only when it works: libvirt fails to start a machine on a host without a render node when
-    ``render-node`` is named, and ``virgl`` asks for a renderer.
+    ``render-node`` is named, and ``virgl`` asks for a renderer.  ``renderers``, which is ours, says of each mode that
+    something could be missing for what was found.
     """
-    features: list[str] = []
-    sys.stdout.write(json.dumps({"type": "gpu", "features": features}) + "\n")
+    virgl = _try({"mode": "virglrenderer"})
+    features = ["virgl"] if "library" in virgl else []
+    if features and _usable_node():
+        features.append("render-node")
+    described = {"type": "gpu", "features": features, "renderers": {"virglrenderer": virgl}}
+    sys.stdout.write(json.dumps(described) + "\n")
+
+
+def _usable_node() -> bool:
+    nodes = sorted(RENDER_NODES.glob("renderD*"))
+    return any(
+        "library" in _try({"mode": "virglrenderer", "gpu_device": str(node)}) for node in nodes
+    )
+
+
+def _try(options: dict[str, Any]) -> dict[str, Any]:
+    from vgpud.cli.renderer_check import probe
+
+    try:
+        return probe(options)
+    except RendererError as error:
+        return {"unavailable": str(error)}

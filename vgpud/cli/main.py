@@ -8,13 +8,11 @@ import traceback
 from collections.abc import Sequence
 
 from vgpud.cli import arguments
+from vgpud.cli.renderer_check import check_renderer
 from vgpud.config.load import Loaded, load
 from vgpud.config.schema import Config
 from vgpud.config.search import find_files
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, ConfigurationError, RendererError
-
-# Known, and not to be had until there is a renderer behind them.
-UNAVAILABLE_MODES = ("virglrenderer", "gfxstream")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -74,10 +72,7 @@ def _report_valid(loaded: Loaded) -> int:
 def _serve(config: Config) -> int:
     if config.socket.path is None and config.socket.fd is None:
         raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
-    if config.renderer.mode in UNAVAILABLE_MODES:
-        raise RendererError(
-            f"the mode {config.renderer.mode} is not available in this version; 2d and null are"
-        )
+    check_renderer(config.renderer)
     from vgpud.daemon import serve  # the event loop and the logger, which nothing above needs
 
     return serve(config)

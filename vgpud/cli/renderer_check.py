@@ -5,43 +5,59 @@ A graphics library that cannot start may end its process instead of saying so (G
 tried in one that nobody misses.
 """
 
+from __future__ import annotations
+
 import json
+import os
 import signal
 import subprocess
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vgpud.config.schema import Config, Renderer
+import vgpud
 from vgpud.errors import RendererError
+
+if TYPE_CHECKING:
+    from vgpud.config.schema import Renderer
 
 PROBE = "vgpud.device.renderers.probe"
 SECONDS = 20
+# Those that need nothing that could be missing.
+BUILT_IN = ("2d", "null")
+AVAILABLE = (*BUILT_IN, "virglrenderer")
 
 
-def check_renderer(config: Config) -> dict[str, Any]:
-    """What the renderer is; ``RendererError``, with one line that says what to try, when it cannot start."""
-    if config.renderer.mode != "virglrenderer":
-        return {}
-    return probe(config.renderer)
+def check_renderer(renderer: Renderer) -> None:
+    """``RendererError``, with one line that says what to try, when it cannot start."""
+    if renderer.mode not in AVAILABLE:
+        raise RendererError(
+            f"the mode {renderer.mode} is not available in this version; {', '.join(AVAILABLE)} are"
+        )
+    if renderer.mode in BUILT_IN:
+        return
+    probe(
+        {
+            "mode": renderer.mode,
+            "capsets": renderer.capsets,
+            "egl": renderer.egl,
+            "glx": renderer.glx,
+            "gles": renderer.gles,
+            "surfaceless": renderer.surfaceless,
+            "gpu_device": str(renderer.gpu_device or ""),
+        }
+    )
 
 
-def probe(renderer: Renderer) -> dict[str, Any]:
-    """Starts the virglrenderer mode in a process of its own."""
-    options = {
-        "mode": renderer.mode,
-        "capsets": renderer.capsets,
-        "egl": renderer.egl,
-        "glx": renderer.glx,
-        "gles": renderer.gles,
-        "surfaceless": renderer.surfaceless,
-        "gpu_device": str(renderer.gpu_device or ""),
-    }
+def probe(options: dict[str, Any]) -> dict[str, Any]:
+    """What the virglrenderer mode is with these options, found out in a process of its own."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", PROBE, json.dumps(options)],
+            [sys.executable, "-P", "-m", PROBE, json.dumps(options)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(Path(vgpud.__file__).parent.parent)},
             timeout=SECONDS,
             check=False,
         )
@@ -54,15 +70,15 @@ def probe(renderer: Renderer) -> dict[str, Any]:
 
 def _result(status: int, output: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(output)
+        found = dict(json.loads(output))
     except ValueError:
         raise RendererError(
-            f"virglrenderer {_ending(status)} when it was started; "
-            "try other values of --use-egl, --use-glx, --use-gles and --use-surfaceless, or --gpu-mode 2d"
+            f"virglrenderer {_ending(status)} when it was started; try other values of "
+            "--use-egl, --use-glx, --use-gles and --use-surfaceless, or --gpu-mode 2d"
         ) from None
     if "reason" in found:
         raise RendererError(str(found["reason"]))
-    return dict(found)
+    return found
 
 
 def _ending(status: int) -> str:

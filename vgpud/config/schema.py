@@ -97,7 +97,8 @@ class Renderer:
         "2d",
         Choice(MODES, "MODE", also={"virgl-renderer": "virglrenderer"}),
         "What draws: 2d draws in software; null accepts every command and draws nothing; "
-        "virglrenderer and gfxstream are not available in this version (exit status 69).",
+        "virglrenderer draws OpenGL with the host's libvirglrenderer, on a GPU or in software; "
+        "gfxstream is not available in this version (exit status 69).",
         "-g",
         "--gpu-mode",
         presets={"--virgl": "virglrenderer"},
@@ -105,8 +106,8 @@ class Renderer:
     capsets: tuple[str, ...] = option(
         (),
         Choices(tuple(CAPSET_MODE), "CAPSET[,CAPSET...]"),
-        "Capability sets to offer; none given means all that the mode has. virglrenderer has virgl, virgl2, "
-        "venus and drm; gfxstream has gfxstream-vulkan, gfxstream-gles, gfxstream-composer and cross-domain; "
+        "Capability sets to offer; none given means all that the mode has. virglrenderer has virgl and "
+        "virgl2 (venus and drm are not available in this version); gfxstream has gfxstream-vulkan, gfxstream-gles, gfxstream-composer and cross-domain; "
         "2d and null have none.",
         "-c",
         "--capset",

@@ -29,6 +29,8 @@ ENVIRONMENT = (
     "DRI_PRIME",
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
+    "DISPLAY",
+    "XAUTHORITY",
 )
 ENVIRONMENT_PREFIXES = (
     "LC_", "XDG_", "PYTHON", "MESA_", "GALLIUM_", "LIBGL_", "EGL_", "__EGL_", "__GLX_", "VK_",
