@@ -24,7 +24,7 @@ own_mirror() {
     local mirror
     mirror=$(main_archive)
     if [ -z "$mirror" ]; then
-        as_root apt-get --quiet=2 -o DPkg::Lock::Timeout=300 update
+        update_lists
         mirror=$(main_archive)
     fi
     case $mirror in
@@ -56,15 +56,29 @@ unpack_packages() {
     done
 }
 
+is_installed() {
+    [ "$(dpkg-query -Wf '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
 # Installs those of the distribution's packages $@ that are missing.
 install_packages() {
     local package missing=()
     for package in "$@"; do
-        [ "$(dpkg-query -Wf '${Status}' "$package" 2>/dev/null)" = "install ok installed" ] || missing+=("$package")
+        is_installed "$package" || missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     echo "setup: installing ${missing[*]}"
-    as_root apt-get --quiet=2 -o DPkg::Lock::Timeout=300 update
+    update_lists
+    install_now "${missing[@]}"
+}
+
+# apt waits for another apt.  $@: more options
+update_lists() {
+    as_root apt-get --quiet=2 -o DPkg::Lock::Timeout=300 "$@" update
+}
+
+# $@: options and packages
+install_now() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "${missing[@]}" >/dev/null
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install "$@" >/dev/null
 }
