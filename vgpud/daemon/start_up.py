@@ -12,6 +12,7 @@ from vgpud.daemon.session_state import SessionState
 from vgpud.daemon.vring import DESCRIPTORS, Vring
 from vgpud.link import messages
 from vgpud.link.messages import Limits, Request
+from vgpud.link.rights import MAXIMUM_DESCRIPTORS
 
 
 class Parts(NamedTuple):
@@ -89,8 +90,7 @@ def everything(parts: Parts) -> Iterator[tuple[Request, list[int]]]:
     """
     memory, control = parts.memory, parts.control
     yield messages.SetFeatures(int(control.features)), []
-    if memory.regions:
-        yield messages.SetMemory(memory.regions), list(memory.descriptors)
+    yield from _share(memory)
     if memory.log is not None:
         yield messages.SetLog(memory.log.size, memory.log.offset), [memory.log.descriptor]
     yield from parts.journal.replay()
@@ -99,3 +99,13 @@ def everything(parts: Parts) -> Iterator[tuple[Request, list[int]]]:
         control.begun = True
         yield messages.EnableQueue(control.enabled), []
     yield messages.Repaint(), []
+
+
+def _share(memory: GuestMemory) -> Iterator[tuple[Request, list[int]]]:
+    regions, descriptors = memory.regions, list(memory.descriptors)
+    # The kernel takes only so many descriptors at a time, and memory may be in more pieces.
+    whole = MAXIMUM_DESCRIPTORS
+    if regions:
+        yield messages.SetMemory(regions[:whole]), descriptors[:whole]
+    for region, descriptor in zip(regions[whole:], descriptors[whole:], strict=True):
+        yield messages.AddMemory(region), [descriptor]
