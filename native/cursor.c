@@ -48,9 +48,9 @@ void cursor_free(struct cursor *cursor) {
     free(cursor);
 }
 
-int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t format, uint32_t width,
-                     uint32_t height, int image_fd) {
-    return cursor_images_add(&cursor->images, resource_id, format, width, height, image_fd);
+int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t width, uint32_t height,
+                     int image_fd) {
+    return cursor_images_add(&cursor->images, resource_id, width, height, image_fd);
 }
 
 int cursor_image_remove(struct cursor *cursor, uint32_t resource_id) {

@@ -34,8 +34,8 @@ int cursor_queue_set_fd(struct cursor *cursor, int which, int fd);
 int cursor_memory_changed(struct cursor *cursor);
 
 /* The 2D resources, any of which may become a cursor.  -EEXIST, -EINVAL: no image of that size. */
-int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t format, uint32_t width,
-                     uint32_t height, int image_fd);
+int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t width, uint32_t height,
+                     int image_fd);
 int cursor_image_remove(struct cursor *cursor, uint32_t resource_id); /* -ENOENT */
 /* The device was reset: no images, nothing shown (presenter_forget_cursors() goes with it). */
 void cursor_reset(struct cursor *cursor);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "format.h"
 #include "image.h"
 #include "sealed.h"
 
@@ -47,8 +46,8 @@ static struct cursor_image *new_image(int fd) {
     return NULL;
 }
 
-int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32_t format,
-                      uint32_t width, uint32_t height, int fd) {
+int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32_t width,
+                      uint32_t height, int fd) {
     struct cursor_image **link = find_link(images, resource_id);
 
     if (*link != NULL)
@@ -61,7 +60,6 @@ int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32
     (*link)->resource_id = resource_id;
     (*link)->width = width;
     (*link)->height = height;
-    (*link)->opaque = !format_has_alpha(format);
     return 0;
 }
 
@@ -92,11 +90,6 @@ static int read_all(int fd, void *to, size_t length, uint64_t offset) {
     return pread(fd, to, length, (off_t)offset) == (ssize_t)length ? 0 : -EIO;
 }
 
-static void make_opaque(uint8_t *row, uint32_t width) {
-    for (uint32_t x = 0; x < width; x++)
-        row[x * 4 + 3] = 0xff;
-}
-
 static uint32_t least(uint32_t one, uint32_t other) {
     return one < other ? one : other;
 }
@@ -116,8 +109,6 @@ int cursor_image_read(const struct cursor_image *image, uint8_t picture[CURSOR_P
         if (read_all(image->fd, row, (size_t)width * 4, offset + y * image_stride(image->width)) <
             0)
             return -EIO;
-        if (image->opaque)
-            make_opaque(row, width);
     }
     return 0;
 }

@@ -3,7 +3,6 @@
 #ifndef VGPUD_CURSOR_IMAGE_H
 #define VGPUD_CURSOR_IMAGE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { CURSOR_SIDE = 64, CURSOR_PICTURE_BYTES = CURSOR_SIDE * CURSOR_SIDE * 4 };
@@ -12,7 +11,6 @@ struct cursor_image {
     struct cursor_image *next;
     uint32_t resource_id;
     uint32_t width, height;
-    bool opaque; /* of a format without alpha */
     int fd;
 };
 
@@ -23,8 +21,8 @@ struct cursor_images {
 };
 
 /* As cursor_image_add() and cursor_image_remove() in cursor.h. */
-int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32_t format,
-                      uint32_t width, uint32_t height, int fd);
+int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32_t width,
+                      uint32_t height, int fd);
 int cursor_images_remove(struct cursor_images *images, uint32_t resource_id);
 void cursor_images_drop(struct cursor_images *images);
 
@@ -32,7 +30,8 @@ const struct cursor_image *cursor_images_find(const struct cursor_images *images
                                               uint32_t resource_id);
 
 /*
- * The newest pixels, at the top left of a transparent square; what is larger is cut off.  -EIO: the
+ * The newest pixels, at the top left of a transparent square; what is larger is cut off.  The fourth
+ * byte is alpha whatever the format says: Linux makes its cursors B8G8R8X8.  -EIO: the
  * file does not have them.  Read, not mapped: whatever the device process did to the file is no
  * signal here.
  */

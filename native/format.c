@@ -60,17 +60,16 @@ CONVERTER(convert_xbgr, from_abgr(pixel) | (uint32_t)OPAQUE)
  * framebuffers get. */
 static const struct {
     uint32_t format;
-    bool alpha;
     format_convert convert;
 } FORMATS[] = {
-    {VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, true, copy},
-    {VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, false, copy},
-    {VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, true, convert_argb},
-    {VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, false, convert_xrgb},
-    {VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, true, convert_rgba},
-    {VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, false, convert_xbgr},
-    {VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, true, convert_abgr},
-    {VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, false, convert_rgbx},
+    {VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, copy},
+    {VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, copy},
+    {VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, convert_argb},
+    {VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, convert_xrgb},
+    {VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, convert_rgba},
+    {VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, convert_xbgr},
+    {VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, convert_abgr},
+    {VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, convert_rgbx},
 };
 
 enum { FORMAT_COUNT = sizeof(FORMATS) / sizeof(FORMATS[0]) };
@@ -80,11 +79,4 @@ format_convert format_converter(uint32_t format) {
         if (FORMATS[i].format == format)
             return FORMATS[i].convert;
     return NULL;
-}
-
-bool format_has_alpha(uint32_t format) {
-    for (int i = 0; i < FORMAT_COUNT; i++)
-        if (FORMATS[i].format == format)
-            return FORMATS[i].alpha;
-    return false;
 }

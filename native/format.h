@@ -6,7 +6,6 @@
 #ifndef VGPUD_FORMAT_H
 #define VGPUD_FORMAT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,8 +14,5 @@ typedef void (*format_convert)(uint8_t *restrict to, const uint8_t *restrict fro
 
 /* NULL: VIRTIO 1.2 does not know the format. */
 format_convert format_converter(uint32_t format);
-
-/* Whether the fourth component means something. */
-bool format_has_alpha(uint32_t format);
 
 #endif

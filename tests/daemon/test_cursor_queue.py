@@ -158,7 +158,7 @@ async def test_an_image_that_was_made_a_moment_ago_is_found() -> None:
 
         async def find_image(resource_id: int) -> None:
             asked.append(resource_id)
-            rig.queue.add_image(resource_id, 1, 64, 64, rig.image.fd)
+            rig.queue.add_image(resource_id, 64, 64, rig.image.fd)
             await trio.lowlevel.checkpoint()
 
         rig.find_image = find_image

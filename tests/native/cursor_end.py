@@ -77,14 +77,13 @@ class CursorEnd:
         width: int,
         height: int,
         pixels: bytes,
-        format: int = 1,
         slot: int = 0,
     ) -> Image:
-        """A resource of which the daemon knows; ``format`` 1 has alpha (B8G8R8A8), 2 has none (B8G8R8X8)."""
+        """A resource of which the daemon knows."""
         image = Image(resource_id, width, height)
         image.draw(slot, pixels)
         image.pixels[0:4] = slot.to_bytes(4, "little")
-        result = lib.cursor_image_add(self.cursor, resource_id, format, width, height, image.fd)
+        result = lib.cursor_image_add(self.cursor, resource_id, width, height, image.fd)
         assert result == 0
         self.images.append(image)
         return image

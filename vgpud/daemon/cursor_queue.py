@@ -84,10 +84,8 @@ class CursorQueue:
 
     # --- the resources that can become a cursor
 
-    def add_image(
-        self, resource_id: int, format: int, width: int, height: int, descriptor: int
-    ) -> None:
-        checked(lib.cursor_image_add(self._cursor, resource_id, format, width, height, descriptor))
+    def add_image(self, resource_id: int, width: int, height: int, descriptor: int) -> None:
+        checked(lib.cursor_image_add(self._cursor, resource_id, width, height, descriptor))
 
     def remove_image(self, resource_id: int) -> None:
         """Of a resource that may never have been added: 3D ones are not."""

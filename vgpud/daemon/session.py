@@ -122,7 +122,7 @@ class Session:
         await self._supervisor.ping()
 
     def image_created(self, created: messages.ResourceCreated, image: int) -> None:
-        self._cursor.add_image(*created, image)
+        self._cursor.add_image(created.resource_id, created.width, created.height, image)
 
     def image_gone(self, resource_id: int) -> None:
         self._cursor.remove_image(resource_id)
