@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * Fuzzes the presenter with records of a device process: any fields, any descriptors.  A thread
+ * plays QEMU and aborts at what would crash or confuse it: an UPDATE before its SCANOUT or outside
+ * it, a width without a height, a length that is not the rectangle's.
+ *
+ * Input: pieces of 65 bytes, a record and what goes with it (see attach()).
+ */
+#define _GNU_SOURCE /* memfd_create(), seals */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "display_message.h"
+#include "image.h"
+#include "present.h"
+#include "presenter.h"
+
+enum { PIECE = sizeof(struct present_record) + 1, WIDTH = 64, HEIGHT = 48, DRAIN = 1 << 16 };
+
+static struct presenter *presenter;
+static int image_fd, staging_fd, unsealed_fd;
+
+static void require(bool holds) {
+    if (!holds)
+        abort();
+}
+
+/* ---- QEMU ---- */
+
+struct shown {
+    uint32_t width, height;
+};
+
+static bool read_all(int fd, void *to, size_t length) {
+    for (size_t done = 0; done < length;) {
+        ssize_t got = recv(fd, (uint8_t *)to + done, length - done, 0);
+        if (got <= 0)
+            return false;
+        done += (size_t)got;
+    }
+    return true;
+}
+
+/* The display may be taken away in the middle of a message. */
+static void read_body(int fd, void *to, size_t length) {
+    if (!read_all(fd, to, length))
+        pthread_exit(NULL);
+}
+
+static void read_pixels(int fd, uint64_t length) {
+    static uint8_t pixels[DRAIN];
+
+    for (; length > 0; length -= length < DRAIN ? length : DRAIN)
+        read_body(fd, pixels, length < DRAIN ? length : DRAIN);
+}
+
+static void take_scanout(int fd, struct shown *scanouts) {
+    uint32_t body[3];
+
+    read_body(fd, body, sizeof(body));
+    require(body[0] < DISPLAY_SCANOUTS);
+    require((body[1] == 0) == (body[2] == 0));
+    scanouts[body[0]] = (struct shown){body[1], body[2]};
+}
+
+static void take_update(int fd, uint32_t size, const struct shown *scanouts) {
+    uint32_t body[5];
+
+    read_body(fd, body, sizeof(body));
+    require(body[0] < DISPLAY_SCANOUTS);
+    require(body[3] > 0 && body[4] > 0 && scanouts[body[0]].width > 0);
+    require((uint64_t)body[1] + body[3] <= scanouts[body[0]].width);
+    require((uint64_t)body[2] + body[4] <= scanouts[body[0]].height);
+    require(size == sizeof(body) + (uint64_t)body[3] * body[4] * 4);
+    read_pixels(fd, size - sizeof(body));
+}
+
+static void *qemu(void *argument) {
+    int fd = *(int *)argument;
+    struct shown scanouts[DISPLAY_SCANOUTS] = {0};
+    struct display_header header;
+
+    while (read_all(fd, &header, sizeof(header))) {
+        require(header.flags == 0);
+        if (header.request == DISPLAY_SCANOUT)
+            take_scanout(fd, scanouts);
+        else if (header.request == DISPLAY_UPDATE)
+            take_update(fd, header.size, scanouts);
+        else
+            abort();
+    }
+    return NULL;
+}
+
+/* ---- the device process ---- */
+
+static int memory(size_t size, int seals) {
+    int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    require(fd >= 0 && ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0);
+    return fd;
+}
+
+static void send_record(int channel, const struct present_record *record, size_t length,
+                        const int *fds, size_t count) {
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec part = {(void *)(uintptr_t)record, length};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (count > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(&control.header), fds, count * sizeof(int));
+    }
+    (void)!sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* The low bits choose a descriptor, the fourth makes the record too short. */
+static void attach(int channel, struct present_record *record, uint8_t how) {
+    int fds[][2] = {{-1}, {image_fd}, {staging_fd}, {unsealed_fd}, {image_fd, staging_fd}};
+    unsigned which = (how & 7) % 5;
+    size_t count = which == 0 ? 0 : which == 4 ? 2 : 1;
+    size_t length = how & 8 ? (size_t)(how >> 4) * 4 : sizeof(*record);
+
+    /* Small enough to be allowed at times, without a gigabyte for each of them. */
+    record->kind %= 9;
+    if (how & 128)
+        record->image_width = WIDTH, record->image_height = HEIGHT;
+    if (record->scanout_width <= IMAGE_SIDE_MAX)
+        record->scanout_width %= 2048;
+    send_record(channel, record, length, fds[which], count);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    signal(SIGPIPE, SIG_IGN);
+    presenter = presenter_new();
+    image_fd = memory(image_file_bytes(WIDTH, HEIGHT), F_SEAL_SHRINK | F_SEAL_GROW);
+    staging_fd = memory(PRESENT_STAGING_BYTES, F_SEAL_SHRINK | F_SEAL_GROW);
+    unsealed_fd = memory(PRESENT_STAGING_BYTES, 0);
+    require(presenter != NULL);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    int channel[2], display[2];
+    pthread_t reader;
+    int reason;
+
+    require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
+    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, display) == 0);
+    for (; size >= PIECE; data += PIECE, size -= PIECE) {
+        struct present_record record;
+        memcpy(&record, data, sizeof(record));
+        attach(channel[0], &record, data[sizeof(record)]);
+    }
+    close(channel[0]);
+    require(presenter_set_source(presenter, channel[1]) == 0);
+    require(presenter_set_display(presenter, display[1]) == 0);
+    close(channel[1]);
+    close(display[1]);
+    pthread_create(&reader, NULL, qemu, &display[0]);
+    reason = presenter_run(presenter);
+    require(reason == PRESENTER_SOURCE_CLOSED || reason == PRESENTER_SOURCE_BROKEN);
+    /* Closes it, after what is on its way. */
+    require(presenter_set_display(presenter, -1) == 0);
+    presenter_stop(presenter);
+    require(presenter_run(presenter) == PRESENTER_STOPPED);
+    pthread_join(reader, NULL);
+    close(display[0]);
+    return 0;
+}
