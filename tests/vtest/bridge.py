@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.driver.commands_3d import Box, Command3D, Resource3D
+from tests.driver.commands_3d import Resource3D
 from tests.vtest.guest import Driver
 from tests.vtest.protocol import (
     VERSION,
@@ -24,7 +24,6 @@ from tests.vtest.protocol import (
     Client,
     ProtocolError,
     ResourceCreate2,
-    Transfer2,
     Vcmd,
 )
 
@@ -46,8 +45,6 @@ class Session:
             Vcmd.PROTOCOL_VERSION: self._protocol_version,
             Vcmd.RESOURCE_CREATE2: self._resource_create2,
             Vcmd.RESOURCE_UNREF: self._resource_unref,
-            Vcmd.TRANSFER_PUT2: lambda length: self._transfer(Command3D.TRANSFER_TO_HOST_3D),
-            Vcmd.TRANSFER_GET2: lambda length: self._transfer(Command3D.TRANSFER_FROM_HOST_3D),
         }
 
     def run(self) -> None:
@@ -88,11 +85,6 @@ class Session:
     def _resource_unref(self, length: int) -> None:
         (res_handle,) = self.client.receive_words(1)
         self.driver.unref(res_handle)
-
-    def _transfer(self, direction: Command3D) -> None:
-        command = Transfer2(*self.client.receive_words(len(Transfer2._fields)))
-        box = Box(command.x, command.y, command.z, command.width, command.height, command.depth)
-        self.driver.transfer(direction, command.res_handle, box, command.level, command.offset)
 
 
 def serve(connection: socket.socket, backend: Path) -> None:

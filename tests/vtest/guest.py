@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.driver import commands, commands_3d
-from tests.driver.commands_3d import Box, Command3D, Resource3D
+from tests.driver.commands_3d import Resource3D
 from tests.driver.frontend import QEMU_FEATURES, Feature, Frontend
 from tests.driver.gpu import Guest
 from tests.driver.memory import PAGE, GuestMemory, MiB, Region
@@ -21,7 +21,8 @@ OWN_MEMORY = ARENA + 8 * MiB
 CONTROL_QUEUE_SIZE = 256
 # Guest addresses of the resources' memory; each has a slot of its own in the memory table.
 SHARED_BASE = 1 << 40
-MAX_SHARED = 480
+USER_OFFSET = 1 << 42
+MAX_SHARED = 500
 
 
 class DeviceError(Exception):
@@ -30,11 +31,10 @@ class DeviceError(Exception):
 
 @dataclass
 class Shared:
-    """Memory that a client draws from: a memfd, and its region once the device has been told of it."""
+    """Memory that a client draws from: a memfd, and the device's region of it."""
 
     fd: int
-    size: int
-    region: Region | None = None
+    region: Region
 
 
 class Driver:
@@ -50,7 +50,6 @@ class Driver:
         if Feature.VIRGL not in self.frontend.features:
             raise DeviceError("the backend does not offer VIRGL")
         self.shared: dict[int, Shared] = {}
-        self.attached: list[int] = []
         self.next_address = SHARED_BASE
         module = native.load()
         self.ffi, self.lib = module.ffi, module.lib
@@ -132,58 +131,34 @@ class Driver:
     def create(self, resource_id: int, resource: Resource3D, data_size: int) -> int:
         """Makes a resource with shared memory of ``data_size`` bytes; its descriptor, or -1 without."""
         self.post(commands_3d.resource_create_3d(resource_id, resource))
+        fd = self._back(resource_id, data_size) if data_size else -1
         self.post(commands_3d.ctx_attach_resource(CTX_ID, resource_id))
-        if data_size == 0:
-            return -1
+        return fd
+
+    def _back(self, resource_id: int, data_size: int) -> int:
+        # At once, as a vtest server does it: streams too can move data between a resource and its memory.
+        if len(self.shared) >= MAX_SHARED:
+            raise DeviceError(f"the client has more than {MAX_SHARED} resources with memory")
         size = -(-data_size // PAGE) * PAGE
         fd = os.memfd_create("vtest-resource", os.MFD_CLOEXEC)
         os.ftruncate(fd, size)
-        self.shared[resource_id] = Shared(fd, size)
+        user_address = self.next_address + USER_OFFSET
+        region = self.memory.add(self.next_address, size, fd=fd, user_address=user_address)
+        self.next_address += size + PAGE
+        self.shared[resource_id] = Shared(fd, region)
+        self.frontend.add_region(region)
+        entries = [(region.guest_address, size)]
+        self.post(commands.resource_attach_backing(resource_id, entries))
         return fd
 
     def unref(self, resource_id: int) -> None:
-        shared = self.shared.get(resource_id)
-        if shared is not None and shared.region is not None:
-            self._take_away(resource_id, shared)
+        shared = self.shared.pop(resource_id, None)
+        if shared is not None:
+            self.post(commands.resource_detach_backing(resource_id))
         self.post(commands_3d.ctx_detach_resource(CTX_ID, resource_id))
         self.post(commands.resource_unref(resource_id))
         if shared is not None:
-            os.close(self.shared.pop(resource_id).fd)
-
-    def transfer(
-        self, command: Command3D, resource_id: int, box: Box, level: int, offset: int
-    ) -> None:
-        """The first transfer of a resource; the loop does those that follow.
-
-        Memory is tied to the resource only here: many are never transferred, and there are 509 regions at most.
-        """
-        shared = self.shared[resource_id]
-        if shared.region is None:
-            self._give(resource_id, shared)
-        self.post(
-            commands_3d.transfer_3d(
-                command, resource_id, box, ctx_id=CTX_ID, offset=offset, level=level
-            )
-        )
-
-    def _give(self, resource_id: int, shared: Shared) -> None:
-        if len(self.attached) >= MAX_SHARED:
-            oldest = self.attached[0]
-            self._take_away(oldest, self.shared[oldest])
-        shared.region = self.memory.add(self.next_address, shared.size, fd=shared.fd)
-        self.next_address += shared.size + PAGE
-        self.attached.append(resource_id)
-        self.frontend.add_region(shared.region)
-        entries = [(shared.region.guest_address, shared.size)]
-        self.post(commands.resource_attach_backing(resource_id, entries))
-        self._checked(self.lib.bridge_set_backed(self.bridge, resource_id, 1))
-
-    def _take_away(self, resource_id: int, shared: Shared) -> None:
-        assert shared.region is not None
-        self._checked(self.lib.bridge_set_backed(self.bridge, resource_id, 0))
-        self.post(commands.resource_detach_backing(resource_id))
-        self.wait()
-        self.frontend.remove_region(shared.region)
-        self.memory.remove(shared.region)
-        shared.region = None
-        self.attached.remove(resource_id)
+            self.wait()
+            self.frontend.remove_region(shared.region)
+            self.memory.remove(shared.region)
+            os.close(shared.fd)

@@ -31,8 +31,6 @@ struct bridge {
     uint64_t requests, responses; /* guest addresses, one for each slot */
     uint64_t streams, streams_end, next_stream;
     uint64_t fence_id;
-    uint8_t *backed;
-    uint32_t backed_size;
     uint32_t errors, last_error;
 };
 
@@ -65,7 +63,6 @@ struct bridge *bridge_new(const struct bridge_config *config) {
 }
 
 void bridge_free(struct bridge *bridge) {
-    free(bridge->backed);
     free(bridge);
 }
 
@@ -184,21 +181,6 @@ uint32_t bridge_errors(const struct bridge *bridge, uint32_t *last) {
     return bridge->errors;
 }
 
-int bridge_set_backed(struct bridge *bridge, uint32_t resource_id, int backed) {
-    if (resource_id >= bridge->backed_size) {
-        uint32_t size = resource_id + 1024;
-        uint8_t *grown = realloc(bridge->backed, size);
-        if (grown == NULL) {
-            return -ENOMEM;
-        }
-        memset(grown + bridge->backed_size, 0, size - bridge->backed_size);
-        bridge->backed = grown;
-        bridge->backed_size = size;
-    }
-    bridge->backed[resource_id] = backed != 0;
-    return 0;
-}
-
 /* --- the client */
 
 /* 1: all of it; 0: the client has gone. */
@@ -298,14 +280,6 @@ static int transfer(struct bridge *bridge, uint32_t type) {
     return 1;
 }
 
-/* Whether the transfer that comes next is of a resource that has its backing: the message is only
- * looked at. */
-static int next_is_backed(struct bridge *bridge) {
-    uint32_t handle;
-    ssize_t count = recv(bridge->config.client_fd, &handle, sizeof(handle), MSG_PEEK | MSG_WAITALL);
-    return count == sizeof(handle) && handle < bridge->backed_size && bridge->backed[handle];
-}
-
 int bridge_run(struct bridge *bridge, uint32_t *length, uint32_t *command) {
     int result = 1;
     while (result == 1) {
@@ -314,15 +288,14 @@ int bridge_run(struct bridge *bridge, uint32_t *length, uint32_t *command) {
         if (result <= 0) {
             break;
         }
-        int is_transfer = header[1] == VCMD_TRANSFER_GET2 || header[1] == VCMD_TRANSFER_PUT2;
         if (header[1] == VCMD_SUBMIT_CMD) {
             result = submit(bridge, header[0]);
         } else if (header[1] == VCMD_RESOURCE_BUSY_WAIT) {
             result = busy_wait(bridge);
-        } else if (is_transfer && next_is_backed(bridge)) {
-            int get = header[1] == VCMD_TRANSFER_GET2;
-            result = transfer(bridge, get ? VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D
-                                          : VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D);
+        } else if (header[1] == VCMD_TRANSFER_GET2) {
+            result = transfer(bridge, VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D);
+        } else if (header[1] == VCMD_TRANSFER_PUT2) {
+            result = transfer(bridge, VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D);
         } else {
             *length = header[0];
             *command = header[1];

@@ -40,8 +40,6 @@ int bridge_ask(struct bridge *bridge, const uint8_t *request, uint32_t length, u
                uint32_t response_length);
 /* Waits until nothing is in flight. */
 int bridge_wait(struct bridge *bridge);
-/* Whether transfers of the resource can be done: it has backing.  Others return to Python. */
-int bridge_set_backed(struct bridge *bridge, uint32_t resource_id, int backed);
 /* How many commands were answered with an error, and the type of the last such response. */
 uint32_t bridge_errors(const struct bridge *bridge, uint32_t *last);
 /* [end python] */

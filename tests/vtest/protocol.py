@@ -49,21 +49,6 @@ class ResourceCreate2(NamedTuple):
     data_size: int
 
 
-class Transfer2(NamedTuple):
-    """Between the resource's shared memory, from ``offset`` on, and the box of the renderer's resource."""
-
-    res_handle: int
-    level: int
-    x: int
-    y: int
-    z: int
-    width: int
-    height: int
-    depth: int
-    data_size: int
-    offset: int
-
-
 class ClientGoneError(Exception):
     """The client closed its socket."""
 
