@@ -107,8 +107,8 @@ class Renderer:
         (),
         Choices(tuple(CAPSET_MODE), "CAPSET[,CAPSET...]"),
         "Capability sets to offer; none given means all that the mode has. virglrenderer has virgl and "
-        "virgl2 (venus and drm are not available in this version); gfxstream has gfxstream-vulkan, gfxstream-gles, gfxstream-composer and cross-domain; "
-        "2d and null have none.",
+        "virgl2 (venus and drm are not available in this version); gfxstream has gfxstream-vulkan, "
+        "gfxstream-gles, gfxstream-composer and cross-domain; 2d and null have none.",
         "-c",
         "--capset",
     )
@@ -154,7 +154,9 @@ class Limits:
     """What one virtual machine may take; past a limit its command is answered with OUT_OF_MEMORY."""
 
     image_memory: int = option(
-        1 * GIB, Size(1 * MIB, 1 * TIB), "Host memory for the images of all resources together."
+        1 * GIB,
+        Size(1 * MIB, 1 * TIB),
+        "Host memory for the images of all resources together; one that is shown counts three times.",
     )
     resources: int = option(8192, Integer(1, MAX_U32), "Resources that exist at the same time.")
     contexts: int = option(
