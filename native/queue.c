@@ -95,7 +95,8 @@ static int configure(struct queue *queue, struct guest_memory *memory,
     queue->config = *config;
     queue->event_idx = feature(config, RING_EVENT_IDX);
     queue->indirect = feature(config, RING_INDIRECT_DESC);
-    queue->broken = queue->kicks_wanted = false;
+    queue->broken = false;
+    queue->kicks_wanted = true; /* what a ring says before anybody wrote into it */
     queue->avail_seen = queue->used_notified = 0;
     queue->avail_wrap = queue->used_wrap = false;
     queue->pushed = queue->sequence = 0;
