@@ -25,10 +25,6 @@ void virgl_free(struct virgl *);
 int virgl_capset_size(struct virgl *, uint32_t capset_id, uint32_t *max_version);
 /* Fills `data`, of virgl_capset_size() bytes; slow, so ask once. */
 int virgl_capset_fill(struct virgl *, uint32_t capset_id, uint32_t version, uint8_t *data);
-
-/* Moves the next line of the library's own log to `text`, of VIRGL_TEXT bytes; its length, 0 when
- * there is none. */
-uint32_t virgl_next_log_line(char *text);
 /* [end python] */
 
 struct virgl {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The library's own log.  A guest can make it write without end and its callback has no cookie, so
- * the lines go into one small buffer of the process, from which Python fetches them when it has
- * time; what does not fit is lost.
+ * The library's own log, on standard error.  A guest can make it write without end, so it is cut to
+ * some lines a minute; its callback has no cookie, so that count is the process's.
  */
 #ifndef VGPUD_VIRGL_LOG_H
 #define VGPUD_VIRGL_LOG_H

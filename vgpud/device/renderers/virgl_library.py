@@ -6,7 +6,7 @@ know starts ``python -m vgpud.device.renderers.probe``.
 """
 
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
 from vgpud.device.renderers.interface import Capset
@@ -105,13 +105,6 @@ class VirglLibrary:
         # It takes milliseconds and never changes.
         lib.virgl_capset_fill(self.pointer, capset_id, version[0], data)
         return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
-
-
-def log_lines() -> Iterator[str]:
-    """What the library has logged since the last time."""
-    text = ffi.new("char[]", lib.VIRGL_TEXT)
-    while lib.virgl_next_log_line(text):
-        yield ffi.string(text).decode(errors="replace")
 
 
 def _check_device(path: str) -> None:
