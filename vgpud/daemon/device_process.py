@@ -79,13 +79,14 @@ async def device_process() -> AsyncIterator[DeviceProcess]:
 async def _start(link_fd: int) -> trio.Process:
     # Shielded, or a process could be started that nobody knows of.
     with trio.CancelScope(shield=True):
-        return await trio.lowlevel.open_process(
+        process = await trio.lowlevel.open_process(
             [sys.executable, "-P", "-m", "vgpud.device", "--link-fd", str(link_fd)],
             pass_fds=[link_fd],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env=environment(),
         )
+    return process
 
 
 async def _end(process: trio.Process) -> None:

@@ -19,6 +19,7 @@ from vgpud.errors import FrontendError
 from vgpud.link import messages as link
 from vgpud.link.messages import MemoryRegion
 from vgpud.vhost_user.backend_channel import BackendChannel
+from vgpud.vhost_user.descriptors import check_eventfd
 from vgpud.vhost_user.messages import (
     ConfigAccess,
     Feature,
@@ -213,6 +214,8 @@ class Frontend(Backend):
         self, which: str, vring: VringDescriptor, descriptors: list[int]
     ) -> None:
         ring = self._vring(vring.vring)
+        for descriptor in descriptors:
+            check_eventfd(descriptor)
         async with self._supervisor.lock:
             await ring.set_descriptor(which, descriptors.pop() if vring.present else None)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Descriptors that a front-end sends, as what they have to be."""
 
+import os
 import socket
 
 from vgpud.errors import FrontendError
@@ -18,3 +19,15 @@ def stream_socket(descriptor: int) -> socket.socket:
         end.close()
         raise FrontendError("a descriptor that has to be a stream socket is another")
     return end
+
+
+def check_eventfd(descriptor: int) -> None:
+    """``FrontendError`` unless it is an eventfd: the end of a closed pipe would never stop being
+    readable.
+    """
+    try:
+        what = os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError as error:
+        raise FrontendError(f"a descriptor that cannot be looked at: {error}") from error
+    if what != "anon_inode:[eventfd]":
+        raise FrontendError("a kick, call or err descriptor is no eventfd")
