@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The virglrenderer mode through the daemon: what contexts draw is seen, and a crash costs contexts alone."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vgpud.cli.renderer_check import probe
+from vgpud.errors import RendererError
+
+from ..driver import commands, commands_3d
+from ..driver.backend import Backend, Machine
+from ..driver.commands import Format, Rectangle, ResponseType
+from ..driver.commands_3d import NOP, Box, Command3D, Resource3D
+from ..driver.frontend import QEMU_FEATURES, Feature
+from ..driver.gpu import CommandFailedError
+from ..driver.memory import PAGE, Scattered
+
+CTX = 1
+WIDTH, HEIGHT = 96, 64
+WHOLE = Rectangle(0, 0, WIDTH, HEIGHT)
+# Red 1, green 0.5, blue 0.25, as the display wants it.
+COLOR, PIXEL = (1.0, 0.5, 0.25, 1.0), bytes((0x40, 0x80, 0xFF, 0xFF))
+TWO_D = Format.B8G8R8X8_UNORM
+
+
+def unavailable() -> str:
+    """Why the mode cannot be had here, or nothing."""
+    try:
+        probe({"mode": "virglrenderer"})
+    except RendererError as error:
+        return str(error)
+    return ""
+
+
+pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+
+
+def vgpud(socket_path: Path) -> list[str | Path]:
+    program = [sys.executable, "-m", "vgpud", "--gpu-mode", "virglrenderer"]
+    return [*program, "--socket-path", socket_path]
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    frontend = {"wanted_features": QEMU_FEATURES | Feature.VIRGL}
+    with (
+        Backend(vgpud) as backend,
+        Machine(backend.socket_path, frontend=frontend, guest={"control_size": 256}) as machine,
+    ):
+        machine.guest.do(commands_3d.ctx_create(CTX))
+        yield machine
+        assert machine.display.violations == []
+
+
+def texture(
+    machine: Machine, resource_id: int, pixel_format: int, flags: int = 0, ctx_id: int = CTX
+) -> Scattered:
+    """A resource of the context's, and the guest's memory behind it."""
+    resource = Resource3D(format=pixel_format, width=WIDTH, height=HEIGHT, flags=flags)
+    pages = machine.memory.allocate_pages(-(-WIDTH * HEIGHT * 4 // PAGE))
+    entries = [(page, PAGE) for page in pages]
+    machine.guest.do(commands_3d.resource_create_3d(resource_id, resource))
+    machine.guest.do(commands.resource_attach_backing(resource_id, entries))
+    machine.guest.do(commands_3d.ctx_attach_resource(ctx_id, resource_id))
+    return Scattered(machine.memory, entries)
+
+
+def show(machine: Machine, resource_id: int) -> None:
+    machine.guest.do(commands.set_scanout(0, resource_id, WHOLE))
+    machine.guest.do(commands.resource_flush(resource_id, WHOLE))
+
+
+def put(machine: Machine, resource_id: int, box: Box, offset: int = 0) -> None:
+    command = Command3D.TRANSFER_TO_HOST_3D
+    request = commands_3d.transfer_3d(command, resource_id, box, ctx_id=CTX, offset=offset)
+    machine.guest.do(request)
+
+
+@pytest.mark.parametrize(
+    "pixel_format",
+    [1, 2, 67, 134, 100],
+    ids=["BGRA", "BGRX", "RGBA", "RGBX", "BGRA_SRGB"],
+)
+def test_what_a_context_draws_is_seen_in_its_colours(machine: Machine, pixel_format: int) -> None:
+    texture(machine, 5, pixel_format)
+    # The linear format: what is written is what is read, whatever it means.
+    linear = 1 if pixel_format == 100 else pixel_format
+    machine.guest.do(commands_3d.submit_3d(CTX, commands_3d.clear(5, linear, COLOR)))
+    show(machine, 5)
+    assert machine.display.wait_for_picture(0, PIXEL * (WIDTH * HEIGHT))
+
+
+@pytest.mark.parametrize("flags", [0, commands_3d.FLAG_Y_0_TOP])
+def test_rows_are_seen_in_the_order_of_the_guests_memory(machine: Machine, flags: int) -> None:
+    memory = texture(machine, 5, Format.B8G8R8A8_UNORM, flags)
+    pixels = os.urandom(WIDTH * HEIGHT * 4)
+    memory.write(0, pixels)
+    put(machine, 5, Box(0, 0, 0, WIDTH, HEIGHT, 1))
+    show(machine, 5)
+    assert machine.display.wait_for_picture(0, pixels)
+
+
+def test_only_the_flushed_rectangle_is_sent(machine: Machine) -> None:
+    memory = texture(machine, 5, Format.R8G8B8X8_UNORM)
+    memory.write(0, bytes(WIDTH * HEIGHT * 4))
+    put(machine, 5, Box(0, 0, 0, WIDTH, HEIGHT, 1))
+    show(machine, 5)
+    memory.write(0, b"\xff" * (WIDTH * HEIGHT * 4))
+    put(machine, 5, Box(0, 0, 0, WIDTH, HEIGHT, 1))
+    area = Rectangle(8, 16, 24, 32)
+    machine.guest.do(commands.resource_flush(5, area))
+    display = machine.display
+    assert display.wait_for(lambda: len(display.updates) == 2)
+    sent = display.updates[-1]
+    assert (sent.x, sent.y, sent.width, sent.height) == (8, 16, 24, 32)
+    assert display.pictures[0].pixel(8, 16) == (255, 255, 255)
+    assert display.pictures[0].pixel(7, 16) == (0, 0, 0)
+
+
+def test_a_1080p_frame_is_seen_whole(machine: Machine) -> None:
+    wide = Resource3D(format=Format.B8G8R8X8_UNORM, width=1920, height=1080)
+    machine.guest.do(commands_3d.resource_create_3d(5, wide))
+    machine.guest.do(commands_3d.ctx_attach_resource(CTX, 5))
+    machine.guest.do(commands.set_scanout(0, 5, Rectangle(0, 0, 1920, 1080)))
+    for color, pixel in ((COLOR, PIXEL), ((0.0, 1.0, 0.0, 1.0), bytes((0, 255, 0, 255)))):
+        stream = commands_3d.clear(5, Format.B8G8R8X8_UNORM, color)
+        machine.guest.do(commands_3d.submit_3d(CTX, stream, 1))
+        machine.guest.do(commands.resource_flush(5, Rectangle(0, 0, 1920, 1080)))
+        assert machine.display.wait_for_picture(0, pixel * (1920 * 1080))
+
+
+def test_2d_is_seen_while_contexts_come_and_go(machine: Machine) -> None:
+    resource = machine.guest.create_2d(WIDTH, HEIGHT, TWO_D)
+    machine.guest.do(commands_3d.ctx_attach_resource(CTX, resource.resource_id))
+    for byte in (0x33, 0x66):
+        machine.guest.fill(resource, bytes([byte]) * 4)
+        machine.guest.show(resource)
+        assert machine.display.wait_for_picture(0, bytes([byte]) * (WIDTH * HEIGHT * 4))
+        # From here on a context may have drawn into it.
+        machine.guest.do(commands_3d.submit_3d(CTX, NOP))
+    stream = commands_3d.clear(resource.resource_id, TWO_D, COLOR)
+    machine.guest.do(commands_3d.submit_3d(CTX, stream))
+    machine.guest.flush(resource)
+    assert machine.display.wait_for_picture(0, PIXEL * (WIDTH * HEIGHT))
+
+
+def test_a_crash_costs_contexts_and_nothing_else(machine: Machine) -> None:
+    guest, display = machine.guest, machine.display
+    desktop = guest.create_2d(WIDTH, HEIGHT)
+    guest.fill(desktop, b"\x55" * 4)
+    guest.show(desktop)
+    texture(machine, 50, Format.B8G8R8A8_UNORM)
+    crash = commands_3d.submit_3d(CTX, commands_3d.clear_texture_out_of_bounds(50), 7)
+    response = guest.ask(crash)
+    assert (response.type, response.fence_id) == (ResponseType.ERR_UNSPEC, 7)
+    with pytest.raises(CommandFailedError) as lost:
+        guest.do(commands_3d.submit_3d(CTX, NOP))
+    assert lost.value.response.type == ResponseType.ERR_INVALID_CONTEXT_ID
+    assert display.wait_for_picture(0, b"\x55" * (WIDTH * HEIGHT * 4))
+    guest.fill(desktop, b"\x66" * 4)
+    guest.transfer(desktop)
+    guest.flush(desktop)
+    assert display.wait_for_picture(0, b"\x66" * (WIDTH * HEIGHT * 4))
+    # A new program, and the resource that outlived its context.
+    guest.do(commands_3d.ctx_create(2))
+    guest.do(commands_3d.ctx_attach_resource(2, 50))
+    stream = commands_3d.clear(50, Format.B8G8R8A8_UNORM, COLOR)
+    guest.do(commands_3d.submit_3d(2, stream, 8))
+    show(machine, 50)
+    assert display.wait_for_picture(0, PIXEL * (WIDTH * HEIGHT))
+
+
+def test_a_guest_that_crashes_it_again_and_again_is_slowed_down(machine: Machine) -> None:
+    guest = machine.guest
+    began = time.monotonic()
+    for turn in range(4):
+        guest.do(commands_3d.ctx_create(10 + turn))
+        texture(machine, 50 + turn, Format.B8G8R8A8_UNORM, ctx_id=10 + turn)
+        stream = commands_3d.clear_texture_out_of_bounds(50 + turn)
+        assert guest.ask(commands_3d.submit_3d(10 + turn, stream)).type == ResponseType.ERR_UNSPEC
+    # 0, then 0.1, 0.2 and 0.4 seconds, by the configuration's defaults.
+    assert time.monotonic() - began > 0.7
+
+
+def test_the_mode_that_cannot_start_ends_with_69_and_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    flags = ["--gpu-mode", "virglrenderer", "--use-egl=false"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vgpud", "--socket-path", path, *flags],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 69
+    assert len(done.stderr.splitlines()) == 1
+    assert "--use-egl" in done.stderr
+    assert not path.exists()
