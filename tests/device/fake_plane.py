@@ -25,6 +25,7 @@ class FakePlane(DataPlane):
         self.backing: dict[int, bytes] = {}
         self.fails_with = 0
         self.lost_backings = 0
+        self.memory_is_gone = False
 
     def close(self) -> None:
         self.reset()
@@ -35,6 +36,8 @@ class FakePlane(DataPlane):
         self.calls.append(call)
 
     def respond(self, chain: int, response: bytes) -> None:
+        if self.memory_is_gone:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
         header = unpack(wire.virtio_gpu_ctrl_hdr, response)
         self.responses.append((chain, header.type, response[size_of(type(header)) :]))
 

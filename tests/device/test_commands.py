@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vgpud.device.commands.entries import ENTRY_SIZE
 from vgpud.device.dispatch import COMMANDS
@@ -119,6 +121,35 @@ def test_a_guest_that_does_everything_wrong_does_not_fill_the_log(bench: Bench) 
     for _ in range(1000):
         bench.command(0xDEAD)
     assert len(bench.told()) < 20
+
+
+def test_memory_that_goes_before_the_answer_is_reported(bench: Bench) -> None:
+    bench.plane.memory_is_gone = True
+    assert _create(bench) is None
+    assert bench.told() == [messages.ResourceCreated(1, BGRX, 64, 32), messages.MemoryFault()]
+
+
+@given(
+    type=st.one_of(st.sampled_from(sorted(COMMANDS)), st.integers(0, 2**32 - 1)),
+    body=st.lists(
+        st.one_of(st.integers(0, 4), st.sampled_from([64, 2**31, 2**32 - 1])), max_size=30
+    ),
+    cut=st.integers(0, 3),
+    mode=st.sampled_from(["2d", "null"]),
+)
+def test_any_bytes_are_answered_once(type: int, body: list[int], cut: int, mode: str) -> None:
+    bench = Bench(mode)
+    data = pack(wire.virtio_gpu_ctrl_hdr(type, ctx_id=1))
+    data += b"".join(number.to_bytes(4, "little") for number in body)
+    for _ in range(2):
+        bench.send(data[: len(data) - cut])
+    questions = [
+        message
+        for message in bench.told()
+        if isinstance(message, messages.GetDisplayInfo | messages.GetEdid)
+    ]
+    assert len(bench.plane.responses) + len(questions) == 2
+    bench.close()
 
 
 # --- resources

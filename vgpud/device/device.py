@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The one device of a device process: what the commands and the daemon's requests work on."""
 
+import errno
+
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.guest_log import GuestLog
 from vgpud.device.questions import Questions
 from vgpud.device.renderers.interface import Renderer
 from vgpud.device.resources import Contexts, Resources
+from vgpud.device.responses import Response
 from vgpud.link.connection import Connection
-from vgpud.link.messages import Log, Start
+from vgpud.link.messages import Log, MemoryFault, Start
 
 
 class Device:
@@ -23,8 +26,18 @@ class Device:
         self.num_scanouts = start.num_scanouts
         self.resources = Resources(start.limits.resources)
         self.contexts = Contexts(start.limits.contexts)
-        self.questions = Questions(link, plane, start.displays)
+        self.questions = Questions(link, self.respond, start.displays)
         self.guest_log = GuestLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
+
+    def respond(self, chain: int, response: Response) -> None:
+        """Answers a command of the guest."""
+        try:
+            self.plane.respond(chain, response.packed())
+        except OSError as error:
+            if error.errno != errno.EFAULT:
+                raise
+            # Its memory shrank in between.
+            self.link.send(MemoryFault())
 
     def reset(self) -> None:
         """A VIRTIO device reset: everything that the guest made is gone."""

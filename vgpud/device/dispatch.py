@@ -91,7 +91,7 @@ def dispatch(device: Device, out: Exit) -> None:
     """Carries out the command that ``run`` has returned with, and answers it, or leaves it waiting."""
     answer = _answer(device, out)
     if isinstance(answer, Response):
-        device.plane.respond(out.chain, answer.packed())
+        device.respond(out.chain, answer)
 
 
 def _answer(device: Device, out: Exit) -> Answer:

@@ -8,7 +8,6 @@ been stopped in between is no longer waited for.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from vgpud.device.dataplane import DataPlane
 from vgpud.device.responses import LATER, Later, Response, with_body
 from vgpud.link.connection import Connection
 from vgpud.link.messages import DisplayInfo, DisplaySize, Edid, GetDisplayInfo, GetEdid
@@ -44,9 +43,14 @@ class _Waiting(NamedTuple):
 class Questions:
     """What the daemon has been asked and has not answered."""
 
-    def __init__(self, link: Connection, plane: DataPlane, displays: Sequence[DisplaySize]) -> None:
+    def __init__(
+        self,
+        link: Connection,
+        respond: Callable[[int, Response], None],
+        displays: Sequence[DisplaySize],
+    ) -> None:
         self._link = link
-        self._plane = plane
+        self._respond = respond
         self._display_info = display_info(displays)
         self._waiting: dict[int, _Waiting] = {}
         self._last = 0
@@ -80,7 +84,7 @@ class Questions:
         if waiting is None:
             return
         response = checked(answer.response, waiting.response_type) or waiting.fallback
-        self._plane.respond(waiting.chain, response.packed())
+        self._respond(waiting.chain, response)
 
     def clear(self) -> None:
         """Forgets every chain: the queue has been stopped, which has answered them."""
