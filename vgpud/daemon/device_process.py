@@ -65,7 +65,8 @@ async def device_process() -> AsyncIterator[DeviceProcess]:
     ours, theirs = socket.socketpair()
     link = TrioConnection(ours)
     try:
-        with theirs:
+        # Shielded, or a process could be started that nobody knows of.
+        with theirs, trio.CancelScope(shield=True):
             process = await _start(theirs.fileno())
         try:
             yield DeviceProcess(process, link)
@@ -77,16 +78,13 @@ async def device_process() -> AsyncIterator[DeviceProcess]:
 
 
 async def _start(link_fd: int) -> trio.Process:
-    # Shielded, or a process could be started that nobody knows of.
-    with trio.CancelScope(shield=True):
-        process = await trio.lowlevel.open_process(
-            [sys.executable, "-P", "-m", "vgpud.device", "--link-fd", str(link_fd)],
-            pass_fds=[link_fd],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=environment(),
-        )
-    return process
+    return await trio.lowlevel.open_process(
+        [sys.executable, "-P", "-m", "vgpud.device", "--link-fd", str(link_fd)],
+        pass_fds=[link_fd],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=environment(),
+    )
 
 
 async def _end(process: trio.Process) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Descriptors that a front-end sends, as what they have to be."""
 
-import os
 import socket
+from pathlib import Path
 
 from vgpud.errors import FrontendError
 from vgpud.link import rights
@@ -26,7 +26,7 @@ def check_eventfd(descriptor: int) -> None:
     readable.
     """
     try:
-        what = os.readlink(f"/proc/self/fd/{descriptor}")
+        what = str(Path(f"/proc/self/fd/{descriptor}").readlink())
     except OSError as error:
         raise FrontendError(f"a descriptor that cannot be looked at: {error}") from error
     if what != "anon_inode:[eventfd]":
