@@ -259,6 +259,7 @@ static void run_until_exit(struct run *run) {
     struct device *device = run->device;
     bool left = link_readable(device) && leave(run, EXIT_LINK);
 
+    push_deferred(device);
     if (!left && device->queue_error < 0)
         left = leave_broken(run, device->queue_error);
     while (!left) {

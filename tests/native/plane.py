@@ -18,13 +18,12 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from vgpud.native import ffi, lib, made
-
 from tests.driver import commands
 from tests.driver.commands import Command, Response, ResponseType
 from tests.driver.gpu import Guest
 from tests.driver.memory import GuestMemory, MiB
 from tests.driver.queue import Pending
+from vgpud.native import ffi, lib, made
 
 from .device_end import Kind, Record
 
@@ -234,6 +233,10 @@ class Plane:
 
     def die(self) -> None:
         """The process ends where it is; another one goes on with the session's state."""
+        state = ffi.buffer(self.state)
+        left = bytes(state)
+        lib.device_free(self.device)
+        state[:] = left
         self._disconnect()
         self._connect()
 

@@ -11,12 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from vgpud.native import ffi, lib
-
 from tests.driver import commands
 from tests.driver.commands import Rectangle, ResponseType, read_response
 from tests.driver.memory import GuestMemory, MiB
 from tests.driver.rings import PackedRing, SplitRing
+from vgpud.native import ffi, lib
 
 from .plane import Plane
 
@@ -131,8 +130,8 @@ def test_a_longer_response_than_the_header_reaches_the_guest(plane: Plane) -> No
 def test_a_request_without_a_whole_header_is_an_unspecified_error(
     plane: Plane, length: int
 ) -> None:
-    request = flush()[:length] if length else []
-    pending = plane.guest.control.submit(request, 24, indirect=plane.guest.indirect)
+    pieces = [flush()[:length]] if length else []
+    pending = plane.guest.control.submit(pieces, 24, indirect=plane.guest.indirect)
     plane.settle()
     assert read_response(*plane.guest.control.wait(pending)).type == ResponseType.ERR_UNSPEC
 
@@ -180,9 +179,6 @@ def test_a_buffer_may_go_over_the_border_of_two_regions() -> None:
     request = flush(fence_id=3)
     memory.write(end - 10, request[:10])
     memory.write(end, request[10:])
-    response = end - 12 - 4096
-    for address in (end - 10, response):
-        assert memory.region_of(address)
     chain = plane.guest.control.ring.add([(end - 10, 48)], [(end + 4096, 24)])
     plane.settle()
     assert plane.guest.control.ring.collect()[0].id == chain
