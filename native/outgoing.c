@@ -17,7 +17,7 @@
 #define BAND_NS 500000ull
 
 /* QEMU counts the bytes of a message in an int. */
-enum { MESSAGE_MAX = 1 << 30 };
+enum { MESSAGE_MAX = 1 << 30, SPLICE_MIN = 512 * 1024 };
 
 /* ---- messages without pixels ---- */
 
@@ -101,10 +101,8 @@ static bool cursor_in_use(struct presenter *presenter) {
     return used != 0 && outbox_now() - used < CURSOR_IN_USE_NS;
 }
 
-/* A rest shorter than the sender's tail would have to be copied: it goes with the band before it.
- */
 static size_t band_bytes(struct presenter *presenter, size_t left) {
-    if (cursor_in_use(presenter) && left > presenter->band + presenter->sender.tail)
+    if (cursor_in_use(presenter) && left > presenter->band + BAND_MIN)
         return presenter->band;
     return left < MESSAGE_MAX ? left : MESSAGE_MAX;
 }
@@ -117,19 +115,15 @@ static uint32_t rows_to_send(struct presenter *presenter, const struct pending *
     return rows > 0 ? (uint32_t)rows : 1;
 }
 
-/*
- * Whole rows are handed over without a copy, all but a tail: when the display has room for more
- * after that, it has taken every page, and the slot can be drawn in again.
- */
+/* Whole rows are handed over without a copy; but a page handed over has to be waited for. */
 static void add_frame(struct presenter *presenter, const struct pending *entry, uint32_t rows) {
     size_t length = pending_row_length(entry) * rows;
-    size_t offset = entry->offset + entry->rows_sent * entry->stride;
-    size_t tail = presenter->sender.tail;
+    const uint8_t *pixels = entry->file->map + entry->offset + entry->rows_sent * entry->stride;
 
-    if (length < 2 * tail)
-        tail = length;
-    sender_add_file(&presenter->sender, entry->file->fd, (off_t)offset, length - tail);
-    sender_add_rows(&presenter->sender, entry->file->map + offset + length - tail, tail, 0, 1);
+    if (length < SPLICE_MIN)
+        sender_add(&presenter->sender, pixels, length);
+    else
+        sender_add_pages(&presenter->sender, pixels, length);
 }
 
 static bool begin_image(struct presenter *presenter) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* ppoll() */
 #include "presenter_state.h"
 
 #include <errno.h>
@@ -131,6 +132,7 @@ void presenter_free(struct presenter *presenter) {
         return;
     use_display(presenter, -1);
     use_source(presenter, -1);
+    sender_destroy(&presenter->sender);
     outbox_destroy(&presenter->outbox);
     free(presenter);
 }
@@ -277,7 +279,7 @@ static void move_drained(struct presenter *presenter) {
         pending_append(&presenter->answers, entry);
     }
     if (presenter->draining.first == NULL)
-        presenter->impatient = false;
+        presenter->patience_ns = 0;
 }
 
 static void send_answers(struct presenter *presenter) {
@@ -353,10 +355,25 @@ static short source_events(const struct presenter *presenter) {
     return (short)((room ? POLLIN : 0) | (presenter->source.blocked ? POLLOUT : 0));
 }
 
+/*
+ * A socket is writable when a quarter of its buffer is in use (unix_writable() in Linux), and then
+ * the display takes the rest in no time, or it has stopped reading: asked soon, then less often.
+ */
+enum { PATIENCE_FIRST = 150 * 1000, PATIENCE_MAX = 20 * 1000 * 1000 };
+
 static short display_events(const struct presenter *presenter) {
-    bool drains = presenter->draining.first != NULL && !presenter->impatient;
+    bool drains = presenter->draining.first != NULL && presenter->patience_ns == 0;
 
     return !sender_idle(&presenter->sender) || drains ? POLLOUT : 0;
+}
+
+static void grow_patience(struct presenter *presenter, bool writable) {
+    if (presenter->draining.first == NULL || !sender_idle(&presenter->sender))
+        presenter->patience_ns = 0;
+    else if (presenter->patience_ns == 0)
+        presenter->patience_ns = writable ? PATIENCE_FIRST : 0;
+    else if (presenter->patience_ns < PATIENCE_MAX)
+        presenter->patience_ns *= 2;
 }
 
 static int wait_for_more(struct presenter *presenter) {
@@ -365,18 +382,15 @@ static int wait_for_more(struct presenter *presenter) {
         {.fd = presenter->source.fd, .events = source_events(presenter)},
         {.fd = presenter->sender.fd, .events = display_events(presenter)},
     };
-    bool idle = sender_idle(&presenter->sender);
+    struct timespec patience = {.tv_nsec = (long)presenter->patience_ns};
 
     if (presenter->readable && (polled[1].events & POLLIN) && polled[1].fd >= 0)
         return 0;
-    if (poll(polled, 3, presenter->impatient && idle ? 1 : -1) < 0)
+    if (ppoll(polled, 3, presenter->patience_ns > 0 ? &patience : NULL, NULL) < 0)
         return 0; /* interrupted */
     presenter->woken = polled[0].revents != 0;
     presenter->readable = (polled[1].revents & POLLIN) != 0;
-    /* Writable is to mean that all pages were taken; a kernel that means less is asked by the
-     * clock. */
-    presenter->impatient =
-        idle && presenter->draining.first != NULL && (polled[2].revents & POLLOUT) != 0;
+    grow_patience(presenter, (polled[2].revents & POLLOUT) != 0);
     if (polled[2].revents & (POLLHUP | POLLERR))
         return lose_display(presenter);
     if (polled[1].revents & (POLLHUP | POLLERR))

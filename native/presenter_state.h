@@ -35,7 +35,7 @@ struct presenter {
     struct pending_list draining; /* sent, their pages not yet taken by the display */
     struct pending_list answers;  /* done, the device process not yet told */
     bool readable, woken;         /* what poll() said */
-    bool impatient;               /* the display was writable and yet had not taken all pages */
+    uint64_t patience_ns; /* until the display is asked again whether it has taken all pages */
 
     /* The message in progress. */
     struct pending *sending[BATCH_COUNT];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Puts one message (or several in a row) on the display socket without ever blocking: bytes that
- * are copied, then a piece of a file that is handed over without a copy, then rows that are copied.
+ * are copied, then pages that are handed over without a copy, then rows that are copied.
  *
  * Nothing given is copied at once: it stays the caller's and must live until the sender is idle
- * again.
+ * again; pages longer, see sender_consumed().
  */
 #ifndef VGPUD_SENDER_H
 #define VGPUD_SENDER_H
@@ -19,29 +19,29 @@ enum { SENDER_PARTS = 256 };
 
 struct sender {
     int fd;           /* -1: no display */
-    size_t tail;      /* see sender_consumed() */
+    int pipe[2];      /* on the way of pages into the socket; -1: they are copied */
+    size_t piped;     /* bytes in it */
     uint64_t written; /* bytes of this socket's stream so far */
     uint64_t spliced; /* where in the stream the last byte that was not copied ends */
 
     struct iovec parts[SENDER_PARTS];
     unsigned first, count;
-    int file;
-    off_t file_offset;
-    size_t file_left;
+    struct iovec pages;
     const uint8_t *row;
     size_t row_length, row_stride;
     uint32_t rows_left;
 };
 
 void sender_init(struct sender *sender);
+void sender_destroy(struct sender *sender);
 
 /* Takes `fd` over, closing the one before and forgetting what it was still to send. */
 void sender_use(struct sender *sender, int fd);
 
-/* What follows is sent in this order: parts, file, rows. */
+/* What follows is sent in this order: parts, pages, rows. */
 bool sender_has_room(const struct sender *sender, unsigned parts);
 void sender_add(struct sender *sender, const void *bytes, size_t length);
-void sender_add_file(struct sender *sender, int file, off_t offset, size_t length);
+void sender_add_pages(struct sender *sender, const uint8_t *bytes, size_t length);
 void sender_add_rows(struct sender *sender, const uint8_t *row, size_t length, size_t stride,
                      uint32_t rows);
 
@@ -52,8 +52,7 @@ int sender_write(struct sender *sender);
 
 /*
  * Whether the peer has taken everything before `position` of the stream out of the socket.  Pages
- * given by sendfile() are live until then.  After `tail` more bytes have been written, poll() says
- * POLLOUT no earlier than that, so nobody needs to ask again and again.
+ * are live until then: what is drawn in them shows.
  */
 bool sender_consumed(const struct sender *sender, uint64_t position);
 
