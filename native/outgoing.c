@@ -153,7 +153,7 @@ static bool begin_pixels(struct presenter *presenter) {
     return begin_staged(presenter) || begin_image(presenter);
 }
 
-bool begin_next(struct presenter *presenter) {
+bool presenter_begin_next(struct presenter *presenter) {
     bool begun = begin_message(presenter) || begin_cursor(presenter) || begin_scanouts(presenter) ||
                  begin_pixels(presenter);
 
@@ -186,10 +186,10 @@ static void complete_image(struct presenter *presenter, struct pending *entry) {
     if (entry->rows_sent < entry->height && !entry->abandoned && !entry->orphan)
         pending_prepend(&presenter->queue, entry);
     else
-        finish(presenter, entry);
+        presenter_finish(presenter, entry);
 }
 
-void complete(struct presenter *presenter) {
+void presenter_complete(struct presenter *presenter) {
     unsigned count = presenter->sending_count;
 
     free(presenter->message.bytes);
@@ -197,18 +197,18 @@ void complete(struct presenter *presenter) {
     presenter->sending_count = 0;
     for (unsigned i = 0; i < count; i++)
         if (pending_staged(presenter->sending[i]))
-            finish(presenter, presenter->sending[i]);
+            presenter_finish(presenter, presenter->sending[i]);
         else
             complete_image(presenter, presenter->sending[i]);
 }
 
-void take_back(struct presenter *presenter) {
+void presenter_take_back(struct presenter *presenter) {
     free(presenter->message.bytes);
     presenter->message.bytes = NULL;
     while (presenter->sending_count > 0) {
         struct pending *entry = presenter->sending[--presenter->sending_count];
         if (entry->orphan || entry->abandoned)
-            finish(presenter, entry);
+            presenter_finish(presenter, entry);
         else
             pending_prepend(&presenter->queue, entry);
     }

@@ -64,7 +64,7 @@ void presenter_stop(struct presenter *presenter) {
 
 /* ---- the end of a rectangle ---- */
 
-void finish(struct presenter *presenter, struct pending *entry) {
+void presenter_finish(struct presenter *presenter, struct pending *entry) {
     if (!entry->orphan && !pending_staged(entry)) {
         pending_append(entry->live > 0 ? &presenter->draining : &presenter->answers, entry);
         return;
@@ -78,7 +78,7 @@ static void finish_list(struct presenter *presenter, struct pending_list *list) 
     while (list->first != NULL) {
         struct pending *entry = list->first;
         pending_remove(list, entry);
-        finish(presenter, entry);
+        presenter_finish(presenter, entry);
     }
 }
 
@@ -102,7 +102,7 @@ static void use_source(struct presenter *presenter, int fd) {
     presenter->readable = true;
 }
 
-static void note_scanout(struct presenter *presenter, uint32_t scanout_id) {
+void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id) {
     const struct size *wanted = &presenter->wanted[scanout_id];
     const struct size *announced = &presenter->announced[scanout_id];
     uint32_t bit = 1u << scanout_id;
@@ -115,7 +115,7 @@ static void note_scanout(struct presenter *presenter, uint32_t scanout_id) {
 
 /* What was on its way to the display before goes to the new one, from its beginning. */
 static void use_display(struct presenter *presenter, int fd) {
-    take_back(presenter);
+    presenter_take_back(presenter);
     sender_use(&presenter->sender, fd);
     for (struct pending *entry = presenter->queue.first; entry != NULL; entry = entry->next)
         entry->live = entry->rows_sent = 0;
@@ -124,7 +124,7 @@ static void use_display(struct presenter *presenter, int fd) {
     finish_list(presenter, &presenter->draining);
     memset(presenter->announced, 0, sizeof(presenter->announced));
     for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++)
-        note_scanout(presenter, scanout_id);
+        presenter_note_scanout(presenter, scanout_id);
 }
 
 void presenter_free(struct presenter *presenter) {
@@ -143,127 +143,9 @@ static int lose_display(struct presenter *presenter) {
     return PRESENTER_DISPLAY_CLOSED;
 }
 
-static int lose_source(struct presenter *presenter, int error) {
+int presenter_lose_source(struct presenter *presenter, int error) {
     use_source(presenter, -1);
     return error == -EPROTO ? PRESENTER_SOURCE_BROKEN : PRESENTER_SOURCE_CLOSED;
-}
-
-/* ---- records ---- */
-
-/* What was to be drawn on a scanout of another size is of no use. */
-static void drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
-    struct pending *next;
-
-    for (struct pending *entry = presenter->queue.first; entry != NULL; entry = next) {
-        next = entry->next;
-        if (entry->record.scanout_id != scanout_id)
-            continue;
-        pending_remove(&presenter->queue, entry);
-        finish(presenter, entry);
-    }
-    for (unsigned i = 0; i < presenter->sending_count; i++)
-        if (presenter->sending[i]->record.scanout_id == scanout_id)
-            presenter->sending[i]->abandoned = true;
-}
-
-static void want_scanout(struct presenter *presenter, uint32_t scanout_id, uint32_t width,
-                         uint32_t height) {
-    struct size *wanted = &presenter->wanted[scanout_id];
-
-    if (wanted->width == width && wanted->height == height)
-        return;
-    *wanted = (struct size){width, height};
-    note_scanout(presenter, scanout_id);
-    drop_pixels(presenter, scanout_id);
-}
-
-static void drop_covered(struct presenter *presenter, const struct pending *over) {
-    struct pending *next;
-
-    for (struct pending *entry = presenter->queue.first; entry != NULL; entry = next) {
-        next = entry->next;
-        if (!pending_covers(over, entry))
-            continue;
-        pending_remove(&presenter->queue, entry);
-        finish(presenter, entry);
-    }
-}
-
-static void queue_rectangle(struct presenter *presenter, struct pending *entry) {
-    want_scanout(presenter, entry->record.scanout_id, entry->record.scanout_width,
-                 entry->record.scanout_height);
-    if (entry->width == 0 || entry->height == 0) {
-        finish(presenter, entry);
-        return;
-    }
-    if (!pending_staged(entry))
-        drop_covered(presenter, entry);
-    pending_append(&presenter->queue, entry);
-}
-
-static int take_rectangle(struct presenter *presenter, const struct received *received) {
-    struct pending *entry = pending_new(&presenter->pool);
-
-    if (source_fill(&presenter->source, received, entry) < 0) {
-        pending_free(&presenter->pool, entry);
-        return -EPROTO;
-    }
-    queue_rectangle(presenter, entry);
-    return 0;
-}
-
-static int take_scanout(struct presenter *presenter, const struct received *received) {
-    const struct present_record *record = &received->record;
-
-    if (source_check_scanout(received) < 0)
-        return -EPROTO;
-    if (record->scanout_width == 0 || record->scanout_height == 0)
-        want_scanout(presenter, record->scanout_id, 0, 0);
-    else
-        want_scanout(presenter, record->scanout_id, record->scanout_width, record->scanout_height);
-    return 0;
-}
-
-static int take_staging(struct presenter *presenter, const struct received *received) {
-    return source_set_staging(&presenter->source, received);
-}
-
-static int take_forget(struct presenter *presenter, const struct received *received) {
-    return source_forget_image(&presenter->source, received);
-}
-
-static int take_record(struct presenter *presenter, struct received *received) {
-    static int (*const takers[])(struct presenter *, const struct received *) = {
-        [PRESENT_SCANOUT] = take_scanout, [PRESENT_STAGED] = take_rectangle,
-        [PRESENT_IMAGE] = take_rectangle, [PRESENT_STAGING] = take_staging,
-        [PRESENT_FORGET] = take_forget,
-    };
-    uint32_t kind = received->record.kind;
-
-    if (kind < sizeof(takers) / sizeof(takers[0]) && takers[kind] != NULL)
-        return takers[kind](presenter, received);
-    source_close_descriptors(received, 1);
-    return -EPROTO;
-}
-
-/* Reads as long as there is room: a channel that fills up makes the device process merge. */
-static int receive(struct presenter *presenter) {
-    struct received batch[SOURCE_BATCH];
-
-    while (presenter->readable && presenter->source.fd >= 0 &&
-           presenter->pool.available >= SOURCE_BATCH) {
-        int count = source_receive(&presenter->source, batch);
-        if (count < 0)
-            return lose_source(presenter, count);
-        presenter->readable = count == SOURCE_BATCH;
-        for (int i = 0; i < count; i++) {
-            if (take_record(presenter, &batch[i]) < 0) {
-                source_close_descriptors(&batch[i + 1], count - i - 1);
-                return lose_source(presenter, -EPROTO);
-            }
-        }
-    }
-    return 0;
 }
 
 /* ---- answers ---- */
@@ -338,13 +220,13 @@ static int write_display(struct presenter *presenter) {
         finish_list(presenter, &presenter->queue);
         return 0;
     }
-    while (!sender_idle(&presenter->sender) || begin_next(presenter)) {
+    while (!sender_idle(&presenter->sender) || presenter_begin_next(presenter)) {
         int written = sender_write(&presenter->sender);
         if (written < 0)
             return lose_display(presenter);
         if (written == 0)
             return 0;
-        complete(presenter);
+        presenter_complete(presenter);
     }
     return 0;
 }
@@ -394,7 +276,7 @@ static int wait_for_more(struct presenter *presenter) {
     if (polled[2].revents & (POLLHUP | POLLERR))
         return lose_display(presenter);
     if (polled[1].revents & (POLLHUP | POLLERR))
-        return lose_source(presenter, -EPIPE);
+        return presenter_lose_source(presenter, -EPIPE);
     return 0;
 }
 
@@ -402,7 +284,7 @@ int presenter_run(struct presenter *presenter) {
     int reason = 0;
 
     while (reason == 0) {
-        reason = receive(presenter);
+        reason = presenter_receive(presenter);
         /*
          * After the records: one that was made because of a change (a repaint for a new display)
          * must not be seen before the change is.

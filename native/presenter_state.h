@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What the presenter's two files share: presenter.c (when), outgoing.c (what is sent next). */
+/*
+ * What the presenter's files share: presenter.c (when), incoming.c (what the device process wants),
+ * outgoing.c (what is sent next).
+ */
 #ifndef VGPUD_PRESENTER_STATE_H
 #define VGPUD_PRESENTER_STATE_H
 
@@ -56,13 +59,20 @@ struct presenter {
 enum { BAND_MIN = 512 * 1024, BAND_FIRST = 2 << 20, BAND_MAX = 8 << 20 };
 
 /* The rectangle has been drawn, or never will be: its space goes back to the device process. */
-void finish(struct presenter *presenter, struct pending *entry);
+void presenter_finish(struct presenter *presenter, struct pending *entry);
+
+/* The size that is wanted of a scanout, or the one announced, has changed. */
+void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id);
+/* Returns presenter_run()'s reason for -EPIPE or -EPROTO. */
+int presenter_lose_source(struct presenter *presenter, int error);
+/* Takes the records that have come, as far as there is room; 0, or presenter_run()'s reason. */
+int presenter_receive(struct presenter *presenter);
 
 /* Gives the idle sender its next message; false: there is none. */
-bool begin_next(struct presenter *presenter);
+bool presenter_begin_next(struct presenter *presenter);
 /* The sender has written what it was given. */
-void complete(struct presenter *presenter);
+void presenter_complete(struct presenter *presenter);
 /* The display has gone in the middle of it. */
-void take_back(struct presenter *presenter);
+void presenter_take_back(struct presenter *presenter);
 
 #endif
