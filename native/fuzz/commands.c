@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * device_run() over a guest that is made of the fuzzer's bytes: commands with fields at their
+ * edges in chains cut anywhere, a presenter that reads, releases or talks nonsense, and the
+ * commands of Python in a few lines of C.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/virtio_gpu.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "present.h"
+#include "resource.h"
+#include "run.h"
+#include "scanout.h"
+
+enum {
+    STEPS = 48,
+    REQUEST_AT = 0x4000,
+    RESPONSE_AT = 0x7ff0,
+    SCANOUTS = 3,
+    RUN_NANOSECONDS = 30000
+};
+
+struct guest {
+    struct machine *machine;
+    struct device *device;
+    struct virtqueue_config config;
+    int timer, presenter;
+    uint16_t avail_idx;
+    bool wrap;
+    uint32_t unanswered; /* 1 + chain */
+    struct present_record last;
+};
+
+/* --- the driver */
+
+static void write_descriptor(struct guest *guest, uint32_t index, uint64_t address, uint32_t length,
+                             uint16_t third, uint16_t fourth) {
+    uint8_t *at = guest->machine->bytes + DESCRIPTOR_AT + (index % guest->config.size) * 16;
+
+    memcpy(at, &address, 8);
+    memcpy(at + 8, &length, 4);
+    memcpy(at + 12, &third, 2);
+    memcpy(at + 14, &fourth, 2);
+}
+
+static bool packed(const struct guest *guest) {
+    return guest->config.features >> 34 & 1;
+}
+
+static void offer_split(struct guest *guest, uint32_t length, uint32_t room) {
+    uint8_t *available = guest->machine->bytes + AVAILABLE_AT;
+    uint16_t head = 0;
+
+    write_descriptor(guest, 0, REQUEST_AT, length, guest->config.size > 1 ? 1 : 0, 1);
+    if (guest->config.size > 1)
+        write_descriptor(guest, 1, RESPONSE_AT, room, 2, 0);
+    memcpy(available + 4 + 2 * (guest->avail_idx % guest->config.size), &head, 2);
+    guest->avail_idx++;
+    memcpy(available + 2, &guest->avail_idx, 2);
+}
+
+static uint16_t available_flags(const struct guest *guest) {
+    return guest->wrap ? 1 << 7 : 1 << 15;
+}
+
+static void offer_packed(struct guest *guest, uint32_t length, uint32_t room) {
+    const struct {
+        uint64_t address;
+        uint32_t length;
+        uint16_t flags;
+    } parts[] = {{REQUEST_AT, length, 1}, {RESPONSE_AT, room, 2}};
+    int count = guest->config.size > 1 ? 2 : 1;
+
+    for (int i = 0; i < count; i++) {
+        uint16_t flags = parts[i].flags | available_flags(guest);
+        if (count == 1)
+            flags &= (uint16_t)~1u;
+        write_descriptor(guest, guest->avail_idx, parts[i].address, parts[i].length, 0, flags);
+        if (++guest->avail_idx == guest->config.size) {
+            guest->avail_idx = 0;
+            guest->wrap = !guest->wrap;
+        }
+    }
+}
+
+/* --- requests */
+
+static uint32_t command_type(struct input *input) {
+    static const uint32_t TYPES[] = {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D,
+                                     VIRTIO_GPU_CMD_RESOURCE_FLUSH,
+                                     VIRTIO_GPU_CMD_SET_SCANOUT,
+                                     VIRTIO_GPU_CMD_RESOURCE_CREATE_2D,
+                                     VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING,
+                                     VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING,
+                                     VIRTIO_GPU_CMD_RESOURCE_UNREF,
+                                     VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+    uint8_t choice = input_u8(input);
+
+    return choice < 0xf0 ? TYPES[choice % 8] : input_u32(input);
+}
+
+static uint32_t write_request(struct guest *guest, struct input *input) {
+    uint8_t *request = guest->machine->bytes + REQUEST_AT;
+    struct virtio_gpu_ctrl_hdr header = {.type = command_type(input), .flags = input_u8(input) & 3};
+    uint32_t words[24];
+
+    header.fence_id = input_u8(input);
+    for (int i = 0; i < 24; i++)
+        words[i] = input_number(input);
+    memcpy(request, &header, sizeof(header));
+    memcpy(request + sizeof(header), words, sizeof(words));
+    return sizeof(header) + sizeof(words);
+}
+
+/* --- what Python does */
+
+static int execute(struct guest *guest, const uint8_t *request, uint32_t length) {
+    struct device *device = guest->device;
+    struct virtio_gpu_ctrl_hdr header;
+    uint32_t words[6] = {0};
+
+    memcpy(&header, request, sizeof(header));
+    if (length < sizeof(header) + sizeof(words))
+        return -1;
+    memcpy(words, request + sizeof(header), sizeof(words));
+    switch (header.type) {
+    case VIRTIO_GPU_CMD_RESOURCE_CREATE_2D:
+        return resource_create_2d(device, words[0] % 8, words[1], words[2], words[3]);
+    case VIRTIO_GPU_CMD_RESOURCE_UNREF:
+        return resource_unref(device, words[0] % 8);
+    case VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING:
+        if (words[1] > (length - 32) / 16)
+            return -1;
+        return resource_attach_backing(device, words[0] % 8, request + 32, words[1]);
+    case VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING:
+        return resource_detach_backing(device, words[0] % 8);
+    case VIRTIO_GPU_CMD_SET_SCANOUT:
+        return scanout_set(device, words[4], words[5] % 8, words[0], words[1], words[2], words[3]);
+    default:
+        return 0;
+    }
+}
+
+static void respond(struct guest *guest, uint32_t chain, int result) {
+    struct {
+        struct virtio_gpu_ctrl_hdr header;
+        uint8_t data[384];
+    } response = {.header.type =
+                      result < 0 ? VIRTIO_GPU_RESP_ERR_UNSPEC : VIRTIO_GPU_RESP_OK_NODATA};
+
+    device_respond(guest->device, chain, (const uint8_t *)&response, sizeof(response));
+}
+
+static void answer(struct guest *guest, struct input *input, const struct device_exit *exit) {
+    int result = execute(guest, exit->request, exit->request_length);
+
+    if (guest->unanswered > 0 && input_u8(input) & 1) {
+        respond(guest, guest->unanswered - 1, 0);
+        guest->unanswered = 0;
+    }
+    if (guest->unanswered == 0 && input_u8(input) > 0xe0)
+        guest->unanswered = exit->chain + 1;
+    else
+        respond(guest, exit->chain, result);
+}
+
+/* --- the presenter */
+
+static void send_record(struct guest *guest, const struct present_record *record) {
+    (void)!send(guest->presenter, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void close_attached(struct msghdr *message) {
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+         header = CMSG_NXTHDR(message, header)) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+        close(fd);
+    }
+}
+
+static bool receive_record(struct guest *guest) {
+    char control[CMSG_SPACE(sizeof(int))];
+    struct iovec part = {&guest->last, sizeof(guest->last)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
+
+    if (recvmsg(guest->presenter, &message, MSG_DONTWAIT) <= 0)
+        return false;
+    close_attached(&message);
+    return true;
+}
+
+/* Some are given back, some kept for good. */
+static void present(struct guest *guest, struct input *input) {
+    struct present_record record;
+    uint8_t choice = input_u8(input);
+
+    while (choice & 1 && receive_record(guest)) {
+        record = guest->last;
+        record.kind = record.kind == PRESENT_IMAGE ? PRESENT_RELEASED : PRESENT_CONSUMED;
+        record.position += (uint64_t)record.width * record.height * 4;
+        if (choice & 2)
+            send_record(guest, &record);
+    }
+    if (choice & 4) {
+        input_copy(input, &record, sizeof(record));
+        record.kind &= 7;
+        send_record(guest, &record);
+    }
+    if (choice & 8)
+        device_repaint(guest->device);
+}
+
+/* --- a run */
+
+static void step(struct guest *guest, struct input *input) {
+    const struct itimerspec soon = {.it_value.tv_nsec = RUN_NANOSECONDS};
+    struct device_exit exit = {0};
+    uint32_t length = write_request(guest, input);
+    uint8_t cut = input_u8(input);
+
+    if (cut & 1) /* a hostile one */
+        input_copy(input, guest->machine->bytes + DESCRIPTOR_AT + input_u8(input), 16);
+    if (packed(guest))
+        offer_packed(guest, length - cut / 8, input_u8(input));
+    else
+        offer_split(guest, length - cut / 8, input_u8(input));
+    do {
+        timerfd_settime(guest->timer, 0, &soon, NULL);
+        device_run(guest->device, &exit);
+        if (exit.reason == EXIT_COMMAND)
+            answer(guest, input, &exit);
+    } while (exit.reason == EXIT_COMMAND);
+    present(guest, input);
+}
+
+static struct device *make_device(struct guest *guest, struct input *input) {
+    const struct device_limits limits = {
+        .image_bytes = 16 << 20, .request_bytes = 4096, .resources = 6, .backing_entries = 16};
+    int renderer = input_u8(input) & 7 ? RENDERER_2D : RENDERER_NULL;
+    int channel[2];
+    struct device *device;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)
+        abort();
+    guest->presenter = channel[0];
+    device = device_new(guest->machine->memory, guest->machine->state, guest->timer, channel[1],
+                        renderer, &limits, SCANOUTS);
+    close(channel[1]);
+    if (device == NULL)
+        abort();
+    return device;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    static int timer = -1;
+    struct input input = {.bytes = bytes, .left = size};
+    struct guest guest = {.machine = machine_get(), .wrap = true};
+    uint32_t base;
+
+    if (timer < 0)
+        timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    machine_clear(guest.machine);
+    guest.timer = timer;
+    guest.config = machine_queue(&input);
+    guest.device = make_device(&guest, &input);
+    base = packed(&guest) ? 0x80008000 : 0;
+    if (device_queue_start(guest.device, &guest.config, base, -1, -1, -1, 0) == 0) {
+        device_queue_set_enabled(guest.device, 1);
+        for (int i = 0; i < STEPS && input.left > 0; i++)
+            step(&guest, &input);
+        device_queue_stop(guest.device, &base);
+    }
+    device_free(guest.device);
+    close(guest.presenter);
+    return 0;
+}
