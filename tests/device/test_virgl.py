@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vgpud.device.renderers.virgl_library import VirglLibrary
+from vgpud.cli.renderer_check import probe
 from vgpud.errors import RendererError
 from vgpud.link import messages
 
@@ -32,7 +32,7 @@ COLOR, PIXEL = (1.0, 0.5, 0.25, 1.0), bytes((0x40, 0x80, 0xFF, 0xFF))
 def unavailable() -> str:
     """Why the library cannot be had here, or nothing."""
     try:
-        VirglLibrary(messages.RendererOptions("virglrenderer"))
+        probe({"mode": "virglrenderer"})  # in a process of its own, which it may end
     except RendererError as error:
         return str(error)
     return ""
