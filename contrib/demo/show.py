@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contrib.demo.drawing import drawing
 from tests.e2e.daemon import Daemon
@@ -22,6 +23,12 @@ PICTURE = Path("build/demo/screen.png")
 WIDTH, HEIGHT = 1280, 800
 TEXT_HEIGHT = 17 * 16
 KVM_PATIENCE, PATIENCE = 10, 90  # seconds for a boot
+NAMES = {
+    "kvm": "KVM",
+    "tcg": "emulated processor",
+    "gtk,gl=on": "QEMU's window",
+    "none": "no window of QEMU's",
+}
 
 # The console's colours: 1;35 bright magenta, 1;33 bright yellow, 0 ordinary.
 GREETING = r"""printf '\033c\n  \033[1;35mA virtual machine'"'"'s screen, drawn by vgpud\033[0m\n\n'
@@ -29,6 +36,9 @@ uname -srm | sed 's/^/  /'
 sed -n 's/^model name.*: /  /p' /proc/cpuinfo | head -n 1
 echo; dmesg | grep -E '\[drm\].*(features|scanouts|Initialized|fb0)' | cut -c16- | sed 's/^/  /'
 printf '\n  \033[1;33m'; sed 's/,/ x /; s/$/ pixels/' /sys/class/graphics/fb0/virtual_size; printf '\033[0m'"""
+
+if TYPE_CHECKING:
+    from contrib.demo.viewer import Viewer
 
 Say = Callable[[str], None]
 
@@ -63,11 +73,37 @@ def _show(folder: Path, gui: bool, say: Say) -> None:
         picture.save_png(PICTURE)
         say("this is what the virtual machine's screen shows:")
         print(PICTURE.absolute(), flush=True)
-        if machine.options.display != "none":
-            machine.guest.run("setsid sh -c 'exec sh </dev/tty1 >/dev/tty1 2>&1' &")
-            say("its window has a shell; close it, or press Ctrl-C here, to end")
-            while machine.process.exit_code is None:
-                time.sleep(0.2)
+        if gui:
+            _keep_window(machine, say)
+
+
+def _keep_window(machine: Machine, say: Say) -> None:
+    """QEMU's window, or where it has none one of our own, until somebody closes it."""
+    viewer = _viewer(machine, say) if machine.options.display == "none" else None
+    if viewer is None and machine.options.display == "none":
+        return
+    machine.guest.run("printf '\\033[16H\\033[?25h' >/dev/tty1")
+    machine.guest.run("setsid sh -c 'exec sh </dev/tty1 >/dev/tty1 2>&1' &")
+    say("the window has a shell; close it, or press Ctrl-C here, to end")
+    if viewer is not None:
+        viewer.run()
+    while viewer is None and machine.process.exit_code is None:
+        time.sleep(0.2)
+
+
+def _viewer(machine: Machine, say: Say) -> Viewer | None:
+    try:
+        import tkinter
+
+        from contrib.demo.viewer import Viewer
+    except ImportError:
+        say("no window: this Python has no tkinter")
+        return None
+    try:
+        return Viewer(machine)
+    except tkinter.TclError as error:
+        say(f"no window: {error}")
+        return None
 
 
 @contextmanager
@@ -81,22 +117,21 @@ def _daemon(folder: Path) -> Iterator[Daemon]:
 
 @contextmanager
 def _booted(folder: Path, daemon: Daemon, gui: bool, say: Say) -> Iterator[Machine]:
-    """The first machine that boots, with the best there is: a window before none, KVM before emulation."""
-    for display in ["gtk,gl=on", "none"] if gui else ["none"]:
-        for accelerator, patience in _accelerators():
-            say(f"booting Linux (accelerator {accelerator}, display {display})")
+    """The first machine that boots, with the best there is: KVM before emulation, a window before none.
+
+    A /dev/kvm that opens may still be unable to run a guest: only a boot tells.  Likewise a window.
+    """
+    accelerators = [("kvm", KVM_PATIENCE)] if Path("/dev/kvm").exists() else []
+    displays = ["gtk,gl=on", "none"] if gui else ["none"]
+    for accelerator, patience in [*accelerators, ("tcg", PATIENCE)]:
+        for display in displays:
+            say(f"booting Linux ({NAMES[accelerator]}, {NAMES[display]})")
             options = MachineOptions(accelerator=accelerator, display=display)
             with _attempt(folder, daemon, options, patience, say) as machine:
                 if machine is not None:
                     yield machine
                     return
     raise SystemExit(f"no machine boots; the daemon said:\n{daemon.process.log.text()}")
-
-
-def _accelerators() -> list[tuple[str, int]]:
-    """A /dev/kvm that opens may still be unable to run a guest: only a boot tells."""
-    kvm = [("kvm", KVM_PATIENCE)] if Path("/dev/kvm").exists() else []
-    return [*kvm, ("tcg", PATIENCE)]
 
 
 @contextmanager
@@ -107,7 +142,7 @@ def _attempt(
     try:
         machine = Machine(folder, "demo", daemon, options)
     except RuntimeError as error:
-        say(_last_line(str(error)))
+        say(f"that cannot be had here: {_last_line(str(error))}")
         yield None
         return
     try:
@@ -121,8 +156,8 @@ def _boots(machine: Machine, patience: int, say: Say) -> bool:
     try:
         machine.wait_ready(patience)
     except (TimeoutError, ConnectionError) as error:
-        said = machine.process.log.text()
-        say(f"that did not work: {_last_line(said) if said.strip() else error}")
+        said = machine.process.log.text().strip() or str(error)
+        say(f"that did not work: {_last_line(said)}")
         return False
     return True
 
