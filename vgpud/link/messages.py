@@ -389,7 +389,14 @@ Request = (
     | AdoptUuid
     | Ping
 )
-Journal = ResourceCreated | Resource3DCreated | ResourceGone | BackingAttached | BackingDetached | UuidAssigned
+Journal = (
+    ResourceCreated
+    | Resource3DCreated
+    | ResourceGone
+    | BackingAttached
+    | BackingDetached
+    | UuidAssigned
+)
 Report = Journal | GetDisplayInfo | GetEdid | QueueBroken | MemoryFault | Log
 FromDaemon = Request | DisplayInfo | Edid
 FromDevice = Reply | Report
