@@ -47,7 +47,7 @@ class Renderer(ABC):
     """A renderer; it need not have what belongs to groups that it does not name."""
 
     native_renderer: ClassVar[int]
-    description: ClassVar[str]
+    description: str
     device_features: ClassVar[int]
     groups: ClassVar[frozenset[Group]]
 

@@ -32,8 +32,8 @@ class Virgl(Software2D):
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
         super().__init__(plane, options)
         self.library = VirglLibrary(options)
-        # Of this process alone: the release shows only when the library has been opened.
-        type(self).description = f"virglrenderer ({self.library.description})"
+        # The release shows only when the library has been opened.
+        self.description = f"virglrenderer ({self.library.description})"
         self.virgl = VirglPlane(plane, self.library.pointer)
 
     # --- capsets
