@@ -92,28 +92,67 @@ static void offer_packed(struct guest *guest, uint32_t length, uint32_t room) {
 
 /* --- requests */
 
-static uint32_t command_type(struct input *input) {
-    static const uint32_t TYPES[] = {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D,
-                                     VIRTIO_GPU_CMD_RESOURCE_FLUSH,
-                                     VIRTIO_GPU_CMD_SET_SCANOUT,
-                                     VIRTIO_GPU_CMD_RESOURCE_CREATE_2D,
-                                     VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING,
-                                     VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING,
-                                     VIRTIO_GPU_CMD_RESOURCE_UNREF,
-                                     VIRTIO_GPU_CMD_GET_DISPLAY_INFO};
+/* The fields behind the header, a letter for each 32 bits. */
+static const struct {
+    uint32_t type;
+    const char *fields;
+} COMMANDS[] = {
+    {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, "ccssnzi"},
+    {VIRTIO_GPU_CMD_RESOURCE_FLUSH, "ccssi"},
+    {VIRTIO_GPU_CMD_SET_SCANOUT, "ccssdi"},
+    {VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, "ifss"},
+    {VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, "ikazlzazlzazlzazlz"},
+    {VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, "i"},
+    {VIRTIO_GPU_CMD_RESOURCE_UNREF, "i"},
+    {VIRTIO_GPU_CMD_GET_DISPLAY_INFO, ""},
+};
+
+enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]), FIELDS = 20 };
+
+static uint32_t choose(struct input *input, const uint32_t *values, uint8_t count) {
     uint8_t choice = input_u8(input);
 
-    return choice < 0xf0 ? TYPES[choice % 8] : input_u32(input);
+    return choice < 0xf0 ? values[choice % count] : input_number(input);
+}
+
+static uint32_t field(struct input *input, char kind) {
+    static const uint32_t SIDES[] = {1, 16, 64, 200, 300, 512}, STARTS[] = {0, 0, 0, 1, 64};
+    static const uint32_t FORMATS[] = {1, 2, 3, 4, 67, 68, 121, 134};
+    static const uint32_t ADDRESSES[] = {0, 0x4001, REGION_BYTES - 8, FAR_AT, FAR_AT + 0x7000};
+    static const uint32_t LENGTHS[] = {0x1000, 0x8000, 0x10000, 4099, 3};
+
+    switch (kind) {
+    case 'c':
+        return choose(input, STARTS, 5);
+    case 's':
+        return choose(input, SIDES, 6);
+    case 'f':
+        return choose(input, FORMATS, 8);
+    case 'a':
+        return choose(input, ADDRESSES, 5);
+    case 'l':
+        return choose(input, LENGTHS, 5);
+    case 'i':
+    case 'd':
+    case 'k':
+        return input_u8(input) % 5;
+    case 'z':
+        return input_u8(input) == 0xff;
+    default:
+        return input_number(input);
+    }
 }
 
 static uint32_t write_request(struct guest *guest, struct input *input) {
     uint8_t *request = guest->machine->bytes + REQUEST_AT;
-    struct virtio_gpu_ctrl_hdr header = {.type = command_type(input), .flags = input_u8(input) & 3};
-    uint32_t words[24];
+    uint8_t choice = input_u8(input);
+    const char *fields = COMMANDS[choice % COMMAND_COUNT].fields;
+    struct virtio_gpu_ctrl_hdr header = {
+        .type = COMMANDS[choice % COMMAND_COUNT].type, .flags = choice >> 6, .fence_id = choice};
+    uint32_t words[FIELDS] = {0};
 
-    header.fence_id = input_u8(input);
-    for (int i = 0; i < 24; i++)
-        words[i] = input_number(input);
+    for (int i = 0; fields[i] != 0; i++)
+        words[i] = field(input, fields[i]);
     memcpy(request, &header, sizeof(header));
     memcpy(request + sizeof(header), words, sizeof(words));
     return sizeof(header) + sizeof(words);
@@ -132,17 +171,17 @@ static int execute(struct guest *guest, const uint8_t *request, uint32_t length)
     memcpy(words, request + sizeof(header), sizeof(words));
     switch (header.type) {
     case VIRTIO_GPU_CMD_RESOURCE_CREATE_2D:
-        return resource_create_2d(device, words[0] % 8, words[1], words[2], words[3]);
+        return resource_create_2d(device, words[0], words[1], words[2], words[3]);
     case VIRTIO_GPU_CMD_RESOURCE_UNREF:
-        return resource_unref(device, words[0] % 8);
+        return resource_unref(device, words[0]);
     case VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING:
         if (words[1] > (length - 32) / 16)
             return -1;
-        return resource_attach_backing(device, words[0] % 8, request + 32, words[1]);
+        return resource_attach_backing(device, words[0], request + 32, words[1]);
     case VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING:
-        return resource_detach_backing(device, words[0] % 8);
+        return resource_detach_backing(device, words[0]);
     case VIRTIO_GPU_CMD_SET_SCANOUT:
-        return scanout_set(device, words[4], words[5] % 8, words[0], words[1], words[2], words[3]);
+        return scanout_set(device, words[4], words[5], words[0], words[1], words[2], words[3]);
     default:
         return 0;
     }
@@ -219,6 +258,10 @@ static void present(struct guest *guest, struct input *input) {
     }
     if (choice & 8)
         device_repaint(guest->device);
+    if ((choice & 0x70) == 0x10)
+        device_memory_changed(guest->device);
+    if ((choice & 0x70) == 0x20)
+        device_reset(guest->device);
 }
 
 /* --- a run */
