@@ -94,9 +94,8 @@ class Frontend(Backend):
     # --- negotiation
 
     async def get_features(self) -> int:
-        started = self._supervisor.started
-        device_features = Feature(started.device_features if started else 0) & DEVICE_FEATURES
-        return int(FEATURES | device_features)
+        started = await self._supervisor.started()
+        return int(FEATURES | Feature(started.device_features) & DEVICE_FEATURES)
 
     async def set_features(self, features: int) -> None:
         # Front-ends set bits of their own transport that were never offered, such as RING_RESET.
@@ -133,9 +132,8 @@ class Frontend(Backend):
     # --- configuration space
 
     async def get_config(self, access: ConfigAccess) -> ConfigAccess:
-        started = self._supervisor.started
-        num_capsets = started.num_capsets if started else 0
-        return config_space.read(access, self._num_scanouts, num_capsets)
+        started = await self._supervisor.started()
+        return config_space.read(access, self._num_scanouts, started.num_capsets)
 
     async def set_config(self, access: ConfigAccess) -> None:
         """The guest clears events; there are none but the front-end's own."""

@@ -48,7 +48,8 @@ def _text(record: "Record") -> str:
 
 def _journal(record: "Record") -> str:
     priority = PRIORITIES.get(record["level"].name, 6)
-    return f"<{priority}>{_message(record)}"
+    # A bracket would begin a colour.
+    return rf"\<{priority}>{_message(record)}"
 
 
 def _message(record: "Record") -> str:

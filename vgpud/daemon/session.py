@@ -94,7 +94,7 @@ class Session:
         self._displays = Displays(config, self._presenter, self._supervisor.kill)
 
     async def start(self, nursery: trio.Nursery) -> Frontend:
-        """Starts every task; returns when the device is known to work."""
+        """Starts every task."""
         reports = Reports(self._journal, self, lambda: self._displays.current, nursery)
         parts = Parts(
             self._config,
@@ -105,7 +105,7 @@ class Session:
             self._presenter.set_source,
         )
         await nursery.start(self._displays.run)
-        await nursery.start(self._supervisor.run, parts, reports.receive)
+        nursery.start_soon(self._supervisor.run, parts, reports.receive)
         nursery.start_soon(self._cursor.run, self._find_image, logger.warning)
         return Frontend(
             len(self._config.displays),

@@ -36,41 +36,34 @@ Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
 class Supervisor:
     """Whatever changes is noted in the parts of the session and told under ``lock``.  That a
     process dies in between is no error: its successor is told everything.
-
-    ``started`` is what the first process said of its renderer.
     """
 
     def __init__(self) -> None:
         self.lock = trio.Lock()
-        self.started: messages.Started | None = None
+        self._started: messages.Started | None = None
+        self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
         self._given_up = False
         self._settled = trio.Event()  # there is a process, or will never be one
 
-    async def run(
-        self,
-        parts: Parts,
-        report: Report,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        """Reports itself as started when the first process is; ``RendererError`` when that cannot
-        be had.  Returns when too many have died.
+    async def run(self, parts: Parts, report: Report) -> None:
+        """Returns when too many processes have died; ``RendererError`` when there cannot be one.
 
         ``report`` gets what a process says of its own accord.
         """
         restarts = Restarts(parts.config.device_process)
-        await self._live(parts, report, task_status)
+        await self._live(parts, report)
         while (delay := restarts.delay()) is not None:
             await trio.sleep(delay)
             try:
-                await self._live(parts, report, trio.TASK_STATUS_IGNORED)
+                await self._live(parts, report)
             except (OSError, RendererError) as error:
                 logger.error("no device process: {}", error)
         logger.error("the device is given up: its process has died too often")
         self._given_up = True
         self._settled.set()
 
-    async def _live(self, parts: Parts, report: Report, task_status: trio.TaskStatus[None]) -> None:
+    async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
         async with device_process() as process:
             failures: list[RendererError] = []
@@ -85,7 +78,6 @@ class Supervisor:
                     except LinkClosedError:
                         life.cancel()
                     else:
-                        task_status.started()
                         await self._watch(process, parts.state)
             self._process = None
             self._settled = trio.Event()
@@ -93,7 +85,7 @@ class Supervisor:
             ending = await process.ended()
         if failures:
             raise failures[0]
-        if self.started is None:
+        if self._started is None:
             raise RendererError(f"the device process ended with {ending} when it was started")
         logger.warning("device process {} ended with {}", process.pid, ending)
 
@@ -115,9 +107,10 @@ class Supervisor:
                 raise _renderer_error(error.reply) from error
             finally:
                 os.close(descriptors[1])
-            if self.started is None:
+            if self._started is None:
                 logger.info("device process {}: {}", process.pid, started.description)
-                self.started = started
+                self._started = started
+                self._has_started.set()
             for request, belonging in start_up.everything(parts):
                 await self._tell_again(process, request, belonging)
             self._process = process
@@ -177,6 +170,12 @@ class Supervisor:
         return True
 
     # --- for who has it not
+
+    async def started(self) -> messages.Started:
+        """What the first device process says of its renderer; waits for that."""
+        while self._started is None:
+            await self._has_started.wait()
+        return self._started
 
     async def stop_queue(self) -> int | None:
         """The base that the control queue can go on from, when everything in flight is answered;
