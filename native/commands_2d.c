@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #include "commands_2d.h"
 
+#include "format.h"
 #include "present_scanout.h"
+#include "stream.h"
 
 static struct rectangle rectangle_of(const struct virtio_gpu_rect *rect) {
     return (struct rectangle){
@@ -28,6 +30,7 @@ static void copy(struct resource *resource, const struct rectangle *rectangle, u
     struct canvas *canvas = resource->canvas;
     uint64_t stride = canvas_stride(canvas), pixels = rectangle->width;
     uint32_t rows = rectangle->height;
+    format_convert convert = resource->convert;
     uint8_t *to;
 
     canvas_begin_write(canvas, rectangle);
@@ -37,8 +40,10 @@ static void copy(struct resource *resource, const struct rectangle *rectangle, u
         pixels *= rows;
         rows = 1;
     }
+    if (pixels * IMAGE_PIXEL_BYTES >= STREAM_BYTES)
+        convert = format_streaming(convert);
     for (; rows > 0; rows--, to += stride, offset += stride)
-        backing_read(resource->backing, offset, to, pixels, resource->convert);
+        backing_read(resource->backing, offset, to, pixels, convert);
 }
 
 uint32_t transfer_to_host_2d(struct device *device, const void *request) {

@@ -4,6 +4,8 @@
 #include <linux/virtio_gpu.h>
 #include <string.h>
 
+#include "stream.h"
+
 /*
  * Each pixel is one little-endian word; an image has 0xAARRGGBB.  Loops as plain as these become
  * vector instructions.
@@ -39,6 +41,10 @@ static uint32_t from_abgr(uint32_t pixel) {
 
 static void copy(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {
     memcpy(to, from, count * sizeof(uint32_t));
+}
+
+static void copy_streaming(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {
+    stream_copy(to, from, count * sizeof(uint32_t));
 }
 
 #define CONVERTER(name, expression)                                                                \
@@ -79,4 +85,8 @@ format_convert format_converter(uint32_t format) {
         if (FORMATS[i].format == format)
             return FORMATS[i].convert;
     return NULL;
+}
+
+format_convert format_streaming(format_convert convert) {
+    return convert == copy ? copy_streaming : convert;
 }

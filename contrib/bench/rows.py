@@ -14,6 +14,7 @@ from tests.driver import commands
 from tests.driver.commands import Rectangle
 from tests.driver.gpu import Resource
 from tests.driver.memory import MiB, Scattered
+from tests.driver.rings import BrokenRingError
 
 from .machine import BenchMachine, WrongPictureError
 from .prepared import PreparedQueue
@@ -64,7 +65,10 @@ def transfers(machine: BenchMachine, scale: float) -> Numbers:
     while (now := time.perf_counter()) < end:
         for _ in range(16):
             used_idx = used[1]
-            done += (used_idx - seen) & 0xFFFF
+            step = (used_idx - seen) & 0xFFFF
+            if step > IN_FLIGHT:
+                raise BrokenRingError(f"used idx went from {seen} to {used_idx}")
+            done += step
             seen = used_idx
             target = (used_idx + IN_FLIGHT) & 0xFFFF
             if target != queue.idx:
@@ -274,7 +278,7 @@ def _cursor_delay(flipper: Flipper, picture: Resource, phase: float) -> float:
     end = begun + 10**10
     while reader[Counter.CURSOR_X] != x:
         if time.monotonic_ns() > end:
-            raise WrongPictureError("the cursor never moved")
+            raise WrongPictureError(f"{machine.peer.name}: the cursor never moved")
         time.sleep(0.0002)
     delay = (reader[Counter.CURSOR_TIME] - begun) / 1e6
     cursor_queue.wait(pending)
