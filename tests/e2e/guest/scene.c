@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * scene MODE FRAMES [X]: draws a turning cube with OpenGL ES on the first connected output, shows
+ * frame after frame, and keeps the last one on the screen until it is killed.  What frame N looks
+ * like depends on N alone, so that two renderers can be compared.  MODE: WIDTHxHEIGHT.  Prints the
+ * renderer, then "shown" when the last frame is on the screen.
+ */
+#include <EGL/egl.h>
+#include <EGL/eglext.h>
+#include <GLES2/gl2.h>
+#include <fcntl.h>
+#include <gbm.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xf86drm.h>
+#include <xf86drmMode.h>
+
+static void fail(const char *what) {
+    fprintf(stderr, "scene: %s failed\n", what);
+    exit(1);
+}
+
+/* --- the output */
+
+struct output {
+    int fd;
+    uint32_t connector, crtc;
+    drmModeModeInfo mode;
+};
+
+static int take_mode(struct output *output, const drmModeConnector *connector, const char *name) {
+    for (int i = 0; i < connector->count_modes; i++) {
+        if (strcmp(connector->modes[i].name, name) == 0) {
+            output->mode = connector->modes[i];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static struct output open_output(const char *mode) {
+    struct output output = {.fd = open("/dev/dri/card0", O_RDWR | O_CLOEXEC)};
+    drmModeRes *resources = output.fd < 0 ? NULL : drmModeGetResources(output.fd);
+    if (resources == NULL) {
+        fail("opening the device");
+    }
+    for (int i = 0; i < resources->count_connectors; i++) {
+        drmModeConnector *connector = drmModeGetConnector(output.fd, resources->connectors[i]);
+        if (connector->connection == DRM_MODE_CONNECTED && take_mode(&output, connector, mode)) {
+            output.connector = connector->connector_id;
+            output.crtc = resources->crtcs[i];
+            return output;
+        }
+    }
+    fail("finding the mode");
+    return output;
+}
+
+/* --- OpenGL */
+
+struct screen {
+    struct gbm_surface *surface;
+    EGLDisplay display;
+    EGLSurface window;
+};
+
+static EGLConfig choose_config(EGLDisplay display, EGLint format) {
+    static const EGLint wanted[] = {EGL_RENDERABLE_TYPE, EGL_OPENGL_ES2_BIT, EGL_DEPTH_SIZE, 16,
+                                    EGL_NONE};
+    EGLConfig configs[256];
+    EGLint count = 0, visual;
+    eglChooseConfig(display, wanted, configs, 256, &count);
+    for (EGLint i = 0; i < count; i++) {
+        if (eglGetConfigAttrib(display, configs[i], EGL_NATIVE_VISUAL_ID, &visual) &&
+            visual == format) {
+            return configs[i];
+        }
+    }
+    fail("choosing a configuration");
+    return NULL;
+}
+
+static struct screen open_screen(const struct output *output) {
+    static const EGLint version[] = {EGL_CONTEXT_CLIENT_VERSION, 2, EGL_NONE};
+    struct gbm_device *device = gbm_create_device(output->fd);
+    struct screen screen = {
+        .surface =
+            gbm_surface_create(device, output->mode.hdisplay, output->mode.vdisplay,
+                               GBM_FORMAT_XRGB8888, GBM_BO_USE_SCANOUT | GBM_BO_USE_RENDERING),
+        .display = eglGetPlatformDisplay(EGL_PLATFORM_GBM_KHR, device, NULL),
+    };
+    if (screen.surface == NULL || !eglInitialize(screen.display, NULL, NULL)) {
+        fail("starting EGL");
+    }
+    eglBindAPI(EGL_OPENGL_ES_API);
+    EGLConfig config = choose_config(screen.display, GBM_FORMAT_XRGB8888);
+    EGLContext context = eglCreateContext(screen.display, config, EGL_NO_CONTEXT, version);
+    screen.window = eglCreatePlatformWindowSurface(screen.display, config, screen.surface, NULL);
+    if (!eglMakeCurrent(screen.display, screen.window, screen.window, context)) {
+        fail("making the context current");
+    }
+    printf("%s\n", (const char *)glGetString(GL_RENDERER));
+    return screen;
+}
+
+/* --- the cube */
+
+static const char vertex_shader[] =
+    "attribute vec3 position; uniform mat4 matrix; varying vec3 place;"
+    "void main() { place = position * 0.5 + 0.5; gl_Position = matrix * vec4(position, 1.0); }";
+static const char fragment_shader[] =
+    "precision highp float; varying vec3 place; uniform sampler2D checks;"
+    "void main() { gl_FragColor = vec4(place, 1.0) *"
+    " (0.5 + 0.5 * texture2D(checks, place.xy * 2.0 + place.z)); }";
+
+static void add_shader(GLuint program, GLenum kind, const char *source) {
+    GLuint shader = glCreateShader(kind);
+    GLint compiled;
+    glShaderSource(shader, 1, &source, NULL);
+    glCompileShader(shader);
+    glGetShaderiv(shader, GL_COMPILE_STATUS, &compiled);
+    if (!compiled) {
+        fail("compiling a shader");
+    }
+    glAttachShader(program, shader);
+}
+
+static GLint prepare(void) {
+    static const GLfloat corners[] = {-1, -1, -1, 1, -1, -1, -1, 1, -1, 1, 1, -1,
+                                      -1, -1, 1,  1, -1, 1,  -1, 1, 1,  1, 1, 1};
+    static const GLubyte checks[] = {255, 255, 255, 255, 0,   0,   0,   255,
+                                     0,   0,   0,   255, 255, 255, 255, 255};
+    GLuint program = glCreateProgram();
+    add_shader(program, GL_VERTEX_SHADER, vertex_shader);
+    add_shader(program, GL_FRAGMENT_SHADER, fragment_shader);
+    glBindAttribLocation(program, 0, "position");
+    glLinkProgram(program);
+    glUseProgram(program);
+    glVertexAttribPointer(0, 3, GL_FLOAT, GL_FALSE, 0, corners);
+    glEnableVertexAttribArray(0);
+    glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA, 2, 2, 0, GL_RGBA, GL_UNSIGNED_BYTE, checks);
+    glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
+    glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
+    glEnable(GL_DEPTH_TEST);
+    return glGetUniformLocation(program, "matrix");
+}
+
+/* Turned about two axes, seen from a distance of 5; not symmetric, so that a picture upside down is
+ * another. */
+static void draw(GLint matrix, int frame, float aspect) {
+    static const GLubyte faces[] = {0, 2, 1, 1, 2, 3, 4, 5, 6, 5, 7, 6, 0, 1, 4, 1, 5, 4,
+                                    2, 6, 3, 3, 6, 7, 0, 4, 2, 2, 4, 6, 1, 3, 5, 3, 7, 5};
+    float a = 0.6f + 0.02f * (float)frame, b = 0.4f + 0.013f * (float)frame;
+    float ca = cosf(a), sa = sinf(a), cb = cosf(b), sb = sinf(b), f = 2.0f;
+    float rows[3][3] = {{ca, 0, sa}, {sa * sb, cb, -ca * sb}, {-sa * cb, sb, ca * cb}};
+    GLfloat m[16] = {0};
+    for (int column = 0; column < 3; column++) {
+        m[4 * column] = f / aspect * rows[0][column];
+        m[4 * column + 1] = f * rows[1][column];
+        m[4 * column + 2] = -1.5f * rows[2][column];
+        m[4 * column + 3] = -rows[2][column];
+    }
+    m[14] = 1.5f * 5.0f - 5.0f;
+    m[15] = 5.0f;
+    glUniformMatrix4fv(matrix, 1, GL_FALSE, m);
+    glClearColor(0.1f, 0.2f, 0.3f, 1.0f);
+    glClear(GL_COLOR_BUFFER_BIT | GL_DEPTH_BUFFER_BIT);
+    glDrawElements(GL_TRIANGLES, sizeof(faces), GL_UNSIGNED_BYTE, faces);
+}
+
+/* --- showing */
+
+static void show(const struct output *output, struct screen *screen) {
+    static struct gbm_bo *before;
+    struct gbm_bo *buffer;
+    uint32_t framebuffer;
+    eglSwapBuffers(screen->display, screen->window);
+    buffer = gbm_surface_lock_front_buffer(screen->surface);
+    if (buffer == NULL ||
+        drmModeAddFB(output->fd, output->mode.hdisplay, output->mode.vdisplay, 24, 32,
+                     gbm_bo_get_stride(buffer), gbm_bo_get_handle(buffer).u32, &framebuffer) != 0) {
+        fail("making a framebuffer");
+    }
+    if (drmModeSetCrtc(output->fd, output->crtc, framebuffer, 0, 0, (uint32_t *)&output->connector,
+                       1, (drmModeModeInfo *)&output->mode) != 0) {
+        fail("showing it");
+    }
+    if (before != NULL) {
+        gbm_surface_release_buffer(screen->surface, before);
+    }
+    before = buffer;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) {
+        fail("reading the arguments");
+    }
+    struct output output = open_output(argv[1]);
+    struct screen screen = open_screen(&output);
+    GLint matrix = prepare();
+    for (int frame = 0; frame < atoi(argv[2]); frame++) {
+        draw(matrix, frame, (float)output.mode.hdisplay / (float)output.mode.vdisplay);
+        show(&output, &screen);
+    }
+    printf("shown\n");
+    fflush(stdout);
+    for (;;) {
+        pause();
+    }
+}
