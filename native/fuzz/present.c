@@ -4,7 +4,8 @@
  * plays QEMU and aborts at what would crash or confuse it: an UPDATE before its SCANOUT or outside
  * it, a width without a height, a length that is not the rectangle's.
  *
- * Input: pieces of 65 bytes, a record and what goes with it (see attach()).
+ * Input: pieces of 65 bytes, a record and how it is sent (see play()).  The first byte's
+ * lowest bit: the staging ring has come before.
  */
 #define _GNU_SOURCE /* memfd_create(), seals */
 #include <errno.h>
@@ -130,20 +131,72 @@ static void send_record(int channel, const struct present_record *record, size_t
     (void)!sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The low bits choose a descriptor, the fourth makes the record too short. */
-static void attach(int channel, struct present_record *record, uint8_t how) {
-    int fds[][2] = {{-1}, {image_fd}, {staging_fd}, {unsealed_fd}, {image_fd, staging_fd}};
-    unsigned which = (how & 7) % 5;
-    size_t count = which == 0 ? 0 : which == 4 ? 2 : 1;
-    size_t length = how & 8 ? (size_t)(how >> 4) * 4 : sizeof(*record);
+struct device {
+    int channel;
+    bool staging; /* has been sent */
+    bool known[3];
+    uint64_t position;
+};
 
-    /* Small enough to be allowed at times, without a gigabyte for each of them. */
-    record->kind %= 9;
-    if (how & 128)
-        record->image_width = WIDTH, record->image_height = HEIGHT;
+enum { IMAGES = 3, ROOM = 16 * 1024 };
+
+/* What a device process that keeps the rules would say, so that much of it is drawn. */
+static int shape(struct device *device, struct present_record *record) {
+    int fd = -1;
+
+    record->kind = PRESENT_SCANOUT + record->kind % 4;
+    if (record->kind == PRESENT_STAGED && !device->staging)
+        record->kind = PRESENT_IMAGE;
+    record->scanout_id %= DISPLAY_SCANOUTS;
+    record->scanout_width = 1 + record->scanout_width % 300;
+    record->scanout_height = 1 + record->scanout_height % 300;
+    record->x %= 400;
+    record->y %= 400;
+    record->width = 1 + record->width % 64;
+    record->height = 1 + record->height % 64;
+    record->image_id %= IMAGES;
+    record->slot %= IMAGE_SLOTS;
+    record->source_x %= WIDTH + 8;
+    record->source_y %= HEIGHT + 8;
+    record->image_width = WIDTH;
+    record->image_height = HEIGHT;
+    record->position = device->position;
+    if (record->kind == PRESENT_STAGED)
+        device->position += ROOM;
+    if (record->kind == PRESENT_IMAGE && !device->known[record->image_id])
+        fd = image_fd;
+    if (record->kind == PRESENT_IMAGE || record->kind == PRESENT_FORGET)
+        device->known[record->image_id] = record->kind == PRESENT_IMAGE;
+    return fd;
+}
+
+enum { DESCRIPTOR = 7, SHORT = 8, RAW = 0xe0 };
+
+/*
+ * One in eight is of any values at all, with the descriptors that the low bits choose, and perhaps
+ * too short.
+ */
+static void play(struct device *device, struct present_record *record, uint8_t how) {
+    int fds[][2] = {{-1}, {image_fd}, {staging_fd}, {unsealed_fd}, {image_fd, staging_fd}};
+    size_t counts[] = {0, 1, 1, 1, 2};
+    unsigned which = (how & DESCRIPTOR) % 5;
+
+    if ((how & RAW) != RAW) {
+        int fd = shape(device, record);
+        send_record(device->channel, record, sizeof(*record), &fd, fd >= 0);
+        return;
+    }
     if (record->scanout_width <= IMAGE_SIDE_MAX)
-        record->scanout_width %= 2048;
-    send_record(channel, record, length, fds[which], count);
+        record->scanout_width %= 2048; /* or QEMU's part takes too long */
+    send_record(device->channel, record, how & SHORT ? 60 : sizeof(*record), fds[which],
+                counts[which]);
+}
+
+static void send_staging(struct device *device) {
+    struct present_record record = {.kind = PRESENT_STAGING};
+
+    send_record(device->channel, &record, sizeof(record), &staging_fd, 1);
+    device->staging = true;
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
@@ -160,15 +213,19 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int channel[2], display[2];
+    struct device device = {.position = 0};
     pthread_t reader;
     int reason;
 
     require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, display) == 0);
+    device.channel = channel[0];
+    if (size > 0 && data[0] & 1)
+        send_staging(&device);
     for (; size >= PIECE; data += PIECE, size -= PIECE) {
         struct present_record record;
         memcpy(&record, data, sizeof(record));
-        attach(channel[0], &record, data[sizeof(record)]);
+        play(&device, &record, data[sizeof(record)]);
     }
     close(channel[0]);
     require(presenter_set_source(presenter, channel[1]) == 0);
