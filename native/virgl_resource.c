@@ -219,20 +219,35 @@ static bool is_plain(const struct resource *resource) {
     return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM || format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 }
 
+enum { BAND_BYTES = 512 << 10 }; /* small enough to be in the cache when it is converted */
+
+static int read_band(struct device *device, const struct resource *resource,
+                     const struct rectangle *band, uint8_t *to) {
+    uint8_t *scratch = device->virgl->scratch;
+    uint64_t row = image_stride(band->width);
+    struct iovec iov = {scratch, row * band->height};
+    int error = read(device, resource, band, row, 0, &iov);
+
+    for (uint32_t y = 0; error == 0 && y < band->height; y++)
+        resource->convert(to + y * canvas_stride(resource->canvas), scratch + y * row, band->width);
+    return error;
+}
+
 static int read_converted(struct device *device, const struct resource *resource,
                           const struct rectangle *rectangle, uint8_t *to) {
     struct virgl_device *virgl = device->virgl;
-    uint64_t row = image_stride(rectangle->width), bytes = row * rectangle->height;
-    struct iovec iov;
-    int error;
+    uint64_t row = image_stride(rectangle->width);
+    uint32_t rows = row < BAND_BYTES ? (uint32_t)(BAND_BYTES / row) : 1;
+    struct rectangle band = *rectangle;
+    int error = 0;
 
-    if (!virgl_make_room(&virgl->scratch, &virgl->scratch_room, bytes))
+    if (!virgl_make_room(&virgl->scratch, &virgl->scratch_room, row * rows))
         return -ENOMEM;
-    iov = (struct iovec){virgl->scratch, bytes};
-    error = read(device, resource, rectangle, row, 0, &iov);
-    for (uint32_t y = 0; error == 0 && y < rectangle->height; y++)
-        resource->convert(to + y * canvas_stride(resource->canvas), virgl->scratch + y * row,
-                          rectangle->width);
+    for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
+        band.y = rectangle->y + y;
+        band.height = smaller_u32(rows, rectangle->height - y);
+        error = read_band(device, resource, &band, to + y * canvas_stride(resource->canvas));
+    }
     return error;
 }
 
