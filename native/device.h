@@ -77,7 +77,7 @@ struct unanswered {
 /* How long it pays to look for more work before sleeping (idle.h); all in nanoseconds. */
 struct patience {
     uint64_t spin;
-    uint64_t idle_since;
+    uint64_t idle_since, yield_until; /* CLOCK_MONOTONIC */
 };
 
 struct device {

@@ -3,8 +3,12 @@
 
 #include <time.h>
 
-/* In nanoseconds.  A sleep and a wake-up cost 5 to 40 µs, so longer never pays. */
-enum { SPIN_FIRST = 10000, SPIN_MOST = 50000, LOOKS = 8 };
+/*
+ * In nanoseconds.  A sleep and a wake-up cost 5 to 40 µs, so longer never pays.  A look takes far
+ * less than JUMP: when more has passed, somebody else had this processor meanwhile, and it is no
+ * time to hold on to it.
+ */
+enum { SPIN_FIRST = 10000, SPIN_MOST = 40000, JUMP = 10000, YIELD = 20000000, LOOKS = 8 };
 
 static uint64_t now(void) {
     struct timespec time;
@@ -23,19 +27,24 @@ static void relax(void) {
 
 bool idle_spin(struct device *device) {
     struct patience *patience = &device->patience;
-    uint64_t end;
+    uint64_t before, time = now();
 
-    patience->idle_since = now();
-    if (patience->spin == 0)
+    patience->idle_since = time;
+    if (time < patience->yield_until)
         return false;
-    end = patience->idle_since + patience->spin;
-    do {
+    while (time < patience->idle_since + patience->spin) {
         for (int look = 0; look < LOOKS; look++) {
             if (queue_has_available(&device->queue))
                 return true;
             relax();
         }
-    } while (now() < end);
+        before = time;
+        time = now();
+        if (time - before > JUMP) {
+            patience->yield_until = time + YIELD;
+            return false;
+        }
+    }
     return false;
 }
 
