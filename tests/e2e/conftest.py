@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from .daemon import IN_QEMU, Daemon, chosen_backend
 from .machine import IN_PROCESS, IN_PROCESS_OF, Listener, Machine, MachineOptions
 from .screens import cursor_arguments, shown
 from .wiretap import Wiretap
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Workshop:
@@ -79,32 +82,34 @@ class Workshop:
 live_workshops: list[Workshop] = []
 
 
-def _workshop(folder: Path) -> Iterator[Workshop]:
-    workshop = Workshop(folder)
-    live_workshops.append(workshop)
-    try:
-        yield workshop
-    finally:
-        live_workshops.remove(workshop)
-        workshop.close()
+def _workshop() -> Iterator[Workshop]:
+    # A socket's path must be short; pytest's folders have long names.
+    with tempfile.TemporaryDirectory(prefix="vgpud-e2e-") as folder:
+        workshop = Workshop(Path(folder))
+        live_workshops.append(workshop)
+        try:
+            yield workshop
+        finally:
+            live_workshops.remove(workshop)
+            workshop.close()
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[Workshop]:
+def workshop() -> Iterator[Workshop]:
     """For the machines of one test."""
-    yield from _workshop(tmp_path)
+    yield from _workshop()
 
 
 @pytest.fixture(scope="module")
-def shared_workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def shared_workshop() -> Iterator[Workshop]:
     """For the machines that the tests of a module look at one after the other."""
-    yield from _workshop(tmp_path_factory.mktemp("shared"))
+    yield from _workshop()
 
 
 @pytest.fixture(scope="session")
-def reference_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def reference_machine() -> Iterator[Machine]:
     """The same guest with the GPU that QEMU emulates itself: what a screen has to look like."""
-    for workshop in _workshop(tmp_path_factory.mktemp("reference")):
+    for workshop in _workshop():
         yield workshop.ready_machine(
             options=MachineOptions(device=IN_PROCESS, outputs=2, display="dbus,p2p=on"),
             name="reference",
@@ -152,7 +157,8 @@ def pytest_runtest_makereport(
 
 def evidence_folder() -> Path:
     """VGPUD_E2E_EVIDENCE: where failed tests leave logs and pictures."""
-    return Path(os.environ.get("VGPUD_E2E_EVIDENCE", "build/e2e")).absolute()
+    chosen = os.environ.get("VGPUD_E2E_EVIDENCE")
+    return Path(chosen).absolute() if chosen else ROOT / "build/e2e"
 
 
 Report = Callable[[str], None]

@@ -151,6 +151,7 @@ class Machine:
         return self.process.wait(20)
 
     def kill(self) -> None:
+        """For good; a second time does nothing."""
         self.process.kill()
         for display in self._displays:
             display.close()

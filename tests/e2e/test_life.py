@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from . import parts
 from .conftest import Report, Workshop
 from .daemon import Daemon, chosen_backend
 from .machine import Machine, MachineOptions
@@ -42,9 +44,13 @@ def device_process(daemon: Daemon) -> int:
     return daemon.device_processes()[0]
 
 
-@pytest.fixture(scope="module")
-def machine(shared_workshop: Workshop) -> Machine:
-    return shared_workshop.ready_machine()
+@pytest.fixture(scope="module", params=["QEMU", "QEMU 11.1"])
+def machine(shared_workshop: Workshop, request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """Each test below that takes it runs on both."""
+    qemu = parts.newest_qemu() if request.param == "QEMU 11.1" else parts.system_qemu()
+    machine = shared_workshop.ready_machine(options=MachineOptions(qemu=qemu))
+    yield machine
+    machine.kill()
 
 
 @pytest.mark.usefixtures("not_c_peer")
@@ -99,7 +105,7 @@ def test_the_screen_survives_the_death_of_the_device_process(
     moment: str,
     report: Report,
 ) -> None:
-    daemon = shared_workshop.daemons[0]
+    daemon = shared_workshop.daemons[-1]
     before_death = device_process(daemon)
     if moment == "with text on the screen":
         write_text(machine, "outlives its device")
