@@ -108,6 +108,10 @@ def main() -> None:
     sys.stdout.write(report.table(samples, names, rows) + "\n")
     if not options.no_baseline:
         sys.stdout.write("\n" + baseline(0.33 if options.quick else 1.0) + "\n")
+    if options.gpu_mode == "virglrenderer":
+        from .opengl import table  # needs what only that mode has
+
+        sys.stdout.write("\n" + table(0.33 if options.quick else 1.0) + "\n")
     if options.json:
         options.json.write_text(report.as_json(samples, names, rows))
 
