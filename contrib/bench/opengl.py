@@ -115,12 +115,23 @@ def _flushes(machine: Machine, count: int) -> list[str]:
         for _ in range(count):
             reads.append(_timed(machine, read))
             flushes.append(_timed(machine, flush))
-        least = min(reads), min(flushes)
+        flushed, read_back, copied = min(flushes), min(reads), _copy()
         lines.append(
-            f"  flush of 1080p {name}: {least[1] * 1e3:.2f} ms, transfer_read {least[0] * 1e3:.2f} ms, "
-            f"ratio {least[1] / least[0]:.2f}  (at most {FLUSH_BAR}, and one copy)"
+            f"  flush of 1080p {name}: {flushed * 1e3:.2f} ms, transfer_read {read_back * 1e3:.2f} ms and a copy "
+            f"{copied * 1e3:.2f} ms, ratio {flushed / (read_back + copied):.2f}  (at most {FLUSH_BAR})"
         )
     return lines
+
+
+def _copy() -> float:
+    """The least time that a copy of the picture takes."""
+    source, target = bytearray(WIDTH * HEIGHT * 4), bytearray(WIDTH * HEIGHT * 4)
+    times = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        memoryview(target)[:] = source
+        times.append(time.perf_counter() - begun)
+    return min(times)
 
 
 def _timed(machine: Machine, request: bytes) -> float:
