@@ -172,6 +172,7 @@ static bool send_damage(struct device *device, uint32_t scanout_id) {
 
 void scanouts_push(struct device *device) {
     uint32_t left = device->deferred;
+    uint64_t before = device->channel.records;
 
     while (left != 0) {
         uint32_t scanout_id = (uint32_t)__builtin_ctz(left);
@@ -181,7 +182,7 @@ void scanouts_push(struct device *device) {
         device->deferred &= ~bit(scanout_id);
         settle(device, device->scanouts[scanout_id].resource);
     }
-    device->state->counters.present_records = device->channel.records;
+    device->state->counters.present_records += device->channel.records - before;
 }
 
 void device_repaint(struct device *device) {

@@ -578,3 +578,24 @@ def test_the_link_is_looked_at_before_the_queue(plane: Plane) -> None:
     os.write(plane.poke, b"x")
     assert plane.run() == lib.EXIT_LINK
     assert plane.guest.control.finished(pending) is None
+
+
+def test_the_link_is_looked_at_in_the_middle_of_a_burst() -> None:
+    """Whoever wants the queue to stop does not wait for the last of what is available."""
+    plane = Plane(control_size=1024)
+    assert plane.start() == 0
+    resource = plane.guest.create_2d(512, 512)
+    transfer = commands.transfer_to_host_2d(resource.resource_id, resource.whole)
+    finished = []
+    for attempt in range(20):
+        pending = [plane.guest.control.submit(transfer, kick=False) for _ in range(400)]
+        poke = threading.Timer(0.001 * (attempt + 1), os.write, (plane.poke, b"x"))
+        poke.start()
+        assert plane.run() == lib.EXIT_LINK
+        poke.join()
+        finished.append(sum(plane.guest.control.finished(each) is not None for each in pending))
+        plane.settle()
+        if 0 < finished[-1] < 400:
+            break
+    assert 0 < finished[-1] < 400, finished
+    plane.close()
