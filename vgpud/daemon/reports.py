@@ -68,11 +68,15 @@ class Reports:
             logger.log(level, "{}", report.text)
 
     def _record(self, entry: messages.Journal, descriptors: list[int]) -> None:
+        image = descriptors[0] if descriptors else -1
+        self._journal.record(entry, descriptors)
         if isinstance(entry, messages.ResourceCreated):
-            self._images.image_created(entry, descriptors[0])
+            try:
+                self._images.image_created(entry, image)
+            except OSError as error:
+                raise LinkError(f"{entry} with an image that is none: {error}") from error
         elif isinstance(entry, messages.ResourceGone):
             self._images.image_gone(entry.resource_id)
-        self._journal.record(entry, descriptors)
 
     def _ask(
         self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid

@@ -36,15 +36,28 @@ Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
 class Supervisor:
     """Whatever changes is noted in the parts of the session and told under ``lock``.  That a
     process dies in between is no error: its successor is told everything.
+
+    ``restarts`` counts the processes after the first.
     """
 
     def __init__(self) -> None:
         self.lock = trio.Lock()
+        self.restarts = 0
         self._started: messages.Started | None = None
         self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
         self._given_up = False
         self._settled = trio.Event()  # there is a process, or will never be one
+
+    @property
+    def pid(self) -> int | None:
+        """The device process that works now."""
+        return self._process.pid if self._process else None
+
+    @property
+    def renderer(self) -> str | None:
+        """What the first process said of its renderer, once it has."""
+        return self._started.description if self._started else None
 
     async def run(self, parts: Parts, report: Report) -> None:
         """Returns when too many processes have died; ``RendererError`` when there cannot be one.
@@ -55,6 +68,7 @@ class Supervisor:
         await self._live(parts, report)
         while (delay := restarts.delay()) is not None:
             await trio.sleep(delay)
+            self.restarts += 1
             try:
                 await self._live(parts, report)
             except (OSError, RendererError) as error:
@@ -72,13 +86,12 @@ class Supervisor:
                     nursery.start_soon(self._read, process, report, life)
                     try:
                         await self._bring_up(process, parts)
+                        await self._watch(process, parts.state)
                     except RendererError as error:
                         failures.append(error)
-                        life.cancel()
-                    except LinkClosedError:
-                        life.cancel()
-                    else:
-                        await self._watch(process, parts.state)
+                    except (LinkClosedError, RequestFailedError):
+                        pass
+                    life.cancel()
             self._process = None
             self._settled = trio.Event()
             process.kill()
@@ -144,9 +157,9 @@ class Supervisor:
         request: Request,
         reply: type[ReplyType],
         descriptors: Sequence[int] = (),
-        seconds: float = ANSWER_SECONDS,
+        seconds: float | None = None,
     ) -> ReplyType:
-        with trio.move_on_after(seconds):
+        with trio.move_on_after(ANSWER_SECONDS if seconds is None else seconds):
             return await process.link.request(request, reply, descriptors)
         logger.error("device process {} does not answer {}", process.pid, type(request).__name__)
         process.kill()
