@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What is kept of a device process's resources, and what is not believed."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vgpud.daemon.journal import Journal
+from vgpud.link import messages
+from vgpud.link.codec import LinkError
+from vgpud.link.messages import Limits
+
+LIMITS = Limits(
+    image_bytes=1 << 20,
+    resources=3,
+    contexts=1,
+    backing_entries=4,
+    request_bytes=1 << 20,
+    submit_bytes=1 << 20,
+)
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    journal = Journal(LIMITS)
+    yield journal
+    journal.clear()
+
+
+def create(journal: Journal, resource_id: int) -> int:
+    image = os.memfd_create("image")
+    descriptors = [image]
+    try:
+        journal.record(messages.ResourceCreated(resource_id, 1, 8, 4), descriptors)
+    finally:
+        for left in descriptors:
+            os.close(left)
+    return image
+
+
+def test_what_is_replayed_is_what_there_is(journal: Journal) -> None:
+    image = create(journal, 5)
+    journal.record(messages.BackingAttached(5, b"e" * 32), [])
+    journal.record(messages.UuidAssigned(5, b"u" * 16), [])
+    assert list(journal.replay()) == [
+        (messages.AdoptResource(5, 1, 8, 4), [image]),
+        (messages.AdoptBacking(5, b"e" * 32), []),
+        (messages.AdoptUuid(5, b"u" * 16), []),
+    ]
+    journal.record(messages.BackingDetached(5), [])
+    assert [type(one) for one, _ in journal.replay()] == [
+        messages.AdoptResource,
+        messages.AdoptUuid,
+    ]
+    journal.record(messages.ResourceGone(5), [])
+    assert list(journal.replay()) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(image)
+
+
+def test_what_was_not_created_has_no_backing(journal: Journal) -> None:
+    for entry in (
+        messages.BackingAttached(1, b""),
+        messages.BackingDetached(1),
+        messages.ResourceGone(1),
+        messages.UuidAssigned(1, b""),
+    ):
+        with pytest.raises(LinkError):
+            journal.record(entry, [])
+
+
+def test_a_number_is_not_created_twice(journal: Journal) -> None:
+    create(journal, 1)
+    with pytest.raises(LinkError):
+        create(journal, 1)
+
+
+def test_there_are_no_more_resources_than_a_device_may_have(journal: Journal) -> None:
+    for resource_id in range(3):
+        create(journal, resource_id)
+    with pytest.raises(LinkError):
+        create(journal, 3)
+
+
+def test_there_is_no_more_backing_than_a_device_may_have(journal: Journal) -> None:
+    create(journal, 1)
+    create(journal, 2)
+    journal.record(messages.BackingAttached(1, bytes(16 * 3)), [])
+    journal.record(messages.BackingAttached(1, bytes(16 * 2)), [])
+    journal.record(messages.BackingAttached(2, bytes(16 * 2)), [])
+    with pytest.raises(LinkError):
+        journal.record(messages.BackingAttached(2, bytes(16 * 3)), [])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    messages.ResourceCreated,
+                    messages.ResourceGone,
+                    messages.BackingAttached,
+                    messages.BackingDetached,
+                ]
+            ),
+            st.integers(1, 4),
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_it_is_told_it_stays_within_its_limits(steps: list[tuple[type, int]]) -> None:
+    journal = Journal(LIMITS)
+    for kind, resource_id in steps:
+        try:
+            if kind is messages.ResourceCreated:
+                create(journal, resource_id)
+            elif kind is messages.BackingAttached:
+                journal.record(messages.BackingAttached(resource_id, bytes(16)), [])
+            else:
+                journal.record(kind(resource_id), [])
+        except LinkError:
+            continue
+    assert len(journal) <= LIMITS.resources
+    entries = sum(
+        len(one.entries) for one, _ in journal.replay() if isinstance(one, messages.AdoptBacking)
+    )
+    assert entries <= LIMITS.backing_entries * 16
+    journal.clear()
+    assert len(journal) == 0
