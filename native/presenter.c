@@ -266,6 +266,8 @@ static int wait_for_more(struct presenter *presenter) {
     };
     struct timespec patience = {.tv_nsec = (long)presenter->patience_ns};
 
+    if (presenter->source.ended)
+        return presenter_lose_source(presenter, -EPIPE);
     if (presenter->readable && (polled[1].events & POLLIN) && polled[1].fd >= 0)
         return 0;
     if (ppoll(polled, 3, presenter->patience_ns > 0 ? &patience : NULL, NULL) < 0)
@@ -275,7 +277,8 @@ static int wait_for_more(struct presenter *presenter) {
     grow_patience(presenter, (polled[2].revents & POLLOUT) != 0);
     if (polled[2].revents & (POLLHUP | POLLERR))
         return lose_display(presenter);
-    if (polled[1].revents & (POLLHUP | POLLERR))
+    /* With something to read it is the end only behind that. */
+    if ((polled[1].revents & (POLLHUP | POLLERR)) && !presenter->readable)
         return presenter_lose_source(presenter, -EPIPE);
     return 0;
 }

@@ -60,10 +60,21 @@ static int take_message(struct mmsghdr *message, struct received *received) {
     received->fd = take_descriptor(&message->msg_hdr);
     if (received->fd == -2 || (message->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return -EPROTO;
-    /* Nothing at all is what a closed channel gives too; no record is empty. */
-    if (message->msg_len == 0)
-        return -EPIPE;
     return message->msg_len == sizeof(received->record) ? 0 : -EPROTO;
+}
+
+/* A closed channel gives messages of nothing behind the last one; no record is empty. */
+static int count_records(struct mmsghdr *messages, int count) {
+    int records = 0;
+
+    while (records < count && messages[records].msg_len > 0)
+        records++;
+    for (int i = records; i < count; i++) {
+        int fd = take_descriptor(&messages[i].msg_hdr);
+        if (fd >= 0)
+            close(fd);
+    }
+    return records;
 }
 
 static int take_messages(struct mmsghdr *messages, struct received *batch, int count) {
@@ -84,7 +95,7 @@ int source_receive(struct source *source, struct received batch[SOURCE_BATCH]) {
     struct mmsghdr messages[SOURCE_BATCH];
     struct iovec records[SOURCE_BATCH];
     union control controls[SOURCE_BATCH];
-    int count;
+    int count, whole;
 
     for (unsigned i = 0; i < SOURCE_BATCH; i++) {
         records[i] = (struct iovec){&batch[i].record, sizeof(batch[i].record)};
@@ -94,9 +105,14 @@ int source_receive(struct source *source, struct received batch[SOURCE_BATCH]) {
                                                    .msg_controllen = sizeof(controls[i])}};
     }
     count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    /* Said once, before what came: the other end has closed with answers unread. */
+    if (count < 0 && errno == ECONNRESET)
+        count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-    return count == 0 ? -EPIPE : take_messages(messages, batch, count);
+    whole = count_records(messages, count);
+    source->ended = whole < count;
+    return whole == 0 ? -EPIPE : take_messages(messages, batch, whole);
 }
 
 /* ---- the staging ring and the images ---- */

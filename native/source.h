@@ -24,6 +24,7 @@ struct received {
 struct source {
     int fd;                     /* -1: none */
     bool blocked;               /* an answer waits for room in the channel */
+    bool ended;                 /* nothing more is to come */
     struct pixel_file *staging; /* NULL until it has come */
     uint64_t staged;            /* position behind the last rectangle in the ring */
     uint64_t told;              /* and up to where the device process knows it consumed */
@@ -36,7 +37,10 @@ void source_init(struct source *source);
 /* Takes `fd` over (-1: none) and forgets everything of the one before. */
 void source_use(struct source *source, int fd);
 
-/* How many records came, 0: none for now, -EPIPE: the other end has closed, -EPROTO. */
+/*
+ * How many records came, 0: none for now, -EPIPE: the other end has closed, -EPROTO.  Not to be
+ * called again once the source has ended.
+ */
 int source_receive(struct source *source, struct received batch[SOURCE_BATCH]);
 void source_close_descriptors(struct received *batch, int count);
 

@@ -380,3 +380,21 @@ def test_more_rectangles_than_it_keeps_wait_in_the_channel(presenting: Presentin
     assert 1000 < sent < 8000
     presenting.display.resume()
     assert presenting.display.wait_for(lambda: len(presenting.display.updates) == sent)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_a_device_said_before_it_died_is_still_shown(
+    presenting: Presenting, answered: bool
+) -> None:
+    """Whether or not it had read all answers: a Unix socket then ends with an error first."""
+    for _ in range(64 if answered else 1):
+        presenting.device.staged(SCANOUT, (0, 0, 1, 1), noise(1, 1))
+    assert presenting.display.wait_for(lambda: presenting.display.updates)
+    presenting.stop()
+    pixels = noise(64, 48)
+    presenting.device.staged(SCANOUT, (0, 0, 64, 48), pixels)
+    presenting.device.channel.close()
+    presenting.thread = threading.Thread(target=presenting._run)
+    presenting.thread.start()
+    assert presenting.wait_for_reason(lib.PRESENTER_SOURCE_CLOSED)
+    assert presenting.display.wait_for_picture(0, pixels)

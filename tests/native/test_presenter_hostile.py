@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -90,6 +91,15 @@ def test_a_broken_record_cuts_its_source_off_and_nothing_else(
     pixels = noise(64, 48)
     presenting.device.staged(SCANOUT, (0, 0, 64, 48), pixels)
     assert presenting.display.wait_for_picture(0, pixels)
+
+
+def test_an_empty_record_ends_its_source_and_leaves_no_descriptor(presenting: Presenting) -> None:
+    presenting.stop()
+    presenting.device.send_bytes(b"", presenting.device.staging_fd)
+    presenting.device.send(Record(Kind.IMAGE, **IMAGE), presenting.device.staging_fd)
+    presenting.thread = threading.Thread(target=presenting._run)
+    presenting.thread.start()
+    assert presenting.wait_for_reason(lib.PRESENTER_SOURCE_CLOSED)
 
 
 def test_positions_of_the_ring_only_grow(presenting: Presenting) -> None:
