@@ -44,6 +44,7 @@ static inline uint64_t image_file_bytes(uint32_t width, uint32_t height) {
     return image_slot_offset(width, height, IMAGE_SLOTS);
 }
 
+/* [python] */
 /* Maps all of an image that another process made, read only.  NULL with errno EINVAL: its size or
  * its seals are not those of an image of that size. */
 const uint8_t *image_map(int fd, uint32_t width, uint32_t height);
@@ -51,5 +52,6 @@ void image_unmap(const uint8_t *mapped, uint32_t width, uint32_t height);
 
 /* The newest pixels of a mapped image. */
 const uint8_t *image_pixels(const uint8_t *mapped, uint32_t width, uint32_t height);
+/* [end python] */
 
 #endif

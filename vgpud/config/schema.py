@@ -30,6 +30,7 @@ KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 MAX_SCANOUTS = 16  # VIRTIO_GPU_MAX_SCANOUTS, VIRTIO 1.2 section 5.7.6.8
 MAX_U32 = (1 << 32) - 1
 
+LEVELS = ("debug", "info", "warning", "error")
 MODES = ("2d", "null", "virglrenderer", "gfxstream")
 # The capability sets of VIRTIO 1.2 section 5.7.6.8 and their successors, with the mode that implements each.
 CAPSET_MODE = {
@@ -194,7 +195,7 @@ class Log:
 
     level: str = option(
         "info",
-        Choice(("debug", "info", "warning", "error"), "LEVEL"),
+        Choice(LEVELS, "LEVEL"),
         "Least important messages to log: debug, info, warning or error.",
         "--log-level",
     )

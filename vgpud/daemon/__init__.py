@@ -1,19 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The daemon: holds every socket to virtual machine monitors, and draws nothing."""
 
+import signal
+from contextlib import ExitStack
+from types import FrameType
+from typing import NoReturn
+
 from vgpud.config.schema import Config
-from vgpud.daemon.listener import open_listener
+from vgpud.daemon.listener import open_control_listener, open_listener
+from vgpud.errors import EXIT_OK
 
 
 def serve(config: Config) -> int:
     """Serves front-ends until SIGTERM or SIGINT, or until the one that was given has left; the
     exit status.  ``ConfigurationError`` when the socket cannot be had.
     """
-    listener = open_listener(config.socket)
-    try:
+    # Until the event loop receives them itself, these end the program like any error would: with
+    # the socket files removed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    with ExitStack() as owned:
+        listener = open_listener(config.socket)
+        owned.callback(listener.close)
+        control = open_control_listener(config.socket)
+        if control is not None:
+            owned.callback(control.close)
         # Now that a front-end can connect, there is time for the event loop and the logger.
         from vgpud.daemon.daemon import run
 
-        return run(config, listener)
-    finally:
-        listener.close()
+        return run(config, listener, control)
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(EXIT_OK)

@@ -12,7 +12,9 @@ from loguru import logger
 
 from vgpud.config.schema import Config
 from vgpud.daemon import logs
-from vgpud.daemon.listener import Listener
+from vgpud.daemon.control_socket import ControlSocket
+from vgpud.daemon.listener import Listener, group_of
+from vgpud.daemon.machines import Machines
 from vgpud.daemon.session import serve_frontend
 from vgpud.errors import EXIT_OK, RendererError
 
@@ -21,21 +23,25 @@ _PEER = Struct("3i")  # struct ucred: process, user, group
 ACCEPT_AGAIN_SECONDS = 0.5
 
 
-def run(config: Config, listener: Listener) -> int:
+def run(config: Config, listener: Listener, control: Listener | None) -> int:
     """Returns the program's exit status."""
     logs.set_up(config.log)
     _allow_many_descriptors()
-    return trio.run(_main, config, listener)
+    return trio.run(_main, config, listener, control)
 
 
-async def _main(config: Config, listener: Listener) -> int:
+async def _main(config: Config, listener: Listener, control: Listener | None) -> int:
+    machines = Machines()
     with trio.CancelScope() as everything:
         async with trio.open_nursery() as nursery:
             await nursery.start(_watch_signals, everything)
+            if control is not None:
+                answering = ControlSocket(config, machines, group_of(config.socket))
+                nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(control.end))
             end = trio.socket.from_stdlib_socket(listener.end)
             if listener.listening:
-                await _accept(end, config, nursery)
-            status = await _serve_one(end, config)
+                await _accept(end, config, machines, nursery)
+            status = await _serve_one(end, config, machines)
             everything.cancel()
             return status
     return EXIT_OK
@@ -54,12 +60,15 @@ async def _watch_signals(
             logger.info("SIGHUP: the configuration is read at the start alone")
 
 
-async def _accept(end: trio.socket.SocketType, config: Config, nursery: trio.Nursery) -> None:
+async def _accept(
+    end: trio.socket.SocketType, config: Config, machines: Machines, nursery: trio.Nursery
+) -> None:
     """Never returns."""
     logger.info("waiting for front-ends")
     for number in itertools.count(1):
         frontend = await _next(end)
-        nursery.start_soon(_serve_any, frontend, config, f"{number}, process {_peer(frontend)}")
+        name = f"{number}, process {_peer(frontend)}"
+        nursery.start_soon(_serve_any, frontend, config, machines, name)
 
 
 async def _next(end: trio.socket.SocketType) -> trio.socket.SocketType:
@@ -73,18 +82,20 @@ async def _next(end: trio.socket.SocketType) -> trio.socket.SocketType:
             return frontend
 
 
-async def _serve_any(end: trio.socket.SocketType, config: Config, name: str) -> None:
+async def _serve_any(
+    end: trio.socket.SocketType, config: Config, machines: Machines, name: str
+) -> None:
     """The next one may have more luck."""
     try:
-        await serve_frontend(end, config, name)
+        await serve_frontend(end, config, machines, name)
     except RendererError:
         return
 
 
-async def _serve_one(end: trio.socket.SocketType, config: Config) -> int:
+async def _serve_one(end: trio.socket.SocketType, config: Config, machines: Machines) -> int:
     """The front-end that this program was started for."""
     try:
-        await serve_frontend(end, config, f"process {_peer(end)}")
+        await serve_frontend(end, config, machines, f"process {_peer(end)}")
     except RendererError as error:
         return error.exit_code
     return EXIT_OK

@@ -30,6 +30,11 @@ class Displays:
         self._end_current = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a display socket."""
+        return self.current is not self._configured
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Presents, and serves one display socket after another."""
         async with trio.open_nursery() as self._nursery:

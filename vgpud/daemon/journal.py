@@ -49,6 +49,22 @@ class Journal:
     def __len__(self) -> int:
         return len(self._resources)
 
+    def image(self, resource_id: int) -> tuple[tuple[int, int], int] | None:
+        """The size of a resource's image in pixels, and its descriptor, which stays the journal's;
+        None when the resource has none.
+        """
+        resource = self._resources.get(resource_id)
+        if resource is None or resource.image is None:
+            return None
+        return (resource.created.width, resource.created.height), resource.image
+
+    def sizes(self) -> list[tuple[int, int, int]]:
+        """Each resource's number, width and height."""
+        return [
+            (number, resource.created.width, resource.created.height)
+            for number, resource in self._resources.items()
+        ]
+
     def record(self, entry: Entry, descriptors: list[int]) -> None:
         """Notes what happened; ``LinkError`` when it cannot have."""
         if isinstance(entry, ResourceCreated | Resource3DCreated):

@@ -12,7 +12,10 @@ import socket
 import stat
 from pathlib import Path
 
+from attrs import evolve
+
 from vgpud.config.schema import Socket
+from vgpud.control.protocol import control_path
 from vgpud.errors import ConfigurationError
 
 BACKLOG = 16
@@ -45,6 +48,15 @@ def open_listener(options: Socket) -> Listener:
     raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
 
 
+def open_control_listener(options: Socket) -> Listener | None:
+    """The control socket beside the main one, for its owner and group alone; None where an
+    inherited socket has no path to be beside.
+    """
+    if options.path is None:
+        return None
+    return _listen(control_path(options.path), evolve(options, mode=options.mode & 0o660))
+
+
 def _listen(path: Path, options: Socket) -> Listener:
     _remove_stale(path)
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -66,6 +78,11 @@ def _listen(path: Path, options: Socket) -> Listener:
     finally:
         os.umask(mask)
     return Listener(end, listening=True, path=path)
+
+
+def group_of(options: Socket) -> int | None:
+    """The group that the configuration gives the sockets to."""
+    return None if options.group is None else _group_id(options.group)
 
 
 def _remove_stale(path: Path) -> None:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
+import time
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import trio
 from loguru import logger
@@ -14,6 +16,7 @@ from vgpud.daemon.displays import Displays
 from vgpud.daemon.frontend import Frontend
 from vgpud.daemon.guest_memory import GuestMemory
 from vgpud.daemon.journal import Journal
+from vgpud.daemon.machines import Machines, Scanout
 from vgpud.daemon.reports import Reports
 from vgpud.daemon.session_state import SessionState
 from vgpud.daemon.start_up import Parts, limits, num_scanouts
@@ -26,7 +29,9 @@ from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 
 
-async def serve_frontend(end: trio.socket.SocketType, config: Config, name: str) -> None:
+async def serve_frontend(
+    end: trio.socket.SocketType, config: Config, machines: Machines, name: str
+) -> None:
     """Serves a front-end until it leaves.  Whatever it or its guest did wrong ends here; what is
     raised is a ``RendererError``, when nobody could be served.
     """
@@ -34,7 +39,7 @@ async def serve_frontend(end: trio.socket.SocketType, config: Config, name: str)
     with logger.contextualize(session=name):
         logger.info("connected")
         try:
-            await _serve(Connection(end), config)
+            await _serve(Connection(end), config, machines, name)
         except* FrontendError as group:
             logger.warning("the connection is closed: {}", _sentence(group))
         except* RendererError as group:
@@ -59,10 +64,11 @@ def _sentence(group: BaseExceptionGroup[BaseException]) -> str:
     return str(first)
 
 
-async def _serve(connection: Connection, config: Config) -> None:
+async def _serve(connection: Connection, config: Config, machines: Machines, name: str) -> None:
     with ExitStack() as owned:
         session = Session(config, owned)
         async with trio.open_nursery() as nursery:
+            owned.enter_context(machines.serving(name, session))
             frontend = await session.start(nursery)
             owned.callback(frontend.close)
             await requests.serve(connection, frontend)
@@ -74,6 +80,7 @@ class Session:
 
     def __init__(self, config: Config, owned: ExitStack) -> None:
         self._config = config
+        self._since = time.monotonic()
         self._state = SessionState()
         owned.callback(self._state.close)
         self._memory = GuestMemory()
@@ -117,6 +124,32 @@ class Session:
             self._reset,
         )
 
+    def report(self) -> dict[str, Any]:
+        """What there is to say of the machine, as JSON has it."""
+        supervisor = self._supervisor
+        return {
+            "seconds": time.monotonic() - self._since,
+            "renderer": supervisor.renderer,
+            "device_process": supervisor.pid,
+            "restarts": supervisor.restarts,
+            "display": self._displays.connected,
+            "guest_memory_bytes": sum(region.size for region in self._memory.regions),
+            "scanouts": [scanout._asdict() for scanout in self._state.scanouts()],
+            "resources": [
+                {"resource_id": number, "width": width, "height": height}
+                for number, width, height in self._journal.sizes()
+            ],
+            "counters": self._state.counters(),
+        }
+
+    def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
+        """A scanout, the size of its image, and the image's descriptor."""
+        for scanout in self._state.scanouts():
+            if scanout.scanout_id == scanout_id:
+                image = self._journal.image(scanout.resource_id)
+                return (scanout, *image) if image else None
+        return None
+
     async def _find_image(self, resource_id: int) -> None:
         # All that the device process said before its answer has been read by then.
         await self._supervisor.ping()
@@ -133,5 +166,6 @@ class Session:
 
     def _reset(self) -> None:
         self._journal.clear()
+        self._state.forget_scanouts()
         self._cursor.reset()
         self._presenter.forget_cursors()

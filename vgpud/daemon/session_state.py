@@ -6,6 +6,7 @@ A device process writes it, and may have gone mad: nothing that is read here is 
 
 import os
 
+from vgpud.daemon.machines import Scanout
 from vgpud.native import checked, ffi, lib, made
 
 CONTROL_QUEUE = 0
@@ -38,10 +39,24 @@ class SessionState:
         available = int(queue.available) & 0xFFFF
         return available | (int(queue.used) & 0xFFFF) << 16 if packed else available
 
+    def scanouts(self) -> list[Scanout]:
+        """Those that are enabled, as the device process has them; resources may not exist."""
+        table = self.pointer.scanouts
+        return [
+            Scanout(number, one.resource_id, one.x, one.y, one.width, one.height)
+            for number, one in enumerate(table)
+            if one.resource_id
+        ]
+
     def counters(self) -> dict[str, int]:
         """What was done since the session began."""
         counters = self.pointer.counters
         return {name: int(getattr(counters, name)) for name, _ in ffi.typeof(counters).fields}
+
+    def forget_scanouts(self) -> None:
+        """The device was reset while there was no device process to do it."""
+        for scanout in self.pointer.scanouts:
+            scanout.resource_id = 0
 
     def close(self) -> None:
         lib.session_state_unmap(self.pointer)

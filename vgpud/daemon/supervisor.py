@@ -47,7 +47,8 @@ class Supervisor:
         self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
         self._given_up = False
-        self._settled = trio.Event()  # there is a process, or will never be one
+        self._settled = trio.Event()  # there is a process, or none is to be waited for
+        self._revived = trio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -60,12 +61,23 @@ class Supervisor:
         return self._started.description if self._started else None
 
     async def run(self, parts: Parts, report: Report) -> None:
-        """Returns when too many processes have died; ``RendererError`` when there cannot be one.
+        """Never returns; ``RendererError`` when there cannot be a process at all.
 
         ``report`` gets what a process says of its own accord.
         """
-        restarts = Restarts(parts.config.device_process)
         await self._live(parts, report)
+        while True:
+            await self._restart(parts, report)
+            logger.error("the device is given up until it is reset: its process died too often")
+            self._given_up = True
+            self._settled.set()
+            await self._revived.wait()
+            self._given_up = False
+            self._settled, self._revived = trio.Event(), trio.Event()
+
+    async def _restart(self, parts: Parts, report: Report) -> None:
+        """As often as is allowed."""
+        restarts = Restarts(parts.config.device_process)
         while (delay := restarts.delay()) is not None:
             await trio.sleep(delay)
             self.restarts += 1
@@ -73,9 +85,6 @@ class Supervisor:
                 await self._live(parts, report)
             except (OSError, RendererError) as error:
                 logger.error("no device process: {}", error)
-        logger.error("the device is given up: its process has died too often")
-        self._given_up = True
-        self._settled.set()
 
     async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
@@ -217,6 +226,11 @@ class Supervisor:
         if self._process is not None:
             with suppress(LinkClosedError, RequestFailedError):
                 await self._ask(self._process, messages.Ping(), messages.Pong)
+
+    def revive(self) -> None:
+        """The guest has begun anew, without what may have killed the processes before."""
+        if self._given_up:
+            self._revived.set()
 
     def kill(self) -> None:
         """Of no more use; a successor follows."""

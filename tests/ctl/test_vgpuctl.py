@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""``vgpuctl`` against a daemon that serves machines."""
+
+import json
+import os
+import random
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vgpud.control.protocol import VERSION, control_path
+
+from ..daemon.running import children, daemon, wait_until
+from ..driver.backend import Backend, Machine
+from ..driver.commands import Rectangle
+
+WIDTH, HEIGHT = 40, 24
+
+
+@pytest.fixture
+def backend() -> Iterator[Backend]:
+    with daemon() as running:
+        assert wait_until(control_path(running.socket_path).exists)
+        yield running
+
+
+def vgpuctl(socket_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(socket_path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
+def ask(path: Path, line: bytes) -> dict[str, object]:
+    """What the daemon answers to any bytes at all."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(5)
+        connection.connect(str(control_path(path)))
+        connection.sendall(line)
+        answer: dict[str, object] = json.loads(connection.makefile().readline())
+        return answer
+
+
+def draw(machine: Machine, seed: int) -> bytes:
+    guest = machine.guest
+    resource = guest.create_2d(WIDTH, HEIGHT)
+    pixels = random.Random(seed).randbytes(WIDTH * HEIGHT * 4)
+    guest.draw(resource, resource.whole, pixels)
+    guest.show(resource)
+    return pixels
+
+
+def test_status_shows_each_machine_on_one_screen(backend: Backend) -> None:
+    with Machine(backend.socket_path) as one, Machine(backend.socket_path) as other:
+        draw(one, 1)
+        draw(other, 2)
+        shown = vgpuctl(backend.socket_path, "status")
+        assert shown.returncode == 0, shown.stderr
+        assert shown.stdout.count("\nmachine ") == 2
+        assert f"{WIDTH}x{HEIGHT}+0+0 of resource" in shown.stdout
+        assert all(str(device) in shown.stdout for device in children(backend.process.pid))
+    assert wait_until(lambda: "no machine" in vgpuctl(backend.socket_path, "status").stdout)
+
+
+def test_status_as_json_has_the_counters(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        status = json.loads(vgpuctl(backend.socket_path, "status", "--json").stdout)
+        (report,) = status["machines"]
+        assert report["counters"]["flushes"] == 1
+        assert report["counters"]["transfer_bytes"] == WIDTH * HEIGHT * 4
+        assert [(one["width"], one["height"]) for one in report["resources"]] == [(WIDTH, HEIGHT)]
+        assert report["display"] is True
+
+
+def test_a_screenshot_is_what_the_scanout_shows(backend: Backend, tmp_path: Path) -> None:
+    file = tmp_path / "screen.png"
+    with Machine(backend.socket_path) as machine:
+        pixels = draw(machine, 3)
+        done = vgpuctl(backend.socket_path, "screenshot", str(file))
+        assert done.returncode == 0, done.stderr
+        expected = Image.frombytes("RGB", (WIDTH, HEIGHT), pixels, "raw", "BGRX")
+        assert Image.open(file).tobytes() == expected.tobytes()
+
+
+def test_a_screenshot_of_a_part_of_a_resource_is_that_part(
+    backend: Backend, tmp_path: Path
+) -> None:
+    file = tmp_path / "screen.png"
+    part = Rectangle(8, 4, 16, 12)
+    with Machine(backend.socket_path) as machine:
+        guest = machine.guest
+        resource = guest.create_2d(WIDTH, HEIGHT)
+        pixels = random.Random(4).randbytes(WIDTH * HEIGHT * 4)
+        guest.draw(resource, resource.whole, pixels)
+        guest.transfer(resource)
+        guest.set_scanout(3, resource, part)
+        assert vgpuctl(backend.socket_path, "screenshot", "--scanout", "3", str(file)).stderr == ""
+    expected = Image.frombytes("RGB", (WIDTH, HEIGHT), pixels, "raw", "BGRX").crop((8, 4, 24, 16))
+    assert Image.open(file).tobytes() == expected.tobytes()
+
+
+def test_a_screenshot_of_nothing_is_an_error(backend: Backend, tmp_path: Path) -> None:
+    file = tmp_path / "screen.png"
+    nobody = vgpuctl(backend.socket_path, "screenshot", str(file))
+    assert (nobody.returncode, nobody.stderr) == (1, "vgpuctl: there is no machine\n")
+    with Machine(backend.socket_path):
+        nothing = vgpuctl(backend.socket_path, "screenshot", "--scanout", "2", str(file))
+        assert (nothing.returncode, nothing.stderr) == (1, "vgpuctl: scanout 2 shows nothing\n")
+    assert not file.exists()
+
+
+def test_metrics_are_in_prometheus_text_format(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        text = vgpuctl(backend.socket_path, "metrics").stdout
+    assert "# TYPE vgpud_flushes_total counter" in text
+    assert any(line.startswith("vgpud_flushes_total{machine=") for line in text.splitlines())
+    assert "vgpud_machines 1.0" in text
+
+
+def test_the_log_level_changes_at_run_time(backend: Backend) -> None:
+    assert vgpuctl(backend.socket_path, "log-level", "error").returncode == 0
+    with Machine(backend.socket_path):
+        pass
+    assert vgpuctl(backend.socket_path, "log-level", "info").returncode == 0
+    assert wait_until(lambda: b"the log level is info" in backend.log_path.read_bytes())
+    assert b"connected" not in backend.log_path.read_bytes()
+
+
+def test_no_daemon_is_one_line(tmp_path: Path) -> None:
+    done = vgpuctl(tmp_path / "vgpu.sock", "status")
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"vgpuctl: {control_path(tmp_path / 'vgpu.sock')}: No such file or directory\n"
+    )
+
+
+def test_the_control_socket_is_for_owner_and_group(backend: Backend) -> None:
+    mode = control_path(backend.socket_path).stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert mode & 0o007 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_stranger_who_gets_through_is_not_answered(backend: Backend) -> None:
+    path = control_path(backend.socket_path)
+    path.chmod(0o666)
+    path.parent.chmod(0o755)
+    code = (
+        "import os, socket, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+        "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.makefile().readline())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    assert "not allowed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"nonsense\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"version": 2, "command": "status"}\n',
+        b'{"version": 1}\n',
+        b'{"version": 1, "command": "dance"}\n',
+        b'{"version": 1, "command": "status", "much": 1}\n',
+        b'{"version": 1, "command": "screen", "scanout": {}}\n',
+        b'{"version": 1, "command": "screen", "machine": []}\n',
+        b'{"version": 1, "command": "log-level", "level": []}\n',
+        b"[" * 4095 + b"\n",
+        b"x" * 4096,
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_bad_request_is_answered_with_an_error(backend: Backend, line: bytes) -> None:
+    with Machine(backend.socket_path) as machine:
+        answer = ask(backend.socket_path, line)
+        assert set(answer) == {"version", "error"}
+        assert answer["version"] == VERSION
+        draw(machine, 1)
+
+
+def test_the_control_socket_goes_with_the_daemon(backend: Backend) -> None:
+    backend.process.terminate()
+    assert backend.process.wait(5) == 0
+    assert not control_path(backend.socket_path).exists()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The control socket's protocol: one line of JSON to ask, one to answer.
+
+    {"version": 1, "command": "status"}
+    {"version": 1, "result": {…}}          or          {"version": 1, "error": "a sentence"}
+
+A connection carries one request after another.  File descriptors come with the answer's first byte.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+VERSION = 1
+REQUEST_BYTES_MAX = 4096
+SUFFIX = ".control"
+
+Fields = dict[str, Any]
+
+
+class ControlError(Exception):
+    """The request cannot be answered; the text is for whoever asked."""
+
+
+def control_path(socket_path: Path) -> Path:
+    """The control socket that belongs to a daemon's main socket."""
+    return socket_path.with_name(socket_path.name + SUFFIX)
+
+
+def request(command: str, **arguments: Any) -> bytes:
+    """A request's line."""
+    return _line({"command": command, **arguments})
+
+
+def result(fields: Fields) -> bytes:
+    """The line of an answer."""
+    return _line({"result": fields})
+
+
+def failure(text: str) -> bytes:
+    """The line that says why there is no answer."""
+    return _line({"error": text})
+
+
+def _line(fields: Fields) -> bytes:
+    return json.dumps({"version": VERSION, **fields}).encode() + b"\n"
+
+
+def read_request(line: bytes) -> tuple[str, Fields]:
+    """The command and its arguments; ``ControlError`` for whatever is not a request."""
+    fields = _read(line)
+    command = fields.pop("command", None)
+    if not isinstance(command, str):
+        raise ControlError("a request has a command")
+    return command, fields
+
+
+def read_answer(line: bytes) -> Fields:
+    """The result; ``ControlError`` when the daemon refused."""
+    fields = _read(line)
+    if "error" in fields:
+        raise ControlError(str(fields["error"]))
+    answer = fields.get("result")
+    if not isinstance(answer, dict):
+        raise ControlError("the daemon's answer has no result")
+    return answer
+
+
+def _read(line: bytes) -> Fields:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ControlError("not a line of JSON") from None
+    if not isinstance(fields, dict):
+        raise ControlError("not a JSON object")
+    if (version := fields.pop("version", None)) != VERSION:
+        raise ControlError(f"this speaks version {VERSION} of the protocol, not {version}")
+    return fields

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The command line of ``vgpuctl``: one function for each command, in a table."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vgpud import __version__
+from vgpud.config.schema import LEVELS
+from vgpud.control.client import Client
+from vgpud.control.protocol import ControlError, control_path
+from vgpud.ctl.status import rates, screenful
+from vgpud.errors import EXIT_OK
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+DEFAULT_SOCKET = "/run/vgpud/vgpud.sock"
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+def run(argv: Sequence[str]) -> int:
+    """The program with these arguments; returns its exit status."""
+    arguments = parser().parse_args(argv)
+    client = None
+    try:
+        client = Client(control_path(arguments.socket_path))
+        COMMANDS[arguments.command].run(client, arguments)
+    except (ControlError, OSError) as error:
+        sys.stderr.write(f"vgpuctl: {error}\n")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_OK
+    finally:
+        if client is not None:
+            client.close()
+    return EXIT_OK
+
+
+def _status(client: Client, arguments: argparse.Namespace) -> None:
+    before = None
+    while True:
+        now, _ = client.ask("status")
+        text = json.dumps(now, indent=2) if arguments.json else screenful(now, rates(before, now))
+        clear = CLEAR_SCREEN if arguments.watch and sys.stdout.isatty() else ""
+        sys.stdout.write(f"{clear}{text}\n")
+        sys.stdout.flush()
+        if not arguments.watch:
+            return
+        before = now
+        time.sleep(arguments.watch)
+
+
+def _screenshot(client: Client, arguments: argparse.Namespace) -> None:
+    from vgpud.ctl.screenshot import save
+
+    screen, descriptors = client.ask("screen", scanout=arguments.scanout, machine=arguments.machine)
+    try:
+        save(screen, descriptors[0], arguments.file)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _metrics(client: Client, arguments: argparse.Namespace) -> None:
+    from vgpud.ctl.metrics import exposition
+
+    sys.stdout.write(exposition(client.ask("status")[0]))
+
+
+def _log_level(client: Client, arguments: argparse.Namespace) -> None:
+    client.ask("log-level", level=arguments.level)
+
+
+class _Command(NamedTuple):
+    run: Callable[[Client, argparse.Namespace], None]
+    help: str
+
+
+COMMANDS = {
+    "status": _Command(_status, "Show the daemon and the machines that it serves."),
+    "screenshot": _Command(_screenshot, "Save what a scanout shows, as a PNG."),
+    "metrics": _Command(_metrics, "Print the same numbers in Prometheus' text format."),
+    "log-level": _Command(_log_level, "Change the least important messages to log."),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    whole = argparse.ArgumentParser(
+        prog="vgpuctl", description="Looks at a running vgpud and its machines.", allow_abbrev=False
+    )
+    whole.add_argument(
+        "-s",
+        "--socket-path",
+        type=Path,
+        default=Path(os.environ.get("VGPUD_SOCKET_PATH", DEFAULT_SOCKET)),
+        metavar="PATH",
+        help="The daemon's socket, the one that virtual machines connect to; "
+        f"without the flag, that of VGPUD_SOCKET_PATH, or {DEFAULT_SOCKET}.",
+    )
+    whole.add_argument("-V", "--version", action="version", version=f"vgpuctl {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parsers = {
+        name: commands.add_parser(name, help=command.help, description=command.help)
+        for name, command in COMMANDS.items()
+    }
+    parsers["status"].add_argument(
+        "--json", action="store_true", help="All that is known, as JSON."
+    )
+    parsers["status"].add_argument(
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=1.0,
+        metavar="SECONDS",
+        help="Again and again, with rates; every second when no number is given.",
+    )
+    parsers["screenshot"].add_argument("file", type=Path, metavar="FILE.png")
+    parsers["screenshot"].add_argument(
+        "--scanout", type=int, default=0, metavar="N", help="Which scanout; 0 without the flag."
+    )
+    parsers["screenshot"].add_argument(
+        "--machine", metavar="NAME", help="Which machine, as status names it; or else the first."
+    )
+    parsers["log-level"].add_argument("level", choices=LEVELS)
+    return whole
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("0.1 to 3600 seconds")
+    return seconds

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The machines that are served now, for who wants to look."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+
+class Scanout(NamedTuple):
+    """What a scanout shows: a rectangle, in pixels, of a resource."""
+
+    scanout_id: int
+    resource_id: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Machine(Protocol):
+    """One front-end's session, looked at from outside."""
+
+    def report(self) -> dict[str, Any]:
+        """What there is to say of it, as JSON has it."""
+        ...
+
+    def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
+        """A scanout, the size of its image, and the image's descriptor, which stays the
+        machine's; None when the scanout shows nothing that the daemon has.
+        """
+        ...
+
+
+class Machines:
+    """By name, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, Machine] = {}
+
+    @contextmanager
+    def serving(self, name: str, machine: Machine) -> Iterator[None]:
+        """The machine is there as long as the context."""
+        self._served[name] = machine
+        try:
+            yield
+        finally:
+            del self._served[name]
+
+    def reports(self) -> list[dict[str, Any]]:
+        """One for each machine."""
+        return [{"name": name, **machine.report()} for name, machine in self._served.items()]
+
+    def find(self, name: str | None) -> Machine | None:
+        """The machine with this name; the first without one."""
+        if name is None:
+            return next(iter(self._served.values()), None)
+        return self._served.get(name)
