@@ -135,6 +135,20 @@ def test_a_killed_frontend_makes_room_for_the_next(backend: Backend) -> None:
         show(machine)
 
 
+def test_a_device_that_was_given_up_comes_back_with_the_next_reboot(tmp_path: Path) -> None:
+    configuration = tmp_path / "vgpud.toml"
+    configuration.write_text("[device_process]\nrestarts = 0\n")
+    with daemon("--config", str(configuration)) as strict, Machine(strict.socket_path) as machine:
+        show(machine)
+        os.kill(children(strict.process.pid)[0], signal.SIGKILL)
+        assert wait_until(lambda: "given up" in strict.log)
+        machine.reboot()
+        # Nothing is left of what was shown.
+        assert machine.guest.display_info().ok
+        assert machine.display.pictures == {}
+        show(machine)
+
+
 # --- the socket
 
 

@@ -247,3 +247,4 @@ class Frontend(Backend):
         with suppress(OSError):
             await self._supervisor.tell(link.Reset())
         self._on_reset()
+        self._supervisor.revive()
