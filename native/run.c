@@ -72,6 +72,7 @@ static bool hand_over(struct run *run, const struct virtio_gpu_ctrl_hdr *header)
     run->exit->response_length = room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
     /* What was checked, whatever the guest has made of it since. */
     memcpy(device->request, header, sizeof(*header));
+    device->state->command = header->type; /* until Python comes back, whose call may block too */
     return leave(run, EXIT_COMMAND);
 }
 
@@ -89,14 +90,10 @@ static void note_request(struct device *device, const struct virtio_gpu_ctrl_hdr
 
 static uint32_t execute_here(struct device *device, const struct command *command,
                              const union request *request, uint64_t length) {
-    uint32_t type;
-
     if (length < command->request_bytes)
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     device->state->command = command->type;
-    type = command->execute(device, request);
-    device->state->command = 0;
-    return type;
+    return command->execute(device, request);
 }
 
 /* At once, unless the guest wants to hear when what a renderer has begun is done. */
@@ -138,7 +135,9 @@ static bool execute(struct run *run) {
     }
     if (command == NULL)
         return hand_over(run, &request.header);
+    /* A renderer may block in its fence as well. */
     respond(device, &request.header, execute_here(device, command, &request, length));
+    device->state->command = 0;
     return false;
 }
 
@@ -283,6 +282,7 @@ int device_run(struct device *device, struct device_exit *exit) {
     struct run run = {.device = device, .exit = exit};
 
     memset(exit, 0, sizeof(*exit));
+    device->state->command = 0;
     device->state->counters.exits++;
     if (!fault_guarded(run_guarded, &run)) {
         device->queue.broken = true;

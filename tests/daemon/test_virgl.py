@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vgpud.cli.renderer_check import probe
-from vgpud.errors import RendererError
-
+from ..device.process import opengl_unavailable
 from ..driver import commands, commands_3d
 from ..driver.backend import Backend, Machine
 from ..driver.commands import Format, Rectangle, ResponseType
@@ -29,16 +27,7 @@ COLOR, PIXEL = (1.0, 0.5, 0.25, 1.0), bytes((0x40, 0x80, 0xFF, 0xFF))
 TWO_D = Format.B8G8R8X8_UNORM
 
 
-def unavailable() -> str:
-    """Why the mode cannot be had here, or nothing."""
-    try:
-        probe({"mode": "virglrenderer"})
-    except RendererError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
 
 
 def vgpud(socket_path: Path) -> list[str | Path]:

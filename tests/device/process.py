@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from vgpud.cli.renderer_check import probe
+from vgpud.errors import RendererError
 from vgpud.link import messages, rights
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.connection import Connection
@@ -292,6 +294,15 @@ def edid_response(scanout_id: int) -> bytes:
     header = wire.virtio_gpu_ctrl_hdr(wire.VIRTIO_GPU_RESP_OK_EDID)
     edid = wire.virtio_gpu_resp_edid(256, 0, bytes([scanout_id + 1]) * 256)
     return pack(header) + pack(edid)
+
+
+def opengl_unavailable() -> str:
+    """Why libvirglrenderer cannot be had here, or nothing."""
+    try:
+        probe({"mode": "virglrenderer"})
+    except RendererError as error:
+        return str(error)
+    return ""
 
 
 def proportional_set_size(process_id: int) -> int:

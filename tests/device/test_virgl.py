@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from vgpud.cli.renderer_check import probe
-from vgpud.errors import RendererError
 from vgpud.link import messages
 
 from ..driver import commands, commands_3d
@@ -16,7 +14,7 @@ from ..driver.commands import Format, Rectangle, ResponseType
 from ..driver.commands_3d import NOP, Box, Command3D, Resource3D, Target
 from ..driver.gpu import Guest
 from ..driver.memory import PAGE, GuestMemory, MiB, Scattered
-from .process import LIMITS, DeviceProcess
+from .process import LIMITS, DeviceProcess, opengl_unavailable
 
 OK = ResponseType.OK_NODATA
 CTX = 1
@@ -29,16 +27,7 @@ TEXTURE = Resource3D(format=BGRA, width=SIDE, height=SIDE)
 COLOR, PIXEL = (1.0, 0.5, 0.25, 1.0), bytes((0x40, 0x80, 0xFF, 0xFF))
 
 
-def unavailable() -> str:
-    """Why the library cannot be had here, or nothing."""
-    try:
-        probe({"mode": "virglrenderer"})  # in a process of its own, which it may end
-    except RendererError as error:
-        return str(error)
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(unavailable()), reason=unavailable())
+pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
 
 
 class Machine:
