@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "present_scanout.h"
 #include "renderer.h"
 #include "scanout.h"
 #include "unanswered.h"
@@ -73,23 +74,12 @@ static void refuse_adopted(void *argument) {
     unanswered_refuse_adopted(argument);
 }
 
-/* The saved ones are what a process that died wrote: scanout_set() checks them as if a guest had.
- */
-static void restore_scanouts(struct device *device) {
-    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
-        struct scanout_state saved = device->state->scanouts[scanout_id];
-        if (saved.resource_id == 0 || scanout_set(device, scanout_id, saved.resource_id, saved.x,
-                                                  saved.y, saved.width, saved.height) < 0)
-            scanout_set(device, scanout_id, 0, 0, 0, 0, 0);
-    }
-}
-
 static int recover(struct device *device, const struct virtqueue_config *config) {
     int error = queue_recover(&device->queue, device->memory, config, &device->state->queues[0]);
 
     if (error < 0)
         return error;
-    restore_scanouts(device);
+    scanouts_drop_lost(device);
     return fault_guarded(refuse_adopted, device) ? 0 : -EFAULT;
 }
 
@@ -126,6 +116,7 @@ int device_queue_stop(struct device *device, uint32_t *base) {
     unanswered_refuse_all(device);
     if (!device->queue.broken)
         whole = fault_guarded(notify, device);
+    device->queue_error = 0;
     *base = queue_stop(&device->queue);
     return whole ? 0 : -EFAULT;
 }

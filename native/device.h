@@ -13,6 +13,7 @@
 #include "rectangle.h"
 #include "resource_table.h"
 #include "run.h"
+#include "stream.h"
 
 struct scanout {
     struct resource *resource; /* NULL: disabled */
@@ -62,8 +63,7 @@ union request {
     uint8_t bytes[72];
 };
 
-/* A chain that Python has yet to answer.  Addresses, since the memory table may change meanwhile.
- */
+/* A chain that Python has yet to answer.  Addresses: the memory table may change meanwhile. */
 struct unanswered {
     struct chain_ticket ticket;
     struct virtio_gpu_ctrl_hdr header;
@@ -102,6 +102,7 @@ struct device {
     int queue_error; /* to be reported by the next device_run() */
     struct unanswered *unanswered[QUEUE_SIZE_MAX];
     struct patience patience;
+    struct stream_choice stream;
     uint64_t unnotified; /* bytes copied since the driver was last told of what is done */
     uint32_t burst;      /* commands since the last look at other descriptors */
 
@@ -110,8 +111,10 @@ struct device {
     struct chain chain;
 };
 
-/* Before a command copies `bytes`: the driver gets to know of what is done before something long.
- */
+/* Before a command copies `bytes`: the driver hears of what is done before something long. */
 void device_expect_copy(struct device *device, uint64_t bytes);
+
+/* No scanout may show it any more. */
+void resource_destroy(struct device *device, struct resource *resource);
 
 #endif

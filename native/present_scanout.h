@@ -15,9 +15,15 @@ void scanouts_damage(struct device *device, struct resource *resource,
 /* The newest slot's picture is what is to be shown of it, and its size to be told. */
 void scanout_repaint(struct device *device, uint32_t scanout_id);
 
+/*
+ * After another process has died: a resource that was taken over is shown where it was, and what
+ * was shown of one that was not is gone.  What the session state says is checked as if a guest had
+ * said it.
+ */
+void scanouts_restore(struct device *device, uint32_t resource_id);
+void scanouts_drop_lost(struct device *device);
+
 /* Sends what can be sent now of what had to wait. */
 void scanouts_push(struct device *device);
-
-void resource_destroy(struct device *device, struct resource *resource);
 
 #endif

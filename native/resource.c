@@ -65,7 +65,12 @@ int resource_create_2d(struct device *device, uint32_t resource_id, uint32_t for
 
 int resource_adopt_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
                       uint32_t height, int image_fd) {
-    return image_fd < 0 ? -EBADF : create(device, resource_id, format, width, height, image_fd);
+    int error =
+        image_fd < 0 ? -EBADF : create(device, resource_id, format, width, height, image_fd);
+
+    if (error == 0)
+        scanouts_restore(device, resource_id);
+    return error;
 }
 
 int resource_image_fd(struct device *device, uint32_t resource_id) {

@@ -14,7 +14,8 @@
 int resource_create_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
                        uint32_t height);
 
-/* Recovery: over the image of a process that died.  Duplicates `image_fd`. */
+/* Recovery: over the image of a process that died, shown where the session state says that it was.
+ * Duplicates `image_fd`. */
 int resource_adopt_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
                       uint32_t height, int image_fd);
 

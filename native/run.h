@@ -36,8 +36,7 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
 void device_free(struct device *device);
 
 /* `recover`: from where the session state says that another process left the queue (`base` is not
- * looked at); what that one had in flight is answered with ERR_UNSPEC, and the scanouts are set as
- * it had them. */
+ * looked at); what that one had in flight is answered with ERR_UNSPEC. */
 int device_queue_start(struct device *device, const struct virtqueue_config *config, uint32_t base,
                        int kick_fd, int call_fd, int err_fd, int recover);
 

@@ -87,6 +87,29 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
     return 0;
 }
 
+/* --- after another process */
+
+/* Known to the session state and not to this process. */
+static bool lost(const struct device *device, uint32_t scanout_id) {
+    return device->scanouts[scanout_id].resource == NULL &&
+           device->state->scanouts[scanout_id].resource_id != 0;
+}
+
+void scanouts_restore(struct device *device, uint32_t resource_id) {
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
+        struct scanout_state saved = device->state->scanouts[scanout_id];
+        if (lost(device, scanout_id) && saved.resource_id == resource_id)
+            scanout_set(device, scanout_id, resource_id, saved.x, saved.y, saved.width,
+                        saved.height);
+    }
+}
+
+void scanouts_drop_lost(struct device *device) {
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
+        if (lost(device, scanout_id))
+            scanout_disable(device, scanout_id);
+}
+
 /* --- damage */
 
 void scanouts_damage(struct device *device, struct resource *resource,

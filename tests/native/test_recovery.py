@@ -172,6 +172,28 @@ def test_scanouts_and_images_are_taken_over(plane: Plane) -> None:
     assert plane.pixels(record) == b"abcd" * (300 * 200)
 
 
+def test_scanouts_come_back_without_a_queue_that_recovers(plane: Plane) -> None:
+    """The machine is stopped while its device process dies, and goes on later."""
+    resource = plane.guest.create_2d(64, 64)
+    plane.guest.set_scanout(0, resource)
+    image = os.dup(lib.resource_image_fd(plane.device, 1))
+    base = plane.stop()
+    plane.die()
+    assert lib.resource_adopt_2d(plane.device, 1, resource.format, 64, 64, image) == 0
+    os.close(image)
+    assert plane.start(base) == 0
+    plane.guest.flush(resource)
+    assert len(plane.shown()) == 1
+
+
+def test_a_scanout_whose_resource_was_lost_is_disabled(plane: Plane) -> None:
+    resource = plane.guest.create_2d(64, 64)
+    plane.guest.set_scanout(1, resource)
+    plane.die()
+    assert plane.start(recover=True) == 0
+    assert plane.state.scanouts[1].resource_id == 0
+
+
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (512, 257), (512, 128)])
 def test_an_image_of_another_size_is_not_taken_over(width: int, height: int) -> None:
     plane = Plane()
