@@ -20,6 +20,7 @@ from vgpud.cli.arguments import ACTIONS, default_text  # noqa: E402
 from vgpud.config.dump import TABLES, example  # noqa: E402
 from vgpud.config.kinds import Boolean, Choices  # noqa: E402
 from vgpud.config.options import DISPLAY_OPTIONS, OPTIONS, Option  # noqa: E402
+from vgpud.ctl.main import parser as ctl_parser  # noqa: E402
 
 
 def escaped(text: str) -> str:
@@ -109,6 +110,30 @@ def compact(entries: Iterable[tuple[str, str]]) -> str:
     return tagged(entries).replace("-width Ds", "-width Ds -compact", 1)
 
 
+def ctl_flag_entries() -> Iterator[tuple[str, str]]:
+    return _argument_entries(ctl_parser())
+
+
+def ctl_command_entries() -> Iterator[tuple[str, str]]:
+    subparsers = next(
+        action for action in ctl_parser()._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    for name, subparser in subparsers.choices.items():
+        arguments = list(_argument_entries(subparser, "-help"))
+        below = f"\n{tagged(arguments)}" if arguments else ""
+        yield f"Cm {name}", f"{escaped(subparser.description or '')}{below}"
+
+
+def _argument_entries(parser: argparse.ArgumentParser, *without: str) -> Iterator[tuple[str, str]]:
+    for action in parser._actions:
+        flags = [flag for flag in action.option_strings if flag.removeprefix("-") not in without]
+        if isinstance(action, argparse._SubParsersAction) or flags in (["-h"], ["-h", "--help"]):
+            continue
+        metavar = action.metavar if isinstance(action.metavar, str) else None
+        heads = [flag_macro(flag, metavar, action.nargs == "?") for flag in flags]
+        yield " , ".join(heads) or f"Ar {metavar}", escaped(action.help or "")
+
+
 LISTS: dict[str, dict[str, Callable[[], str]]] = {
     "man/vgpud.8": {
         "options": lambda: tagged(option_entries()),
@@ -116,6 +141,10 @@ LISTS: dict[str, dict[str, Callable[[], str]]] = {
         "environment": lambda: compact(environment_entries()),
     },
     "man/vgpud.toml.5": {"keys": key_text},
+    "man/vgpuctl.1": {
+        "ctl flags": lambda: tagged(ctl_flag_entries()),
+        "ctl commands": lambda: tagged(ctl_command_entries()),
+    },
 }
 
 

@@ -18,7 +18,6 @@ from vgpud.ctl.status import rates, screenful
 from vgpud.errors import EXIT_OK
 
 EXIT_FAILED = 1
-EXIT_USAGE = 2
 DEFAULT_SOCKET = "/run/vgpud/vgpud.sock"
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
@@ -103,7 +102,13 @@ def parser() -> argparse.ArgumentParser:
         help="The daemon's socket, the one that virtual machines connect to; "
         f"without the flag, that of VGPUD_SOCKET_PATH, or {DEFAULT_SOCKET}.",
     )
-    whole.add_argument("-V", "--version", action="version", version=f"vgpuctl {__version__}")
+    whole.add_argument(
+        "-V",
+        "--version",
+        action="version",
+        version=f"vgpuctl {__version__}",
+        help="Print the version and end.",
+    )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parsers = {
         name: commands.add_parser(name, help=command.help, description=command.help)
@@ -120,14 +125,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="Again and again, with rates; every second when no number is given.",
     )
-    parsers["screenshot"].add_argument("file", type=Path, metavar="FILE.png")
+    parsers["screenshot"].add_argument(
+        "file", type=Path, metavar="FILE.png", help="Where the picture goes."
+    )
     parsers["screenshot"].add_argument(
         "--scanout", type=int, default=0, metavar="N", help="Which scanout; 0 without the flag."
     )
     parsers["screenshot"].add_argument(
         "--machine", metavar="NAME", help="Which machine, as status names it; or else the first."
     )
-    parsers["log-level"].add_argument("level", choices=LEVELS)
+    parsers["log-level"].add_argument(
+        "level", choices=LEVELS, metavar="LEVEL", help=f"One of {', '.join(LEVELS)}."
+    )
     return whole
 
 
