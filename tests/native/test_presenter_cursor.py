@@ -110,20 +110,19 @@ def test_a_cursor_beyond_the_last_scanout_is_refused(presenting: Presenting) -> 
 
 def test_a_frame_is_cut_into_bands_only_while_the_cursor_moves(presenting: Presenting) -> None:
     image = Image(1, 3840, 2160)
-    pixels = noise(3840, 2160)
-    image.draw(0, pixels)
-    size = (0, 3840, 2160)
-    presenting.device.image(size, (0, 0, 3840, 2160), image)
+    still, moving = noise(3840, 8) * 270, noise(3840, 8, 2) * 270
+    image.draw(0, still)
+    image.draw(1, moving)
+    whole = (0, 0, 3840, 2160)
+    presenting.device.image((0, 3840, 2160), whole, image)
     assert presenting.device.released() is not None
-    assert presenting.display.wait_for_picture(0, pixels)
-    assert presenting.display.updates == [Update(*size[:1], 0, 0, 3840, 2160)]
+    assert presenting.display.wait_for_picture(0, still)
+    assert presenting.display.updates == [Update(0, *whole)]
     presenting.display.updates.clear()
     lib.presenter_move_cursor(presenting.presenter, 0, 1, 1, 1)
-    pixels = noise(3840, 2160, 2)
-    image.draw(1, pixels)
-    presenting.device.image(size, (0, 0, 3840, 2160), image, slot=1)
+    presenting.device.image((0, 3840, 2160), whole, image, slot=1)
     assert presenting.device.released() is not None
-    assert presenting.display.wait_for_picture(0, pixels)
+    assert presenting.display.wait_for_picture(0, moving)
     bands = presenting.display.updates
     assert len(bands) > 2
     assert [band.y for band in bands[1:]] == [band.y + band.height for band in bands[:-1]]
