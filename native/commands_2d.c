@@ -26,24 +26,38 @@ static bool in_backing(const struct backing *backing, uint64_t offset, uint64_t 
     return offset <= bytes && extent <= bytes - offset;
 }
 
-static void copy(struct resource *resource, const struct rectangle *rectangle, uint64_t offset) {
+/* Rows without gaps between them. */
+static void copy_whole(struct device *device, struct resource *resource, uint64_t offset,
+                       uint8_t *to, uint64_t pixels) {
+    uint64_t bytes = pixels * IMAGE_PIXEL_BYTES, begun;
+    bool streamed;
+
+    if (bytes < STREAM_MAYBE) {
+        backing_read(resource->backing, offset, to, pixels, resource->convert);
+        return;
+    }
+    streamed = stream_wanted(&device->stream, bytes);
+    begun = stream_clock();
+    backing_read(resource->backing, offset, to, pixels,
+                 streamed ? format_streaming(resource->convert) : resource->convert);
+    stream_measured(&device->stream, streamed, bytes, stream_clock() - begun);
+}
+
+static void copy(struct device *device, struct resource *resource,
+                 const struct rectangle *rectangle, uint64_t offset) {
     struct canvas *canvas = resource->canvas;
     uint64_t stride = canvas_stride(canvas), pixels = rectangle->width;
-    uint32_t rows = rectangle->height;
-    format_convert convert = resource->convert;
     uint8_t *to;
 
     canvas_begin_write(canvas, rectangle);
     to = canvas_pixels(canvas, canvas->slot) + rectangle->y * stride +
          (uint64_t)rectangle->x * IMAGE_PIXEL_BYTES;
-    if (rectangle->width == canvas->width) { /* no gaps between the rows: as one long row */
-        pixels *= rows;
-        rows = 1;
+    if (rectangle->width == canvas->width) {
+        copy_whole(device, resource, offset, to, pixels * rectangle->height);
+        return;
     }
-    if (pixels * IMAGE_PIXEL_BYTES >= STREAM_BYTES)
-        convert = format_streaming(convert);
-    for (; rows > 0; rows--, to += stride, offset += stride)
-        backing_read(resource->backing, offset, to, pixels, convert);
+    for (uint32_t rows = rectangle->height; rows > 0; rows--, to += stride, offset += stride)
+        backing_read(resource->backing, offset, to, pixels, resource->convert);
 }
 
 uint32_t transfer_to_host_2d(struct device *device, const void *request) {
@@ -69,7 +83,7 @@ uint32_t transfer_to_host_2d(struct device *device, const void *request) {
     device_expect_copy(device, bytes);
     if (canvas_held(resource->canvas))
         channel_receive(&device->channel); /* it may have been released meanwhile */
-    copy(resource, &rectangle, command->offset);
+    copy(device, resource, &rectangle, command->offset);
     device->state->counters.transfers++;
     device->state->counters.transfer_bytes += bytes;
     return VIRTIO_GPU_RESP_OK_NODATA;

@@ -2,6 +2,41 @@
 #include "stream.h"
 
 #include <string.h>
+#include <time.h>
+
+/* One copy in so many is of the other kind, to see how that fares meanwhile. */
+enum { TRY_EVERY = 32 };
+/* So many times as long may an ordinary copy take: what it left in the cache is worth something. */
+enum { WORTH = 2 };
+
+static bool better_streamed(const struct stream_choice *choice) {
+    return choice->cost[true] > 0 && choice->cost[false] > WORTH * choice->cost[true];
+}
+
+bool stream_wanted(struct stream_choice *choice, uint64_t bytes) {
+    if (bytes < STREAM_MAYBE || bytes >= STREAM_ALWAYS)
+        return bytes >= STREAM_ALWAYS;
+    if (++choice->copies < TRY_EVERY)
+        return better_streamed(choice);
+    choice->copies = 0;
+    return !better_streamed(choice);
+}
+
+void stream_measured(struct stream_choice *choice, bool streamed, uint64_t bytes,
+                     uint64_t nanoseconds) {
+    uint64_t *cost = &choice->cost[streamed];
+    uint64_t now = (nanoseconds << 20) / bytes + 1;
+
+    if (bytes >= STREAM_MAYBE && bytes < STREAM_ALWAYS)
+        *cost = *cost > 0 ? (3 * *cost + now) / 4 : now;
+}
+
+uint64_t stream_clock(void) {
+    struct timespec time;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
 
 #ifdef __SSE2__
 #include <emmintrin.h>

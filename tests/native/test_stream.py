@@ -11,8 +11,8 @@ from tests.driver.memory import GuestMemory, MiB, Scattered
 from .plane import Plane
 from .test_transfer import image, noise
 
-# A megapixel is 4 MiB: where streaming begins.
-SIDE = 1024
+# Four megapixels are 16 MiB: such a copy is always streamed.
+SIDE = 2048
 
 
 @pytest.mark.parametrize("cut", [1, 3, 4, 20, 63])
