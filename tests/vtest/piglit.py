@@ -33,6 +33,9 @@ def results(folder: Path) -> Results:
 def run(name: str, profile: str, patterns: list[str], folder: Path, jobs: int) -> Results:
     """Piglit's results with one of the servers."""
     chosen = [word for pattern in patterns for word in ("-t", pattern)]
+    # Shaders are many, and one process of piglit's can run them all.
+    isolation = "false" if profile.endswith("shader") else "true"
+    chosen += ["--process-isolation", isolation]
     environment = client_environment() | {"PIGLIT_PLATFORM": "surfaceless_egl"}
     with SERVERS[name]():
         subprocess.run(
