@@ -14,7 +14,7 @@ from . import report
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
-from .rows import ROWS, Row
+from .rows import ROWS, Numbers, Row
 from .verify import verify
 
 
@@ -34,6 +34,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="contiguous pages of backing; default 16",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="writes every number")
+    parser.add_argument(
+        "--write",
+        metavar="FILE",
+        type=Path,
+        help=f"puts the table between the lines {report.BEGIN} and {report.END} of a file",
+    )
     parser.add_argument("--no-baseline", action="store_true", help="without the bare pipeline")
     options = parser.parse_args(arguments)
     options.rows = options.rows.split(",") if options.rows else names
@@ -72,6 +78,17 @@ def verified(peer: Peer) -> bool:
     return True
 
 
+def measured_or_log(row: Row, machine: BenchMachine, scale: float) -> Numbers:
+    """What the row measures; when it fails, the end of what the backend said goes to stderr first."""
+    try:
+        return row.measure(machine, scale)
+    except Exception:
+        say(
+            f"{machine.peer.name}, {row.name} failed; its log ends with:\n{machine.backend.log[-2000:]}"
+        )
+        raise
+
+
 def measure(options: argparse.Namespace, measured: dict[Peer, list[Row]]) -> report.Samples:
     """Row by row and peer by peer, all of them again for each repetition: what the machine does besides falls on all alike."""
     samples: report.Samples = {}
@@ -86,7 +103,7 @@ def measure(options: argparse.Namespace, measured: dict[Peer, list[Row]]) -> rep
                 for peer, machine in machines.items():
                     if row not in measured[peer]:
                         continue
-                    numbers = row.measure(machine, scale)
+                    numbers = measured_or_log(row, machine, scale)
                     shown = " ".join(f"{key}={value:.5g}" for key, value in numbers.items())
                     say(f"{repetition + 1} {row.name:9} {peer.name:6} {shown}")
                     for key, value in numbers.items():
@@ -97,23 +114,22 @@ def measure(options: argparse.Namespace, measured: dict[Peer, list[Row]]) -> rep
 def main() -> None:
     options = parse()
     rows = [row for row in ROWS if row.name in options.rows]
-    load = os.getloadavg()[0]
-    say(f"{os.cpu_count()} cores, Linux {os.uname().release}, load {load:.2f}")
+    machine = f"{os.cpu_count()} cores, Linux {os.uname().release}"
+    say(f"{machine}, load {os.getloadavg()[0]:.2f}")
     measured = {}
     for peer in chosen_peers(options):
         draws = verified(peer)
         measured[peer] = [row for row in rows if draws or not row.draws]
     names = [peer.name for peer in measured]
     samples = measure(options, measured)
-    sys.stdout.write(report.table(samples, names, rows) + "\n")
+    text = report.table(samples, names, rows)
     if not options.no_baseline:
-        sys.stdout.write("\n" + baseline(0.33 if options.quick else 1.0) + "\n")
-    if options.gpu_mode == "virglrenderer":
-        from .opengl import table  # needs what only that mode has
-
-        sys.stdout.write("\n" + table(0.33 if options.quick else 1.0) + "\n")
+        text += "\n\n" + baseline(0.33 if options.quick else 1.0)
+    sys.stdout.write(text + "\n")
     if options.json:
         options.json.write_text(report.as_json(samples, names, rows))
+    if options.write:
+        report.write_into(options.write, f"{machine}:\n\n{text}")
 
 
 if __name__ == "__main__":

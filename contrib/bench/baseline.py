@@ -16,12 +16,15 @@ from .reader import UPDATE_PREFIX, Counter, start_reader
 
 
 def baseline(scale: float) -> str:
-    """Lines for the report: frames a second and CPU for each, by send and by sendfile."""
-    lines = ["bare pipeline (memcpy, socket, the same reader):"]
+    """A table for the report: frames a second and CPU for each, by send and by sendfile."""
+    lines = [
+        "| bare pipeline: memcpy, socket, the same reader | /s | CPU (ms each) |",
+        "| --- | --- | --- |",
+    ]
     for name, width, height in (("1080p", 1920, 1080), ("4k", 3840, 2160)):
         for method in ("send", "sendfile"):
             rate, cpu = _measure(width, height, method, scale)
-            lines.append(f"  {name:6} by {method:8}  {rate:6.0f}/s  {cpu:5.2f} ms of CPU each")
+            lines.append(f"| {name} by {method} | {rate:.0f} | {cpu:.2f} |")
     return "\n".join(lines)
 
 

@@ -30,7 +30,13 @@ def peers(gpu_mode: str) -> list[Peer]:
     """vgpud (in ``gpu_mode``) first, then those to compare it with."""
 
     def vgpud(socket_path: Path) -> list[str | Path]:
-        return [sys.executable, "-m", "vgpud", "--socket-path", socket_path, "--gpu-mode", gpu_mode]
+        # The one that is installed beside this interpreter, whatever tree the benchmark lies in.
+        program = Path(sys.prefix) / "bin" / "vgpud"
+        return [
+            *("env", "-u", "PYTHONPATH"),
+            program,
+            *("--socket-path", socket_path, "--gpu-mode", gpu_mode),
+        ]
 
     def rust(socket_path: Path) -> list[str | Path]:
         # It has no software mode: virglrenderer without acceleration is the nearest.

@@ -6,10 +6,12 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 from .rows import Metric, Row
 
 SUBJECT = "vgpud"
+BEGIN, END = "<!-- [numbers] -->", "<!-- [end numbers] -->"
 Samples = dict[tuple[str, str, str], list[float]]
 """Peer, row and metric's key to one number for each repetition."""
 
@@ -105,3 +107,12 @@ def as_json(samples: Samples, peers: Sequence[str], rows: Sequence[Row]) -> str:
         for metric in row.metrics
     ]
     return json.dumps(found, indent=2)
+
+
+def write_into(path: Path, text: str) -> None:
+    """Replaces what stands between the two lines of a file; ValueError when it has not both."""
+    before, found, rest = path.read_text().partition(f"{BEGIN}\n")
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"{path} has no place for the numbers")
+    path.write_text(f"{before}{found}{text}\n{ended}{after}")

@@ -2,6 +2,9 @@
 """The benchmark's arithmetic: what it prints is what the README says."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from contrib.bench import report
 from contrib.bench.rows import ROWS, Metric, Numbers, Row
@@ -64,3 +67,18 @@ def test_json_has_every_sample() -> None:
 
 def test_every_row_has_a_name_of_its_own() -> None:
     assert len({row.name for row in ROWS}) == len(ROWS)
+
+
+def test_the_table_goes_between_its_two_lines(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.write_into(page, "new")
+    assert page.read_text() == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter\n"
+
+
+def test_a_page_without_the_two_lines_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing here\n")
+    with pytest.raises(ValueError, match="no place"):
+        report.write_into(page, "new")
+    assert page.read_text() == "nothing here\n"
