@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { PATIENCE = 600 * 1000 }; /* milliseconds: some streams take minutes in software */
 enum { PIECES = 3, REQUEST_BYTES = 8192, RESPONSE_BYTES = 4096 };
 enum {
     VCMD_SUBMIT_CMD = 6,
@@ -90,7 +91,7 @@ static int sleep_for_used(struct bridge *bridge) {
     int error = 0;
     if (bridge->last_used == __atomic_load_n(&bridge->used->idx, __ATOMIC_ACQUIRE)) {
         struct pollfd fd = {.fd = bridge->config.call_fd, .events = POLLIN};
-        int ready = poll(&fd, 1, 60000);
+        int ready = poll(&fd, 1, PATIENCE);
         error = ready > 0 ? 0 : ready == 0 ? -ETIMEDOUT : -errno;
         eventfd_t ignored;
         (void)!eventfd_read(bridge->config.call_fd, &ignored);
