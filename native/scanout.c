@@ -138,11 +138,15 @@ void scanout_repaint(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout = &device->scanouts[scanout_id];
     const struct rectangle whole = {.width = scanout->shown.width, .height = scanout->shown.height};
 
-    if (scanout->resource == NULL || !device->renderer->draws)
+    if (!device->renderer->draws)
         return;
-    scanout->announce = scanout->flushed = true;
-    scanout->damage = whole;
+    /* One that is disabled as well: a process before this one may have shown something there. */
+    scanout->announce = true;
     device->deferred |= bit(scanout_id);
+    if (scanout->resource == NULL)
+        return;
+    scanout->flushed = true;
+    scanout->damage = whole;
     scanout->resource->canvas->waiting = scanout->resource->canvas->slot;
 }
 

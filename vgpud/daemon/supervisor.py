@@ -74,17 +74,21 @@ class Supervisor:
             await self._revived.wait()
             self._given_up = False
             self._settled, self._revived = trio.Event(), trio.Event()
+            await self._live_again(parts, report)
 
     async def _restart(self, parts: Parts, report: Report) -> None:
         """As often as is allowed."""
         restarts = Restarts(parts.config.device_process)
         while (delay := restarts.delay()) is not None:
             await trio.sleep(delay)
-            self.restarts += 1
-            try:
-                await self._live(parts, report)
-            except (OSError, RendererError) as error:
-                logger.error("no device process: {}", error)
+            await self._live_again(parts, report)
+
+    async def _live_again(self, parts: Parts, report: Report) -> None:
+        self.restarts += 1
+        try:
+            await self._live(parts, report)
+        except (OSError, RendererError) as error:
+            logger.error("no device process: {}", error)
 
     async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
