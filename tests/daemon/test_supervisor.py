@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A device process that hangs or cannot be had, and what it is started with."""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import trio
+from loguru import logger
+
+from vgpud.config.schema import Config, DeviceProcess
+from vgpud.daemon import device_process, supervisor
+from vgpud.daemon.machines import Machines
+from vgpud.daemon.restarts import Restarts
+from vgpud.daemon.session import serve_frontend
+from vgpud.daemon.session_state import SessionState
+from vgpud.errors import RendererError
+
+from ..driver.display import DisplayServer
+from ..driver.frontend import Frontend
+from ..driver.gpu import Guest
+from ..driver.memory import GuestMemory, MiB
+from .running import children, wait_until
+
+
+class Running(NamedTuple):
+    """A session in this process; ``log`` has its lines.  What blocks belongs into a thread."""
+
+    guest: Guest
+    frontend: Frontend
+    log: list[str]
+
+
+async def in_thread(work: Callable[[], object]) -> None:
+    assert await trio.to_thread.run_sync(work) is not False
+
+
+@pytest.fixture
+async def running(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> AsyncIterator[Running]:
+    """Less patient than others."""
+    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
+    log: list[str] = []
+    handler = logger.add(lambda line: log.append(str(line)), format="{message}")
+    ours, theirs = socket.socketpair()
+    nursery.start_soon(
+        serve_frontend, trio.socket.from_stdlib_socket(theirs), Config(), Machines(), "a test"
+    )
+    memory, display = GuestMemory(16 * MiB), DisplayServer()
+    guest, frontend = Guest(memory), Frontend(ours)
+    await in_thread(lambda: frontend.start(memory, guest.queues, display.theirs))
+    yield Running(guest, frontend, log)
+    frontend.close()
+    await in_thread(lambda: wait_until(lambda: not children(os.getpid())))
+    display.close()
+    guest.close()
+    memory.close()
+    logger.remove(handler)
+
+
+async def test_a_process_that_does_not_answer_is_replaced(running: Running) -> None:
+    [process_id] = children(os.getpid())
+    os.kill(process_id, signal.SIGSTOP)
+    # The whole machine of a VMM waits for this answer.
+    await in_thread(running.frontend.stop)
+    assert children(os.getpid()) != [process_id]
+    assert any(f"{process_id} does not answer" in line for line in running.log)
+
+
+async def test_a_command_that_never_ends_is_noticed(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [process_id] = children(os.getpid())
+    await in_thread(running.guest.display_info)  # all that came before has been answered
+    os.kill(process_id, signal.SIGSTOP)
+    # Now it looks as if it was at work on a command, and gets no further.
+    monkeypatch.setattr(SessionState, "command", property(lambda self: 0x0207))
+    await in_thread(lambda: wait_until(lambda: children(os.getpid()) not in ([process_id], [])))
+    monkeypatch.undo()
+    assert any("does not answer Ping" in line for line in running.log)
+    await in_thread(running.guest.display_info)
+
+
+async def test_a_process_that_waits_for_work_is_left_in_peace(running: Running) -> None:
+    [process_id] = children(os.getpid())
+    await trio.sleep(0.5)
+    assert children(os.getpid()) == [process_id]
+    assert not any("does not answer" in line for line in running.log)
+
+
+async def test_a_renderer_that_cannot_be_had_ends_the_session_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device_process, "ENVIRONMENT_PREFIXES", ())
+    monkeypatch.setattr(device_process, "environment", lambda: {"PYTHONHOME": "/nowhere"})
+    ours, theirs = socket.socketpair()
+    with ours, pytest.raises(RendererError, match="ended with status 1"):
+        await serve_frontend(trio.socket.from_stdlib_socket(theirs), Config(), Machines(), "a test")
+
+
+def test_a_device_process_knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"API_TOKEN": "x", "NOTIFY_SOCKET": "x", "LISTEN_FDS": "3", "MESA_DEBUG": "1"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    kept = device_process.environment()
+    assert kept["MESA_DEBUG"] == "1"
+    assert not kept.keys() & {"API_TOKEN", "NOTIFY_SOCKET", "LISTEN_FDS"}
+
+
+async def test_a_device_process_inherits_its_link_and_nothing_else() -> None:
+    async with device_process.device_process() as process:
+        await trio.sleep(0.3)
+        opened = {path.readlink().name for path in Path(f"/proc/{process.pid}/fd").iterdir()}
+    kinds = {name.partition(":")[0] for name in opened if not name.startswith("socket")}
+    assert len([name for name in opened if name.startswith("socket")]) == 1
+    assert "null" in kinds
+    assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_the_first_restart_is_immediate_and_the_others_wait_ever_longer() -> None:
+    now = 0.0
+    restarts = Restarts(DeviceProcess(4, 60.0, 0.1), clock=lambda: now)
+    assert [restarts.delay() for _ in range(5)] == [0.0, 0.1, 0.2, 0.4, None]
+    now = 61.0
+    assert restarts.delay() == 0.0
+
+
+def test_no_restart_at_all_can_be_configured() -> None:
+    assert Restarts(DeviceProcess(restarts=0)).delay() is None
