@@ -19,7 +19,7 @@ from tests.driver.commands import ResponseType, header
 from tests.driver.display import FLAG_REPLY, Display, make_edid
 from tests.driver.protocol import HEADER
 
-SINK_SIZE = 128 * 1024
+SINK_SIZE = 256 * 1024
 CELL = 64
 MAX_CELLS = 4096
 MAX_COUNTERS = 64
