@@ -25,6 +25,9 @@ GPU = "vgpu"
 IN_PROCESS = "virtio-gpu-pci"
 VHOST_USER = "vhost-user-gpu-pci"
 VHOST_USER_VGA = "vhost-user-vga"
+# Any vhost-user device at all, from QEMU 11.1 on: there is no display socket, and nothing has been set by QEMU.
+GENERIC = "vhost-user-test-device-pci"
+GENERIC_OPTIONS = ("virtio-id=16", "num_vqs=2", "vq_size=256", "config_size=20")
 IN_PROCESS_OF = {VHOST_USER: IN_PROCESS, VHOST_USER_VGA: "virtio-vga"}
 
 # The cursor of the text console blinks: a picture would depend on the time.
@@ -189,7 +192,9 @@ def _base_arguments(options: MachineOptions) -> list[str]:
 
 
 def _device_arguments(options: MachineOptions, daemon: Listener | None) -> list[str]:
-    properties = [options.device, f"id={GPU}", f"max_outputs={options.outputs}"]
+    properties = [options.device, f"id={GPU}"]
+    if options.device != GENERIC:
+        properties.append(f"max_outputs={options.outputs}")
     properties += options.device_options
     if daemon is None:
         return ["-device", ",".join(properties)]
