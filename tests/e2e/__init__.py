@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""End to end: a real QEMU, a real Linux guest, and the pixels that QEMU shows."""
+"""End to end: a real QEMU, a real Linux guest, and the pixels that QEMU shows.
+
+The environment may choose other parts:
+
+- ``VGPUD_E2E_BACKEND``: ``vgpud``; ``c-peer`` (QEMU's own ``vhost-user-gpu``) and ``in-process`` (QEMU's own device) prove the tests
+- ``VGPUD_E2E_COMMAND``: the vgpud to start
+- ``VGPUD_E2E_QEMU``: the QEMU where a test does not ask for 11.1
+- ``VGPUD_E2E_ACCELERATOR``: ``tcg`` (emulation) or ``kvm``
+- ``VGPUD_E2E_EVIDENCE``: where a failed test leaves logs and pictures; by default ``build/e2e``
+"""

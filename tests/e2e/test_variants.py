@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass
 
 import pytest
 
 from . import parts
 from .conftest import Workshop
-from .daemon import chosen_backend
+from .daemon import Daemon, chosen_backend
 from .machine import VHOST_USER_VGA, Machine, MachineOptions
+from .process import wait_until
 from .screens import (
     assert_console_is_readable,
     assert_shows,
@@ -47,7 +50,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_a_machine_shows_text_and_a_pattern_with(
+def test_a_machine_shows_text_and_a_pattern_and_outlives_its_device_process_with(
     workshop: Workshop, reference_machine: Machine, name: str
 ) -> None:
     variant = VARIANTS[name]
@@ -61,6 +64,18 @@ def test_a_machine_shows_text_and_a_pattern_with(
     expected = reference(reference_machine, (1024, 768), "smpte")
     with shown(machine, modetest_arguments({connectors(machine)[0]: (1024, 768)}, "smpte")):
         assert_shows(machine, expected)
+        if chosen_backend() == "vgpud":
+            kill_device_process(workshop.daemons[-1])
+            assert_shows(machine, expected)
+    write_text(machine, f"{name}, still")
+    assert_console_is_readable(machine)
+
+
+def kill_device_process(daemon: Daemon) -> None:
+    """Returns when there is another."""
+    (killed,) = daemon.device_processes()
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: daemon.device_processes() not in ([], [killed]), "another device process")
 
 
 @pytest.mark.parametrize("newest_qemu", [False, True], ids=["QEMU", "QEMU 11.1"])
