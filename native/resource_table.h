@@ -11,7 +11,7 @@
 
 struct resource {
     uint32_t resource_id, format;
-    struct resource *next; /* in its bucket */
+    struct resource *next;        /* in its bucket */
     struct canvas *canvas;        /* NULL: a renderer's own, never shown so far */
     struct virgl_resource *virgl; /* NULL: libvirglrenderer does not know it */
     format_convert convert;
