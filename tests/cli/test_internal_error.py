@@ -20,7 +20,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 def failing(error: Exception) -> object:
-    def serve(config: Config) -> int:
+    def serve(config: Config, *_: object) -> int:
         raise error
 
     return serve
@@ -31,7 +31,7 @@ def test_the_daemon_gets_the_configuration_and_its_status_is_the_program_s(
 ) -> None:
     served: list[Config] = []
 
-    def serve(config: Config) -> int:
+    def serve(config: Config, *_: object) -> int:
         served.append(config)
         return 0
 

@@ -7,7 +7,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from vgpud.cli import arguments
+from vgpud.cli.activation import take_socket
 from vgpud.cli.renderer_check import check_renderer
 from vgpud.config.load import Loaded, load
 from vgpud.config.schema import Config
@@ -39,7 +42,7 @@ def _act(parsed: argparse.Namespace) -> int:
         return _print_config(loaded)
     if parsed.check_config:
         return _report_valid(loaded)
-    return _serve(loaded.config)
+    return _serve(parsed, loaded.config)
 
 
 def _load(parsed: argparse.Namespace) -> Loaded:
@@ -69,10 +72,17 @@ def _report_valid(loaded: Loaded) -> int:
     return EXIT_OK
 
 
-def _serve(config: Config) -> int:
+def _serve(parsed: argparse.Namespace, config: Config) -> int:
+    given = take_socket(os.environ)
+
+    def with_socket(config: Config) -> Config:
+        return config if given is None else evolve(config, socket=evolve(config.socket, fd=given))
+
+    config = with_socket(config)
     if config.socket.path is None and config.socket.fd is None:
         raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
     check_renderer(config.renderer)
     from vgpud.daemon import serve  # the event loop and the logger, which nothing above needs
 
-    return serve(config)
+    instance = parsed.instance or os.environ.get("VGPUD_INSTANCE") or None
+    return serve(config, instance, lambda: with_socket(_load(parsed).config))

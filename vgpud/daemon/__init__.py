@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The daemon: holds every socket to virtual machine monitors, and draws nothing."""
 
+import os
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 from typing import NoReturn
 
 from vgpud.config.schema import Config
 from vgpud.daemon.listener import open_control_listener, open_listener
+from vgpud.daemon.notify import ServiceManager
 from vgpud.errors import EXIT_OK
 
 
-def serve(config: Config) -> int:
+def serve(config: Config, instance: str | None, read: Callable[[], Config]) -> int:
     """Serves front-ends until SIGTERM or SIGINT, or until the one that was given has left; the
     exit status.  ``ConfigurationError`` when the socket cannot be had.
+
+    ``instance`` is named in each line of the log; ``read`` gives the configuration anew.
     """
+    manager = ServiceManager.take(os.environ)
     # Until the event loop receives them itself, these end the program like any error would: with
     # the socket files removed.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -26,9 +32,12 @@ def serve(config: Config) -> int:
         if control is not None:
             owned.callback(control.close)
         # Now that a front-end can connect, there is time for the event loop and the logger.
+        from vgpud.daemon import logs
         from vgpud.daemon.daemon import run
+        from vgpud.daemon.reload import Current
 
-        return run(config, listener, control)
+        logs.name_instance(instance)
+        return run(Current(config, read), listener, control, manager)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -5,6 +5,7 @@ import itertools
 import resource
 import signal
 import socket
+from contextlib import suppress
 from struct import Struct
 
 import trio
@@ -15,7 +16,10 @@ from vgpud.daemon import logs
 from vgpud.daemon.control_socket import ControlSocket
 from vgpud.daemon.listener import Listener, group_of
 from vgpud.daemon.machines import Machines
+from vgpud.daemon.notify import ServiceManager
+from vgpud.daemon.reload import Current
 from vgpud.daemon.session import serve_frontend
+from vgpud.daemon.trial import try_renderer
 from vgpud.errors import EXIT_OK, RendererError
 
 _PEER = Struct("3i")  # struct ucred: process, user, group
@@ -23,52 +27,99 @@ _PEER = Struct("3i")  # struct ucred: process, user, group
 ACCEPT_AGAIN_SECONDS = 0.5
 
 
-def run(config: Config, listener: Listener, control: Listener | None) -> int:
+def run(
+    current: Current, listener: Listener, control: Listener | None, manager: ServiceManager
+) -> int:
     """Returns the program's exit status."""
-    logs.set_up(config.log)
+    logs.set_up(current.config.log)
     _allow_many_descriptors()
-    return trio.run(_main, config, listener, control)
+    try:
+        return trio.run(_main, current, listener, control, manager)
+    finally:
+        manager.stopping()
 
 
-async def _main(config: Config, listener: Listener, control: Listener | None) -> int:
+async def _main(
+    current: Current, listener: Listener, control: Listener | None, manager: ServiceManager
+) -> int:
     machines = Machines()
+    config = current.config
     with trio.CancelScope() as everything:
         async with trio.open_nursery() as nursery:
-            await nursery.start(_watch_signals, everything)
+            await nursery.start(_watch_signals, everything, current, manager)
+            try:
+                await _announce(config, manager)
+            except RendererError as error:
+                logger.error("{}", error)
+                everything.cancel()
+                return error.exit_code
+            nursery.start_soon(_show_life, manager, machines)
             if control is not None:
                 answering = ControlSocket(config, machines, group_of(config.socket))
                 nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(control.end))
             end = trio.socket.from_stdlib_socket(listener.end)
             if listener.listening:
-                await _accept(end, config, machines, nursery)
-            status = await _serve_one(end, config, machines)
+                await _accept(end, current, machines, manager, nursery)
+            with manager.serving(f"process {_peer(end)}"):
+                status = await _serve_one(end, config, machines)
             everything.cancel()
             return status
     return EXIT_OK
 
 
 async def _watch_signals(
-    everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    everything: trio.CancelScope,
+    current: Current,
+    manager: ServiceManager,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
         async for number in signals:
             if number != signal.SIGHUP:
                 logger.info("{}: the end", signal.Signals(number).name)
+                manager.stopping()
                 everything.cancel()
                 return
-            logger.info("SIGHUP: the configuration is read at the start alone")
+            manager.reloading()
+            current.reload()
+            manager.reloaded()
+
+
+async def _announce(config: Config, manager: ServiceManager) -> None:
+    """Readiness is claimed when it is true; ``RendererError`` when it never will be."""
+    if manager:
+        manager.ready(await try_renderer(config))
+
+
+async def _show_life(manager: ServiceManager, machines: Machines) -> None:
+    """Until the supervision of a device process is stuck.  (One that replaces a device process which is
+    stuck is not, so that no machine suffers for another.)
+    """
+    if manager.watchdog_seconds is None:
+        return
+    while True:
+        if machines.supervised():
+            manager.alive()
+        else:
+            logger.error("the supervision of a device process is stuck")
+        # Half of it, as sd_watchdog_enabled(3) wants.
+        await trio.sleep(manager.watchdog_seconds / 2)
 
 
 async def _accept(
-    end: trio.socket.SocketType, config: Config, machines: Machines, nursery: trio.Nursery
+    end: trio.socket.SocketType,
+    current: Current,
+    machines: Machines,
+    manager: ServiceManager,
+    nursery: trio.Nursery,
 ) -> None:
     """Never returns."""
     logger.info("waiting for front-ends")
     for number in itertools.count(1):
         frontend = await _next(end)
         name = f"{number}, process {_peer(frontend)}"
-        nursery.start_soon(_serve_any, frontend, config, machines, name)
+        nursery.start_soon(_serve_any, frontend, current.config, machines, manager, name)
 
 
 async def _next(end: trio.socket.SocketType) -> trio.socket.SocketType:
@@ -83,13 +134,15 @@ async def _next(end: trio.socket.SocketType) -> trio.socket.SocketType:
 
 
 async def _serve_any(
-    end: trio.socket.SocketType, config: Config, machines: Machines, name: str
+    end: trio.socket.SocketType,
+    config: Config,
+    machines: Machines,
+    manager: ServiceManager,
+    name: str,
 ) -> None:
     """The next one may have more luck."""
-    try:
+    with manager.serving(name), suppress(RendererError):
         await serve_frontend(end, config, machines, name)
-    except RendererError:
-        return
 
 
 async def _serve_one(end: trio.socket.SocketType, config: Config, machines: Machines) -> int:

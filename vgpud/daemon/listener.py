@@ -41,10 +41,11 @@ class Listener:
 
 def open_listener(options: Socket) -> Listener:
     """The socket that the configuration names; ``ConfigurationError`` when it cannot be had."""
-    if options.path is not None:
-        return _listen(options.path, options)
+    # With socket activation there is a path as well, which the descriptor listens at already.
     if options.fd is not None:
         return _inherited(options.fd)
+    if options.path is not None:
+        return _listen(options.path, options)
     raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
 
 

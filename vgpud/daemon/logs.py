@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 PRIORITIES = {"DEBUG": 7, "INFO": 6, "SUCCESS": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
 
+_instance = ""
+
+
+def name_instance(name: str | None) -> None:
+    """Each line names it from now on."""
+    global _instance
+    _instance = name or ""
+
+
 def set_up(log: Log) -> None:
     """Replaces whatever logged before."""
     journal = log.format == "journal" or (log.format == "auto" and stderr_is_the_journal())
     logger.remove()
-    logger.configure(extra={"session": ""})
+    logger.configure(extra={"session": "", "instance": _instance})
     logger.add(
         sys.stderr,
         level=log.level.upper(),
@@ -53,5 +62,6 @@ def _journal(record: "Record") -> str:
 
 
 def _message(record: "Record") -> str:
-    session = "{extra[session]}: " if record["extra"].get("session") else ""
-    return f"{session}{{message}}\n{{exception}}"
+    names = [name for name in ("instance", "session") if record["extra"].get(name)]
+    prefix = "".join(f"{{extra[{name}]}}: " for name in names)
+    return f"{prefix}{{message}}\n{{exception}}"

@@ -30,6 +30,10 @@ class Machine(Protocol):
         """
         ...
 
+    def supervised(self) -> bool:
+        """Whether its device process is looked after as it should be."""
+        ...
+
 
 class Machines:
     """By name, in the order in which they came."""
@@ -49,6 +53,10 @@ class Machines:
     def reports(self) -> list[dict[str, Any]]:
         """One for each machine."""
         return [{"name": name, **machine.report()} for name, machine in self._served.items()]
+
+    def supervised(self) -> bool:
+        """Whether all of them are."""
+        return all(machine.supervised() for machine in self._served.values())
 
     def find(self, name: str | None) -> Machine | None:
         """The machine with this name; the first without one."""

@@ -142,6 +142,10 @@ class Session:
             "counters": self._state.counters(),
         }
 
+    def supervised(self) -> bool:
+        """Whether the supervision of the device process goes on."""
+        return trio.current_time() < self._supervisor.due
+
     def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
         """A scanout, the size of its image, and the image's descriptor."""
         for scanout in self._state.scanouts():

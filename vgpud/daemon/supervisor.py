@@ -4,6 +4,7 @@ the next when it has died.
 """
 
 import errno
+import math
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ from vgpud.link.trio_connection import RequestFailedError, TrioConnection
 ANSWER_SECONDS = 10.0
 START_SECONDS = 30.0
 LOOK_SECONDS = 10.0
+# What a busy host may add to a look and the question that may follow.
+LATE_SECONDS = 10.0
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
@@ -46,6 +49,8 @@ class Supervisor:
         self._started: messages.Started | None = None
         self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
+        # Until when, by the event loop's clock, the supervision is to give its next sign of life.
+        self.due = math.inf
         self._given_up = False
         self._settled = trio.Event()  # there is a process, or none is to be waited for
         self._revived = trio.Event()
@@ -109,6 +114,7 @@ class Supervisor:
             self._settled = trio.Event()
             process.kill()
             ending = await process.ended()
+            self.due = math.inf
         if failures:
             raise failures[0]
         if self._started is None:
@@ -158,6 +164,7 @@ class Supervisor:
         """
         seen = None
         while True:
+            self.due = trio.current_time() + LOOK_SECONDS + ANSWER_SECONDS + LATE_SECONDS
             await trio.sleep(LOOK_SECONDS)
             now = (state.progress, state.command)
             if now == seen and state.command:

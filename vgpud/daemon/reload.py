@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""SIGHUP: the configuration is read anew, and what can change while the daemon runs does."""
+
+from collections.abc import Callable
+
+from attrs import evolve
+from loguru import logger
+
+from vgpud.config.options import OPTIONS
+from vgpud.config.schema import Config
+from vgpud.daemon import logs
+from vgpud.errors import ConfigurationError
+
+# Tables that stay as they were at the start: the socket is open, the renderer was seen to start.
+FIXED = ("socket", "renderer")
+
+
+class Current:
+    """The configuration in force, for front-ends that come from now on."""
+
+    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
+        """``read`` gives the configuration as it would be at a start now."""
+        self.config = config
+        self._read = read
+
+    def reload(self) -> None:
+        """Takes over what it can, and names the rest in the log; mistakes change nothing."""
+        try:
+            wanted = self._read()
+        except ConfigurationError as error:
+            for mistake in error.mistakes:
+                logger.error("the configuration stays as it is: {}", mistake)
+            return
+        before = self.config
+        self.config = evolve(wanted, **{table: getattr(before, table) for table in FIXED})
+        logs.set_up(wanted.log)
+        taken: list[str] = []
+        refused: list[str] = []
+        for key in changed(before, wanted):
+            (refused if key.partition(".")[0] in FIXED else taken).append(key)
+        for key in refused:
+            logger.warning("{} has changed, which takes a restart", key)
+        logger.info("SIGHUP: the configuration was read again: {}", ", ".join(taken) or "nothing new")
+
+
+def changed(before: Config, after: Config) -> list[str]:
+    """The keys whose values differ."""
+    keys = [
+        option.key
+        for option in OPTIONS
+        if getattr(getattr(before, option.section), option.name)
+        != getattr(getattr(after, option.section), option.name)
+    ]
+    return keys if before.displays == after.displays else [*keys, "displays"]

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A device process that serves nobody: whether the renderer starts, before readiness is claimed."""
+
+import socket
+
+import trio
+
+from vgpud.config.schema import Config
+from vgpud.daemon.device_process import device_process
+from vgpud.daemon.session_state import SessionState
+from vgpud.daemon.start_up import start_message
+from vgpud.errors import RendererError
+from vgpud.link import messages
+from vgpud.link.codec import LinkClosedError
+from vgpud.link.trio_connection import RequestFailedError, TrioConnection
+
+SECONDS = 30.0
+
+
+async def try_renderer(config: Config) -> str:
+    """What the renderer calls itself; ``RendererError`` when it does not start."""
+    state = SessionState()
+    # The presenter's end of it has nothing to read.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with ours, theirs:
+            return await _start(config, (state.descriptor, theirs.fileno()))
+    finally:
+        state.close()
+
+
+async def _start(config: Config, descriptors: tuple[int, int]) -> str:
+    # What is raised inside of a nursery leaves it in a group.
+    found: messages.Started | RendererError | None = None
+    async with device_process() as process, trio.open_nursery() as nursery:
+        nursery.start_soon(process.link.run, _ignore)
+        with trio.move_on_after(SECONDS):
+            found = await _ask(process.link, config, descriptors)
+        nursery.cancel_scope.cancel()
+    if found is None:
+        raise RendererError(f"the renderer did not start within {SECONDS:g} s")
+    if isinstance(found, RendererError):
+        raise found
+    return found.description
+
+
+async def _ask(
+    link: TrioConnection, config: Config, descriptors: tuple[int, int]
+) -> messages.Started | RendererError:
+    try:
+        return await link.request(start_message(config), messages.Started, descriptors)
+    except LinkClosedError:
+        return RendererError("the device process ended when it was started")
+    except RequestFailedError as error:
+        if isinstance(error.reply, messages.Failed):
+            return RendererError(error.reply.reason, error.reply.exit_code)
+        return RendererError(f"the device process answered {error.reply}")
+
+
+async def _ignore(report: messages.Report, descriptors: list[int]) -> None:
+    """It serves nobody."""
