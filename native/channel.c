@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* sendmmsg */
 #include "channel.h"
 
 #include <errno.h>
@@ -57,6 +58,7 @@ static void lost(struct channel *channel) {
     close(channel->fd);
     channel->fd = -1;
     channel->full = false;
+    channel->batched = 0;
 }
 
 /* --- sending */
@@ -93,6 +95,8 @@ static bool try_send(struct channel *channel, const struct present_record *recor
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t sent;
 
+    if (!channel_send_batch(channel)) /* in order */
+        return false;
     if (channel->fd < 0)
         return true;
     if (fd >= 0)
@@ -106,6 +110,31 @@ static bool try_send(struct channel *channel, const struct present_record *recor
     channel->records++;
     channel->unread++;
     return true;
+}
+
+static void drop_sent(struct channel *channel, uint32_t count) {
+    channel->batched -= count;
+    memmove(channel->batch, channel->batch + count, channel->batched * sizeof(channel->batch[0]));
+}
+
+bool channel_send_batch(struct channel *channel) {
+    struct iovec parts[CHANNEL_BATCH];
+    struct mmsghdr messages[CHANNEL_BATCH] = {0};
+    int sent;
+
+    if (channel->batched == 0)
+        return true;
+    for (uint32_t i = 0; i < channel->batched; i++) {
+        parts[i] = (struct iovec){&channel->batch[i], sizeof(channel->batch[i])};
+        messages[i].msg_hdr.msg_iov = &parts[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    sent = sendmmsg(channel->fd, messages, channel->batched, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0)
+        return send_failed(channel);
+    drop_sent(channel, (uint32_t)sent);
+    channel->full = channel->batched > 0; /* the rest says why when it is tried again */
+    return !channel->full;
 }
 
 bool channel_scanout(struct channel *channel, const struct present_record *record) {
@@ -145,14 +174,17 @@ bool channel_staged(struct channel *channel, struct present_record *record, stru
 
     if (channel->fd < 0)
         return true;
+    if (channel->batched == CHANNEL_BATCH && !channel_send_batch(channel))
+        return false;
     if (!staging_room(channel, bytes, &record->position) &&
         !(channel_receive(channel) && staging_room(channel, bytes, &record->position)))
         return false;
     record->kind = PRESENT_STAGED;
     copy_rows(channel->staging + record->position % PRESENT_STAGING_BYTES, record, canvas, slot);
-    if (!try_send(channel, record, -1))
-        return false;
     channel->produced = record->position + bytes;
+    channel->batch[channel->batched++] = *record;
+    channel->records++;
+    channel->unread++;
     return true;
 }
 

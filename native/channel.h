@@ -14,6 +14,9 @@
 #include "present.h"
 #include "state.h"
 
+/* Staged records go together: each wakes the presenter, which costs more than the record. */
+enum { CHANNEL_BATCH = 8 };
+
 /* An image that the presenter has the descriptor of. */
 struct known_image {
     uint32_t image_id;     /* 0: a free entry */
@@ -28,6 +31,8 @@ struct channel {
     int staging_fd;
     uint8_t *staging;
     uint64_t produced, consumed; /* positions in the staging ring */
+    struct present_record batch[CHANNEL_BATCH];
+    uint32_t batched; /* staged and yet to be sent */
     struct known_image known[PRESENT_IMAGES];
     uint32_t outstanding[STATE_SCANOUTS];
 };
@@ -39,9 +44,12 @@ void channel_close(struct channel *channel);
 /* Each of these returns false when it has to be tried again later (channel_receive() has something,
  * or POLLOUT), true also when nobody is there to be told. */
 bool channel_scanout(struct channel *channel, const struct present_record *record);
-/* Copies the record's rectangle from a slot and sends it. */
+/* Copies the record's rectangle from a slot, to be sent with the batch. */
 bool channel_staged(struct channel *channel, struct present_record *record, struct canvas *canvas,
                     int slot);
+/* What is in the batch goes now: at the end of a burst, and before anything long. */
+bool channel_send_batch(struct channel *channel);
+
 /* Sends the rectangle by reference and pins the slot. */
 bool channel_image(struct channel *channel, struct present_record *record, struct canvas *canvas,
                    int slot);

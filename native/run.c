@@ -148,11 +148,17 @@ static void notify(struct device *device) {
     device->state->counters.calls += queue_notify(&device->queue);
 }
 
+/* The driver and the presenter hear of what is done. */
+static void tell(struct device *device) {
+    notify(device);
+    channel_send_batch(&device->channel);
+}
+
 void device_expect_copy(struct device *device, uint64_t bytes) {
     device->unnotified += bytes;
     if (device->unnotified < LONG_COPY)
         return;
-    notify(device);
+    tell(device);
     if (bytes >= LONG_COPY)
         device->burst += (uint32_t)(bytes * LOOK_EVERY / LOOK_COPY);
 }
@@ -162,6 +168,7 @@ static void push_deferred(struct device *device) {
         return;
     channel_receive(&device->channel);
     scanouts_push(device);
+    channel_send_batch(&device->channel);
 }
 
 static bool link_readable(const struct device *device) {
@@ -175,7 +182,7 @@ static bool look_around(struct run *run) {
     struct device *device = run->device;
 
     if (device->burst % NOTIFY_EVERY == 0)
-        notify(device);
+        tell(device);
     if (device->burst < LOOK_EVERY)
         return false;
     device->burst = 0;
@@ -209,7 +216,7 @@ static bool work(struct run *run) {
 static bool more_work(struct device *device) {
     bool held = release(device);
 
-    notify(device);
+    tell(device);
     push_deferred(device);
     return (!held && idle_spin(device)) || queue_want_kicks(&device->queue);
 }
@@ -218,6 +225,7 @@ static void channel_ready(struct device *device) {
     channel_receive(&device->channel);
     device->channel.full = false;
     scanouts_push(device);
+    channel_send_batch(&device->channel);
 }
 
 /* The presenter is listened to only while something waits for it. */
@@ -276,6 +284,7 @@ static void run_guarded(void *argument) {
     /* Before Python, which may take its time. */
     if (queue_runs(&run->device->queue))
         notify(run->device);
+    channel_send_batch(&run->device->channel);
 }
 
 int device_run(struct device *device, struct device_exit *exit) {

@@ -217,6 +217,7 @@ void device_repaint(struct device *device) {
         scanout_repaint(device, scanout_id);
     channel_receive(&device->channel);
     scanouts_push(device);
+    channel_send_batch(&device->channel);
 }
 
 /* --- device reset */
