@@ -106,7 +106,9 @@ def test_capabilities_are_json_and_nothing_else(home: dict[str, str]) -> None:
     assert set(described["features"]) <= {"virgl", "render-node"}
     # Named when it starts, and only then; otherwise there is a reason.
     virgl = described["renderers"]["virglrenderer"]
-    assert ("virgl" in described["features"]) == ("library" in virgl) == ("unavailable" not in virgl)
+    assert (
+        ("virgl" in described["features"]) == ("library" in virgl) == ("unavailable" not in virgl)
+    )
 
 
 def test_capabilities_are_printed_whatever_else_is_given(home: dict[str, str], file: Path) -> None:
