@@ -93,6 +93,16 @@ def test_there_is_no_more_backing_than_a_device_may_have(journal: Journal) -> No
     journal.record(messages.BackingAttached(2, bytes(16 * 2)), [])
     with pytest.raises(LinkError):
         journal.record(messages.BackingAttached(2, bytes(16 * 3)), [])
+    # And what was there is what stays.
+    assert (messages.AdoptBacking(2, bytes(16 * 2)), []) in list(journal.replay())
+
+
+def test_what_no_guest_can_say_is_not_believed(journal: Journal) -> None:
+    with pytest.raises(LinkError):
+        create(journal, 1 << 32)
+    create(journal, 1)
+    with pytest.raises(LinkError):
+        journal.record(messages.UuidAssigned(1, b"short"), [])
 
 
 @given(

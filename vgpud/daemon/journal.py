@@ -8,6 +8,7 @@ same limits that it is to keep itself.
 import os
 from collections.abc import Iterator
 
+from vgpud.config.schema import MAX_U32
 from vgpud.link.codec import LinkError
 from vgpud.link.messages import (
     AdoptBacking,
@@ -26,6 +27,7 @@ from vgpud.link.messages import (
 from vgpud.link.messages import Journal as Entry
 
 MEMORY_ENTRY_BYTES = 16  # sizeof(struct virtio_gpu_mem_entry)
+UUID_BYTES = 16
 
 
 class _Resource:
@@ -76,22 +78,30 @@ class Journal:
         if isinstance(entry, ResourceGone):
             self._forget(entry.resource_id)
         elif isinstance(entry, UuidAssigned):
-            resource.uuid = entry.uuid
+            self._set_uuid(resource, entry)
         else:
             self._set_entries(resource, entry)
 
     def _created(self, entry: ResourceCreated | Resource3DCreated, descriptors: list[int]) -> None:
         if entry.resource_id in self._resources or len(self) >= self._limits.resources:
             raise LinkError(f"resource {entry.resource_id} was created again, or is one too many")
+        if max(entry) > MAX_U32:
+            raise LinkError(f"no guest can have created {entry}")
         image = descriptors.pop() if isinstance(entry, ResourceCreated) else None
         self._resources[entry.resource_id] = _Resource(entry, image)
 
     def _set_entries(self, resource: _Resource, entry: BackingAttached | BackingDetached) -> None:
         entries = entry.entries if isinstance(entry, BackingAttached) else b""
-        self._entry_bytes += len(entries) - len(resource.entries)
-        resource.entries = entries
-        if self._entry_bytes > self._limits.backing_entries * MEMORY_ENTRY_BYTES:
+        total = self._entry_bytes + len(entries) - len(resource.entries)
+        if total > self._limits.backing_entries * MEMORY_ENTRY_BYTES:
             raise LinkError("more backing was attached than a device may have")
+        self._entry_bytes = total
+        resource.entries = entries
+
+    def _set_uuid(self, resource: _Resource, entry: UuidAssigned) -> None:
+        if len(entry.uuid) != UUID_BYTES:
+            raise LinkError(f"a UUID of {len(entry.uuid)} bytes")
+        resource.uuid = entry.uuid
 
     def _forget(self, resource_id: int) -> None:
         resource = self._resources.pop(resource_id)

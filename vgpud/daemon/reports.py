@@ -74,6 +74,7 @@ class Reports:
             try:
                 self._images.image_created(entry, image)
             except OSError as error:
+                self._journal.record(messages.ResourceGone(entry.resource_id), [])
                 raise LinkError(f"{entry} with an image that is none: {error}") from error
         elif isinstance(entry, messages.ResourceGone):
             self._images.image_gone(entry.resource_id)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A guest may have taken its device process over: that costs this guest its device, and nothing else."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from loguru import logger
+
+from vgpud.config.schema import Config, DeviceProcess
+from vgpud.daemon import device_process, supervisor
+from vgpud.daemon.machines import Machines
+from vgpud.daemon.session import serve_frontend
+from vgpud.errors import RendererError
+
+from ..driver.frontend import Frontend, Request
+from .running import children, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Config(device_process=DeviceProcess(restarts=2, restart_window=60.0, restart_delay=0.01))
+
+# What each begins with: it answers Start, as an honest one does, and then is anything but that.
+BEGINNING = """
+import os, select, socket, struct, sys
+from vgpud.link import messages as m
+from vgpud.link.connection import Connection
+link = Connection(int(sys.argv[1]))
+def drain(handler):
+    select.select([link], [], [])
+    link.drain(handler)
+def start(message, descriptors):
+    link.send(m.Started(0, 6, "wicked", message.serial))
+drain(start)
+raw = socket.socket(fileno=os.dup(link.fileno()))
+image = os.memfd_create("no image")
+"""
+MISDEEDS = {
+    "noise": "raw.sendall(os.urandom(100000))",
+    "a header of 4 GiB": "raw.sendall(struct.pack('=4I', 20, 2**32 - 1, 2**32 - 1, 0))",
+    "an unknown kind": "raw.sendall(struct.pack('=4I', 9999, 0, 0, 0))",
+    "text that is no JSON": "raw.sendall(struct.pack('=4I', 20, 4, 0, 0) + b'{{{{')",
+    "deep JSON": "raw.sendall(struct.pack('=4I', 20, 60000, 0, 0) + b'[' * 60000)",
+    "what a daemon says": "link.send(m.Ping(1))",
+    "backing of nothing": "link.send(m.BackingAttached(7, b''))",
+    "an image that is none": "link.send(m.ResourceCreated(1, 1, 64, 64), [image])",
+    "an image of 2^32 pixels": "link.send(m.ResourceCreated(1, 1, 2**32 - 1, 2**32 - 1), [image])",
+    "numbers beyond 32 bits": "link.send(m.ResourceCreated(2**63, 2**63, 2**63, 2**63), [image])",
+    "questions without end": "[link.send(m.GetDisplayInfo(n)) for n in range(100000)]",
+    "questions about no scanout": "[link.send(m.GetEdid(n, 2**63)) for n in range(100)]",
+    "answers to nobody": "[link.send(m.Done(n)) for n in range(100)]",
+    "a log of strange levels": "[link.send(m.Log('EVIL{}', '{x} <red>')) for n in range(100)]",
+    "descriptors without end": (
+        "[socket.send_fds(raw, [b'x'], [image] * 200) for n in range(100)]"
+    ),
+    "its end": "pass",
+}
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    handler = logger.add(lambda line: lines.append(str(line)), format="{message}")
+    yield lines
+    logger.remove(handler)
+
+
+def wicked(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Device processes are this program from now on."""
+
+    async def start(link_fd: int) -> trio.Process:
+        return await trio.lowlevel.open_process(
+            [sys.executable, "-c", program, str(link_fd)],
+            pass_fds=[link_fd],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+
+    monkeypatch.setattr(device_process, "_start", start)
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("misdeed", list(MISDEEDS))
+async def test_the_front_end_is_answered_whatever_its_device_process_does(
+    monkeypatch: pytest.MonkeyPatch, log: list[str], misdeed: str
+) -> None:
+    wicked(monkeypatch, BEGINNING + MISDEEDS[misdeed])
+    before = open_descriptors()
+    ours, theirs = socket.socketpair()
+
+    def talk() -> None:
+        frontend = Frontend(ours, timeout=20)
+        assert frontend.ask_u64(Request.GET_FEATURES)
+        assert wait_until(lambda: any("given up" in line for line in log), 20)
+        assert frontend.ask_u64(Request.GET_QUEUE_NUM) == 2
+        assert frontend.get_vring_base(0) == 0
+        frontend.close()
+
+    async with trio.open_nursery() as nursery:
+        end = trio.socket.from_stdlib_socket(theirs)
+        nursery.start_soon(serve_frontend, end, CONFIG, Machines(), "a test")
+        await trio.to_thread.run_sync(talk)
+    assert not any("mistake in this program" in line for line in log)
+    assert children(os.getpid()) == []
+    assert open_descriptors() == before
+
+
+async def test_one_that_never_starts_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch, log: list[str]
+) -> None:
+    wicked(monkeypatch, "import time; time.sleep(60)")
+    monkeypatch.setattr(supervisor, "START_SECONDS", 0.3)
+    ours, theirs = socket.socketpair()
+    end = trio.socket.from_stdlib_socket(theirs)
+    with ours, trio.fail_after(10), pytest.raises(RendererError):
+        await serve_frontend(end, CONFIG, Machines(), "a test")
+    assert any("does not answer Start" in line for line in log)
