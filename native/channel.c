@@ -76,7 +76,8 @@ static void attach(struct msghdr *message, void *control, size_t length, int fd)
 }
 
 static bool send_failed(struct channel *channel) {
-    bool again = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS;
+    bool again = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ||
+                 errno == ETOOMANYREFS;
 
     if (again)
         channel->full = true;
@@ -93,7 +94,6 @@ static bool try_send(struct channel *channel, const struct present_record *recor
     } control = {0};
     struct iovec part = {(void *)(uintptr_t)record, sizeof(*record)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    ssize_t sent;
 
     if (!channel_send_batch(channel)) /* in order */
         return false;
@@ -101,10 +101,7 @@ static bool try_send(struct channel *channel, const struct present_record *recor
         return true;
     if (fd >= 0)
         attach(&message, control.bytes, sizeof(control.bytes), fd);
-    do {
-        sent = sendmsg(channel->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0)
+    if (sendmsg(channel->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return send_failed(channel);
     channel->full = false;
     channel->records++;
