@@ -163,7 +163,7 @@ def _boots(machine: Machine, patience: int, say: Say) -> bool:
 
 
 def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
+    return text.strip().splitlines()[-1][:160]
 
 
 def _draw(machine: Machine) -> None:
