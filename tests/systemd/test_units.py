@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The units as an administrator and a virtual machine meet them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..daemon.running import children, wait_until
+from ..daemon.test_lifecycle import show
+from ..driver.backend import Machine
+from .booted import Systemd
+
+# Connects to a socket, and says whether that was possible.
+CONNECT = "import socket, sys; print(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
+NOBODY = 65534
+
+
+def served(systemd: Systemd, unit: str) -> bool:
+    return "no machine" not in systemd.property(unit, "StatusText")
+
+
+def test_the_service_of_a_host_is_up_when_systemd_says_so(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud.service")
+    assert systemd.ask("is-active", "vgpud.service") == "active"
+    assert systemd.property("vgpud.service", "StatusText") == "2D in software; no machine"
+    with Machine(systemd.path("/run/vgpud/vgpud.sock")) as machine:
+        show(machine)
+        assert "; 1 machine: 1, process" in systemd.property("vgpud.service", "StatusText")
+    assert wait_until(lambda: not served(systemd, "vgpud.service"))
+    begin = time.monotonic()
+    systemd.do("stop", "vgpud.service")
+    assert time.monotonic() - begin < 2
+    assert systemd.property("vgpud.service", "Result") == "success"
+    assert not systemd.path("/run/vgpud/vgpud.sock").exists()
+
+
+def test_two_instances_run_at_once_each_with_its_configuration(systemd: Systemd) -> None:
+    systemd.configure("one", "[log]\nlevel = 'debug'\n")
+    systemd.configure("two", "[renderer]\nmode = 'null'\n")
+    systemd.do("start", "vgpud@one.service", "vgpud@two.service")
+    with Machine(systemd.socket("one")) as one, Machine(systemd.socket("two")) as two:
+        show(one)
+        assert two.guest.create_2d(8, 8).resource_id
+        assert systemd.property("vgpud@two.service", "StatusText").startswith(
+            "a renderer that draws nothing"
+        )
+        systemd.do("stop", "vgpud@two.service")
+        assert two.frontend.disconnected()
+        show(one)
+    for name in ("one", "two"):
+        lines = systemd.log(name).splitlines()
+        assert lines
+        assert all(f" {name}: " in line for line in lines)
+    systemd.do("stop", "vgpud@one.service")
+
+
+def test_qemu_s_user_may_connect_and_others_may_not(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud@door.service")
+    listed = systemd.path("/etc/group").read_text().splitlines()
+    kvm = next(line.split(":")[2] for line in listed if line.startswith("kvm:"))
+
+    def connect(*groups: int) -> str:
+        return subprocess.run(
+            ["nsenter", f"--target={systemd.pid}", "--mount", "setpriv", f"--reuid={NOBODY}",
+             f"--regid={NOBODY}", f"--groups={','.join(map(str, (NOBODY, *groups)))}",
+             sys.executable, "-c", CONNECT, "/run/vgpud/door/vgpud.sock"],
+            capture_output=True, text=True, check=False, timeout=10,
+        ).stdout.strip()  # fmt: skip
+
+    assert connect(int(kvm)) == "0"
+    assert connect() != "0"
+    systemd.do("stop", "vgpud@door.service")
+
+
+def test_nothing_in_it_can_gain_privileges(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud@walled.service")
+    daemon = systemd.main_process("vgpud@walled.service")
+    with Machine(systemd.socket("walled")) as machine:
+        show(machine)
+        for number in (daemon, *children(daemon)):
+            status = Path(f"/proc/{number}/status").read_text()
+            fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+            assert fields["NoNewPrivs"] == "1"
+            assert fields["Seccomp"] == "2"
+            assert {int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0}
+            assert "0" not in fields["Uid"].split()
+    systemd.do("stop", "vgpud@walled.service")
+
+
+def test_a_reload_takes_over_what_can_change_and_names_what_cannot(systemd: Systemd) -> None:
+    systemd.configure("changing", "[log]\nlevel = 'warning'\n")
+    systemd.do("start", "vgpud@changing.service")
+    with Machine(systemd.socket("changing")) as machine:
+        show(machine)
+        systemd.configure("changing", "[log]\nlevel = 'info'\n[renderer]\nmode = 'null'\n")
+        systemd.do("reload", "vgpud@changing.service")
+        assert wait_until(lambda: "read again: log.level" in systemd.log("changing"))
+        assert "renderer.mode has changed, which takes a restart" in systemd.log("changing")
+        assert wait_until(lambda: systemd.ask("is-active", "vgpud@changing.service") == "active")
+        show(machine)
+    systemd.configure("changing", "[log]\nlevel = 'loud'\n")
+    systemd.do("reload", "vgpud@changing.service")
+    assert wait_until(lambda: "stays as it is: " in systemd.log("changing"))
+    with Machine(systemd.socket("changing")) as machine:
+        show(machine)
+    systemd.do("stop", "vgpud@changing.service")
+
+
+def test_a_daemon_that_crashes_is_started_again(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud@crashing.service")
+    with Machine(systemd.socket("crashing")) as machine:
+        os.kill(systemd.main_process("vgpud@crashing.service"), signal.SIGKILL)
+        assert machine.frontend.disconnected()
+    assert wait_until(lambda: systemd.property("vgpud@crashing.service", "NRestarts") == "1")
+    assert wait_until(lambda: systemd.ask("is-active", "vgpud@crashing.service") == "active")
+    with Machine(systemd.socket("crashing")) as machine:
+        show(machine)
+    systemd.do("stop", "vgpud@crashing.service")
+
+
+def test_the_watchdog_sees_a_daemon_that_hangs_and_leaves_one_whose_device_process_does(
+    systemd: Systemd,
+) -> None:
+    systemd.add_to("vgpud@hanging.service", "[Service]\nWatchdogSec=2\n")
+    systemd.do("start", "vgpud@hanging.service")
+    daemon = systemd.main_process("vgpud@hanging.service")
+    with Machine(systemd.socket("hanging")) as machine:
+        show(machine)
+        (device,) = children(daemon)
+        os.kill(device, signal.SIGSTOP)
+        time.sleep(3)
+        assert systemd.main_process("vgpud@hanging.service") == daemon
+        os.kill(device, signal.SIGCONT)
+        show(machine)
+        os.kill(daemon, signal.SIGSTOP)
+        assert machine.frontend.disconnected(10)
+    assert wait_until(lambda: systemd.property("vgpud@hanging.service", "NRestarts") == "1")
+    assert wait_until(lambda: systemd.ask("is-active", "vgpud@hanging.service") == "active")
+    with Machine(systemd.socket("hanging")) as machine:
+        show(machine)
+    systemd.do("stop", "vgpud@hanging.service")
+
+
+def test_a_machine_that_connects_starts_its_daemon(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud@asleep.socket")
+    for _ in range(2):
+        assert systemd.ask("is-active", "vgpud@asleep.service") == "inactive"
+        with Machine(systemd.socket("asleep")) as machine:
+            show(machine)
+            assert systemd.ask("is-active", "vgpud@asleep.service") == "active"
+        systemd.do("stop", "vgpud@asleep.service")
+    systemd.do("stop", "vgpud@asleep.socket")
+    assert not systemd.socket("asleep").exists()
+
+
+def test_a_renderer_that_is_not_there_is_not_tried_again(systemd: Systemd) -> None:
+    systemd.configure("impossible", "[renderer]\nmode = 'gfxstream'\n")
+    assert systemd.systemctl("start", "vgpud@impossible.service").returncode != 0
+    assert systemd.property("vgpud@impossible.service", "ExecMainStatus") == "69"
+    time.sleep(0.3)
+    assert systemd.ask("is-active", "vgpud@impossible.service") == "failed"
+    assert systemd.property("vgpud@impossible.service", "NRestarts") == "0"
+
+
+def test_opengl_starts_within_the_unit_s_walls(systemd: Systemd) -> None:
+    tried = subprocess.run(
+        [sys.executable, "-m", "vgpud", "--print-capabilities"],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    if '"virgl"' not in tried.stdout:
+        pytest.skip("no libvirglrenderer that starts here")
+    systemd.configure("gl", "[renderer]\nmode = 'virglrenderer'\n")
+    systemd.do("start", "vgpud@gl.service")
+    with Machine(systemd.socket("gl")) as machine:
+        show(machine)
+    assert "virgl" in systemd.property("vgpud@gl.service", "StatusText").lower()
+    systemd.do("stop", "vgpud@gl.service")
