@@ -32,6 +32,16 @@ def children(process_id: int) -> list[int]:
     return [int(number) for text in lists for number in text.read_text().split()]
 
 
+def settled_descriptors(process_id: int) -> Sequence[str]:
+    """What a process has open, once that does not change any more."""
+    found, same = open_descriptors(process_id), 0
+    while same < 5:
+        time.sleep(0.02)
+        again = open_descriptors(process_id)
+        found, same = again, same + 1 if again == found else 0
+    return found
+
+
 def open_descriptors(process_id: int) -> Sequence[str]:
     """What a process has open."""
     found = []

@@ -110,7 +110,8 @@ async def test_the_front_end_is_answered_whatever_its_device_process_does(
         await trio.to_thread.run_sync(talk)
     assert not any("mistake in this program" in line for line in log)
     assert children(os.getpid()) == []
-    assert open_descriptors() == before
+    # (Fewer, when something of an earlier test has been collected meanwhile.)
+    assert open_descriptors() <= before
 
 
 async def test_one_that_never_starts_is_not_waited_for_without_end(

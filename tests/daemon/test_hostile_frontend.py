@@ -12,7 +12,7 @@ from ..driver import commands
 from ..driver.backend import Backend, Machine
 from ..driver.frontend import Frontend, Protocol, Request, RequestRefusedError
 from ..driver.memory import GuestMemory, MiB
-from .running import children, daemon, open_descriptors, wait_until
+from .running import children, daemon, open_descriptors, settled_descriptors, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def witness(backend: Backend) -> Iterator[Machine]:
 def frontend(backend: Backend, witness: Machine) -> Iterator[Frontend]:
     """One that is about to.  Whatever it does, the other machine works and nothing stays open."""
     assert wait_until(lambda: len(children(backend.process.pid)) == 1)
-    before = open_descriptors(backend.process.pid)
+    before = settled_descriptors(backend.process.pid)
     frontend = Frontend.connect(backend.socket_path)
     yield frontend
     frontend.close()
@@ -207,10 +207,10 @@ def test_memory_tables_that_change_without_end_leave_nothing_behind(
     frontend.tell(Request.SET_PROTOCOL_FEATURES, u64(Protocol.REPLY_ACK))
     memories = [GuestMemory(1 * MiB) for _ in range(2)]
     frontend.set_mem_table(memories[0].regions)
-    before = len(open_descriptors(backend.process.pid))
+    before = len(settled_descriptors(backend.process.pid))
     for number in range(100):
         frontend.set_mem_table(memories[number % 2].regions)
-    assert len(open_descriptors(backend.process.pid)) == before
+    assert len(settled_descriptors(backend.process.pid)) == before
     for memory in memories:
         memory.close()
 

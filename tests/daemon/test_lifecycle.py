@@ -15,7 +15,7 @@ import pytest
 
 from ..driver.backend import Backend, Machine
 from ..driver.frontend import Frontend
-from .running import COMMAND, children, daemon, open_descriptors, wait_until
+from .running import COMMAND, children, daemon, settled_descriptors, wait_until
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_hundred_connections_leave_no_descriptor_and_no_process(backend: Backe
     with Machine(backend.socket_path) as machine:
         show(machine)
     assert wait_until(lambda: backend.log.count(": gone") == 1)
-    before = open_descriptors(backend.process.pid)
+    before = settled_descriptors(backend.process.pid)
     for number in range(100):
         frontend = Frontend.connect(backend.socket_path)
         if number % 10 == 0:
@@ -110,7 +110,7 @@ def test_a_hundred_connections_leave_no_descriptor_and_no_process(backend: Backe
             machine.stop()
             machine.cont()
     assert wait_until(lambda: backend.log.count(": gone") == 104, 30)
-    assert open_descriptors(backend.process.pid) == before
+    assert settled_descriptors(backend.process.pid) == before
     assert children(backend.process.pid) == []
 
 

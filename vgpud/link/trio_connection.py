@@ -146,5 +146,6 @@ class _Waiting:
         self.reply: Reply | None = None
 
     def set(self, reply: Reply) -> None:
-        self.reply = reply
+        # The first one counts, though whoever waits has not run yet.
+        self.reply = self.reply or reply
         self.arrived.set()
