@@ -157,7 +157,7 @@ class Limits:
     image_memory: int = option(
         1 * GIB,
         Size(1 * MIB, 1 * TIB),
-        "Host memory for the images of all resources together; one that is shown counts three times.",
+        "Host memory for the images of all resources together; one that is shown counts four times.",
     )
     resources: int = option(8192, Integer(1, MAX_U32), "Resources that exist at the same time.")
     contexts: int = option(
