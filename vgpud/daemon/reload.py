@@ -40,7 +40,9 @@ class Current:
             (refused if key.partition(".")[0] in FIXED else taken).append(key)
         for key in refused:
             logger.warning("{} has changed, which takes a restart", key)
-        logger.info("SIGHUP: the configuration was read again: {}", ", ".join(taken) or "nothing new")
+        logger.info(
+            "SIGHUP: the configuration was read again: {}", ", ".join(taken) or "nothing new"
+        )
 
 
 def changed(before: Config, after: Config) -> list[str]:
