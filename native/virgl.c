@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "virgl_library.h"
 #include "virgl_log.h"
@@ -33,6 +35,14 @@ static int get_server_fd(void *cookie, uint32_t version) {
     return -1;
 }
 
+static void watch(int epoll, int fd) {
+    struct epoll_event event = {.events = EPOLLIN};
+
+    if (fd >= 0) {
+        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    }
+}
+
 static int start(struct virgl *virgl, uint32_t flags, char *text) {
     /* Without either the library calls GL callbacks that we do not have. */
     if ((flags & (VIRGL_USE_EGL | VIRGL_USE_GLX)) == 0) {
@@ -52,6 +62,8 @@ static int start(struct virgl *virgl, uint32_t flags, char *text) {
         snprintf(text, VIRGL_TEXT, "virgl_renderer_init(%#x) failed with %d", flags, error);
         return -ENODEV;
     }
+    virgl->poll_fd = virgl->api.get_poll_fd();
+    watch(virgl->wake_fd, virgl->poll_fd);
     return 0;
 }
 
@@ -62,6 +74,9 @@ struct virgl *virgl_new(uint32_t flags, const char *render_node, char *text) {
         free(virgl);
         return NULL;
     }
+    virgl->poll_fd = -1;
+    virgl->wake_fd = epoll_create1(EPOLL_CLOEXEC);
+    watch(virgl->wake_fd, virgl->fences.eventfd);
     virgl->render_node = *render_node != '\0' ? strdup(render_node) : NULL;
     if (virgl_library_open(&virgl->api, text, VIRGL_TEXT) != 0) {
         goto failed;
@@ -74,6 +89,7 @@ struct virgl *virgl_new(uint32_t flags, const char *render_node, char *text) {
     }
     return virgl;
 failed:
+    close(virgl->wake_fd);
     fence_ring_destroy(&virgl->fences);
     free((char *)virgl->render_node);
     free(virgl);
@@ -83,6 +99,7 @@ failed:
 void virgl_free(struct virgl *virgl) {
     /* Ends the thread that calls back, so the fence ring goes after it. */
     virgl->api.cleanup(virgl);
+    close(virgl->wake_fd);
     fence_ring_destroy(&virgl->fences);
     free((char *)virgl->render_node);
     free(virgl);

@@ -31,6 +31,11 @@ struct virgl {
     struct virgl_api api;
     struct virgl_callbacks callbacks;
     struct fence_ring fences;
+    /* Readable when the library's thread waits for virgl_renderer_poll(): it retires no fence
+     * before the results of queries are written, which needs the thread that has the GL contexts.
+     */
+    int poll_fd;
+    int wake_fd; /* an epoll of both: readable when there is something to do about fences */
     const char *render_node;
 };
 

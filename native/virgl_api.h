@@ -91,6 +91,7 @@ typedef void (*virgl_debug_callback)(const char *format, va_list arguments);
 #define VIRGL_FUNCTIONS                                                                            \
     VIRGL_FUNCTION(int, init, (void *cookie, int flags, struct virgl_callbacks *callbacks))        \
     VIRGL_FUNCTION(void, cleanup, (void *cookie))                                                  \
+    VIRGL_FUNCTION(int, get_poll_fd, (void))                                                       \
     VIRGL_FUNCTION(void, poll, (void))                                                             \
     VIRGL_FUNCTION(void, get_cap_set, (uint32_t set, uint32_t * max_version, uint32_t * max_size)) \
     VIRGL_FUNCTION(void, fill_caps, (uint32_t set, uint32_t version, void *caps))                  \

@@ -115,9 +115,19 @@ static void release(struct device *device, const struct retired_fence *retired, 
     virgl->held_count = kept;
 }
 
+static bool readable(int fd) {
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+
+    return fd >= 0 && poll(&one, 1, 0) > 0;
+}
+
 static void take_and_release(struct device *device) {
     struct retired_fence retired[64];
-    uint32_t count = fence_ring_take(&device->virgl->virgl->fences, retired, 64);
+    uint32_t count;
+
+    if (readable(device->virgl->virgl->poll_fd))
+        device->virgl->virgl->api.poll();
+    count = fence_ring_take(&device->virgl->virgl->fences, retired, 64);
 
     release(device, retired, count, false);
 }
@@ -143,7 +153,7 @@ bool virgl_release(struct device *device, bool all) {
 
 int virgl_release_fd(const struct device *device) {
     /* Nothing to hear of while nothing waits, though the library may call back late. */
-    return device->virgl->held_count > 0 ? device->virgl->virgl->fences.eventfd : -1;
+    return device->virgl->held_count > 0 ? device->virgl->virgl->wake_fd : -1;
 }
 
 void virgl_hold_forget(struct device *device) {

@@ -21,7 +21,7 @@ REFERENCE = "virgl_test_server"
 SUBJECT = "vgpud"
 START_SECONDS = 20
 # virgl_test_server has no quotas.
-CONFIGURATION = '[limits]\nimage_memory = "64GiB"\n[device_process]\nrestarts = 0\n'
+CONFIGURATION = '[limits]\nimage_memory = "64GiB"\n'
 
 
 def client_environment() -> dict[str, str]:
