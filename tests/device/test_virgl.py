@@ -360,6 +360,29 @@ def test_a_context_has_a_timeline_of_its_own(machine: Machine) -> None:
     assert (response.fence_id, response.ring_idx) == (10, 3)
 
 
+def test_the_result_of_a_query_is_there_when_its_fence_comes_back(machine: Machine) -> None:
+    buffer = Resource3D(Target.BUFFER, 64, commands_3d.BIND_CUSTOM, 16, 1)
+    memory = machine.texture(5)
+    result = machine.texture(6, buffer)
+    result.write(0, bytes(16))
+    assert memory.read(0, 1) == b"\0"
+    stream = commands_3d.clear(5, BGRA, COLOR) + commands_3d.query(6)
+    for fence_id in range(1, 20):
+        machine.do(commands_3d.submit_3d(CTX, stream, fence_id))
+        state, _ = struct.unpack("<II", result.read(0, 8))
+        assert state == commands_3d.QUERY_STATE_DONE
+        result.write(0, bytes(16))
+        stream = commands_3d.words(
+            commands_3d.word(commands_3d.Ccmd.BEGIN_QUERY, 1),
+            2,
+            commands_3d.word(commands_3d.Ccmd.END_QUERY, 1),
+            2,
+            commands_3d.word(commands_3d.Ccmd.GET_QUERY_RESULT, 2),
+            2,
+            0,
+        )
+
+
 # --- what cannot be made safe
 
 

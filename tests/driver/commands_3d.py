@@ -37,6 +37,7 @@ class Target(IntEnum):
 BIND_RENDER_TARGET: Final = 1 << 1
 BIND_SAMPLER_VIEW: Final = 1 << 3
 BIND_VERTEX_BUFFER: Final = 1 << 4
+BIND_CUSTOM: Final = 1 << 17
 BIND_SCANOUT: Final = 1 << 18
 FLAG_Y_0_TOP: Final = 1 << 0
 
@@ -142,10 +143,16 @@ class Ccmd(IntEnum):
     CREATE_OBJECT = 1
     SET_FRAMEBUFFER_STATE = 5
     CLEAR = 7
+    BEGIN_QUERY = 19
+    END_QUERY = 20
+    GET_QUERY_RESULT = 21
     CLEAR_TEXTURE = 47
 
 
 OBJECT_SURFACE: Final = 8
+OBJECT_QUERY: Final = 9
+QUERY_OCCLUSION_PREDICATE: Final = 1
+QUERY_STATE_DONE: Final = 1
 
 
 def word(command: int, length: int, kind: int = 0) -> int:
@@ -167,6 +174,15 @@ def clear(resource_id: int, format: int, color: tuple[float, float, float, float
     # Buffers (colour 0), the colour, depth as a double, stencil.
     cleared = words(word(Ccmd.CLEAR, 8), 1 << 2, *floats, 0, 0, 0)
     return surface + framebuffer + cleared
+
+
+def query(result_id: int) -> bytes:
+    """Asks whether any sample passes (query object 2); state, size and result are written into the buffer."""
+    created = words(
+        word(Ccmd.CREATE_OBJECT, 4, OBJECT_QUERY), 2, QUERY_OCCLUSION_PREDICATE, 0, result_id
+    )
+    asked = words(word(Ccmd.BEGIN_QUERY, 1), 2, word(Ccmd.END_QUERY, 1), 2)
+    return created + asked + words(word(Ccmd.GET_QUERY_RESULT, 2), 2, 0)
 
 
 def clear_texture_out_of_bounds(resource_id: int) -> bytes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.vtest.servers import REFERENCE, SERVERS, SUBJECT, client_environment
 
 Results = dict[str, str]
+TEST_SECONDS = 120
 
 
 def results(folder: Path) -> Results:
@@ -35,7 +36,7 @@ def run(name: str, profile: str, patterns: list[str], folder: Path, jobs: int) -
     chosen = [word for pattern in patterns for word in ("-t", pattern)]
     # Shaders are many, and one process of piglit's can run them all.
     isolation = "false" if profile.endswith("shader") else "true"
-    chosen += ["--process-isolation", isolation]
+    chosen += ["--process-isolation", isolation, "--timeout", str(TEST_SECONDS)]
     environment = client_environment() | {"PIGLIT_PLATFORM": "surfaceless_egl"}
     with SERVERS[name]():
         subprocess.run(
