@@ -6,7 +6,10 @@ link.
 import resource
 import select
 import sys
+from collections.abc import Callable
+from functools import partial
 
+from vgpud.device.confinement import ConfinementError, confine_calls, confine_files
 from vgpud.device.dataplane import DataPlane, follow_parent
 from vgpud.device.device import Device
 from vgpud.device.link_requests import handle
@@ -15,7 +18,7 @@ from vgpud.device.renderers import renderer_class
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.link.codec import LinkClosedError, LinkError
 from vgpud.link.connection import Connection
-from vgpud.link.messages import Failed, Message, Start, Started
+from vgpud.link.messages import Failed, Log, Message, Start, Started
 
 
 def main(arguments: list[str]) -> int:
@@ -40,8 +43,13 @@ def serve(link: Connection) -> int:
         if device is not None:
             handle(device, message, descriptors)
         elif isinstance(message, Start):
+            # The renderer starts with the files that it needs, and then opens no socket any more.
+            open_doors = _confined(partial(confine_files, message.renderer.gpu_device))
             device = _make_device(link, message, descriptors)
+            open_doors += _confined(confine_calls)
             link.send(_started(device, message.serial))
+            for door in open_doors:
+                link.send(Log("WARNING", f"the device process is not confined in full: {door}"))
         else:
             raise LinkError(f"the link begins with {type(message).__name__}")
 
@@ -52,6 +60,15 @@ def serve(link: Connection) -> int:
     except RendererError as error:
         return error.exit_code
     return run(device)
+
+
+def _confined(confine: Callable[[], None]) -> list[str]:
+    """What is missing, which is no reason not to serve: not every kernel has everything."""
+    try:
+        confine()
+    except ConfinementError as error:
+        return [str(error)]
+    return []
 
 
 def _started(device: Device, serial: int) -> Started:

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a device process that was taken over can still do: little."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vgpud.link import messages
+
+from .process import DeviceProcess
+
+LANDLOCK_CREATE_RULESET, VERSION = 444, 1
+# Confines itself as a device process does, then tries things, of which one is given.
+TRY = """
+import ctypes, os, socket, subprocess, sys, threading
+from vgpud.device.confinement import confine_calls, confine_files
+ready = threading.Event()
+results = []
+def other_thread():
+    ready.wait()
+    attempt()
+def attempt():
+    try:
+        exec(sys.argv[1], globals())
+        results.append("done")
+    except OSError as error:
+        results.append(type(error).__name__)
+thread = threading.Thread(target=other_thread)
+confine_files("")
+thread.start()
+confine_calls()
+attempt()
+ready.set()
+thread.join()
+print(*results)
+"""
+
+
+def landlock_version() -> int:
+    libc = ctypes.CDLL(None)
+    return int(libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), VERSION))
+
+
+def attempt(what: str) -> str:
+    """How it ended, in the main thread and in one that ran when the calls were confined."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRY, what], capture_output=True, text=True, check=False, timeout=30
+    )
+    return done.stdout.strip() or done.stderr
+
+
+pytestmark = pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "socket.socket(socket.AF_UNIX)",
+        "socket.socket(socket.AF_INET)",
+        "os.execv('/bin/true', ['true'])",
+        "os.kill(os.getppid(), 0)",
+        "open('/etc/vgpud-test', 'w')",
+        "open('/dev/shm/vgpud-test', 'w')",
+        "os.mkdir('/tmp/vgpud-test')",
+        "os.listdir('/run')",
+        "os.listdir('/var')",
+        "open('/dev/tty0', 'w')",
+    ],
+)
+def test_it_cannot(what: str) -> None:
+    assert attempt(what) == "PermissionError PermissionError"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "open('/dev/null', 'w')",
+        "open('/proc/cpuinfo').read()",
+        "os.listdir('/usr/lib')",
+        "os.memfd_create('picture')",
+        "threading.Thread(target=int).start()",
+        "socket.socketpair()",
+    ],
+)
+def test_it_can(what: str) -> None:
+    assert attempt(what) == "done done"
+
+
+def test_a_device_process_is_confined_and_has_nothing_to_say_of_it() -> None:
+    with DeviceProcess() as process:
+        status = Path(f"/proc/{process.process.pid}/status").read_text()
+        assert "NoNewPrivs:\t1\n" in status
+        assert "Seccomp:\t2\n" in status
+        assert not [message for message in process.told if isinstance(message, messages.Log)]
