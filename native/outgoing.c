@@ -10,11 +10,13 @@
 
 /*
  * Between a frame's message and the next there is room for a cursor, within one there is not.  One
- * message for each frame is what keeps QEMU from showing half of it, so frames are cut into bands
- * only while the cursor moves: that long after a move, that much time for each.
+ * message for each frame is what keeps QEMU from showing half of it, so only frames that would hold
+ * the cursor up for long (larger than 2560x1600) are cut into bands, and only while the cursor
+ * moves: that long after a move, that much time for each.
  */
 #define CURSOR_IN_USE_NS 1000000000ull
 #define BAND_NS 500000ull
+#define WHOLE_MAX (2560u * 1600 * 4)
 
 /* QEMU counts the bytes of a message in an int. */
 enum { MESSAGE_MAX = 1 << 30, SPLICE_MIN = 512 * 1024 };
@@ -101,8 +103,8 @@ static bool cursor_in_use(struct presenter *presenter) {
     return used != 0 && outbox_now() - used < CURSOR_IN_USE_NS;
 }
 
-static size_t band_bytes(struct presenter *presenter, size_t left) {
-    if (cursor_in_use(presenter) && left > presenter->band + BAND_MIN)
+static size_t band_bytes(struct presenter *presenter, size_t whole, size_t left) {
+    if (whole > WHOLE_MAX && left > presenter->band + BAND_MIN && cursor_in_use(presenter))
         return presenter->band;
     return left < MESSAGE_MAX ? left : MESSAGE_MAX;
 }
@@ -110,7 +112,7 @@ static size_t band_bytes(struct presenter *presenter, size_t left) {
 static uint32_t rows_to_send(struct presenter *presenter, const struct pending *entry) {
     uint32_t left = entry->height - entry->rows_sent;
     size_t row = pending_row_length(entry);
-    size_t rows = band_bytes(presenter, left * row) / row;
+    size_t rows = band_bytes(presenter, entry->height * row, left * row) / row;
 
     return rows > 0 ? (uint32_t)rows : 1;
 }

@@ -99,14 +99,21 @@ def test_the_console_comes_back_after_a_pattern(machine: Machine) -> None:
     assert_shows(machine, before)
 
 
+@pytest.mark.parametrize(
+    ("mode", "option"), [((1024, 768), ""), ((1920, 1080), " -C")], ids=["still", "cursor moves"]
+)
 def test_page_flips_show_one_whole_picture_or_the_other(
-    machine: Machine, reference_machine: Machine, report: Report
+    machine: Machine,
+    reference_machine: Machine,
+    report: Report,
+    mode: tuple[int, int],
+    option: str,
 ) -> None:
-    mode = (1024, 768)
+    width, height = mode
     # What modetest flips to is always plain.
     pictures = [reference(reference_machine, mode, pattern) for pattern in ("smpte", "plain")]
     seen: set[int] = set()
-    arguments = f"-M virtio_gpu -v -s {connectors(machine)[0]}:1024x768 -F smpte"
+    arguments = f"-M virtio_gpu -v -s {connectors(machine)[0]}:{width}x{height} -F smpte{option}"
     with shown(machine, arguments):
         machine.wait_picture(lambda picture: picture == pictures[0], "the first picture")
         deadline = time.monotonic() + 4
@@ -117,7 +124,7 @@ def test_page_flips_show_one_whole_picture_or_the_other(
             assert picture in pictures
             seen.add(pictures.index(picture))
     rates = [float(rate) for rate in re.findall(r"freq: ([\d.]+)Hz", modetest_log(machine))]
-    report(f"{statistics.median(rates):.0f} flips of 1024x768 a second")
+    report(f"{statistics.median(rates):.0f} flips of {width}x{height} a second")
     assert seen == {0, 1}
 
 

@@ -128,3 +128,17 @@ def test_a_frame_is_cut_into_bands_only_while_the_cursor_moves(presenting: Prese
     assert [band.y for band in bands[1:]] == [band.y + band.height for band in bands[:-1]]
     assert bands[-1].y + bands[-1].height == 2160
     image.close()
+
+
+def test_a_frame_that_is_soon_over_stays_whole_under_a_moving_cursor(
+    presenting: Presenting,
+) -> None:
+    image = Image(1, 1920, 1080)
+    pixels = noise(1920, 8) * 135
+    image.draw(0, pixels)
+    lib.presenter_move_cursor(presenting.presenter, 0, 1, 1, 1)
+    presenting.device.image((0, 1920, 1080), (0, 0, 1920, 1080), image)
+    assert presenting.device.released() is not None
+    assert presenting.display.wait_for_picture(0, pixels)
+    assert presenting.display.updates == [Update(0, 0, 0, 1920, 1080)]
+    image.close()
