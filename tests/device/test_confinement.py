@@ -2,7 +2,6 @@
 """What a device process that was taken over can still do: little."""
 
 import ctypes
-import os
 import subprocess
 import sys
 from pathlib import Path
