@@ -150,6 +150,7 @@ def test_no_update_comes_before_its_scanout_and_no_scanout_is_flat(backend: Back
 def test_a_device_process_that_dies_costs_the_frontend_nothing(backend: Backend) -> None:
     with Machine(backend.socket_path) as machine:
         pixels = draw(machine)
+        assert machine.display.wait_for_picture(0, pixels)
         [process_id] = children(backend.process.pid)
         os.kill(process_id, signal.SIGKILL)
         assert wait_until(lambda: children(backend.process.pid) not in ([], [process_id]))
