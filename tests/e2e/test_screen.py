@@ -134,7 +134,7 @@ def test_the_hardware_cursor_has_its_picture_and_moves(
     with shown(machine, cursor_arguments(machine)):
         wiretap.cursor.wait(lambda cursor: cursor.picture is not None, "had a picture")
         wiretap.cursor.wait(lambda cursor: len(set(cursor.positions)) > 4, "moved")
-        assert wiretap.cursor.visible
+        wiretap.cursor.wait(lambda cursor: cursor.visible, "was visible")
         assert all(x <= 1024 and y <= 768 for x, y in wiretap.cursor.positions)
         assert wiretap.cursor.picture == reference_cursor
 
