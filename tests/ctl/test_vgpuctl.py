@@ -125,9 +125,12 @@ def test_metrics_are_in_prometheus_text_format(backend: Backend) -> None:
 
 def test_the_log_level_changes_at_run_time(backend: Backend) -> None:
     assert vgpuctl(backend.socket_path, "log-level", "error").returncode == 0
+    assert "log level error" in vgpuctl(backend.socket_path, "status").stdout
     with Machine(backend.socket_path):
         pass
     assert vgpuctl(backend.socket_path, "log-level", "info").returncode == 0
+    status = json.loads(vgpuctl(backend.socket_path, "status", "--json").stdout)
+    assert status["log_level"] == "info"
     assert wait_until(lambda: b"the log level is info" in backend.log_path.read_bytes())
     assert b"connected" not in backend.log_path.read_bytes()
 

@@ -12,7 +12,7 @@ import trio
 from loguru import logger
 
 from vgpud import __version__
-from vgpud.config.schema import LEVELS, Config, Log
+from vgpud.config.schema import LEVELS
 from vgpud.control.protocol import (
     REQUEST_BYTES_MAX,
     ControlError,
@@ -21,8 +21,8 @@ from vgpud.control.protocol import (
     read_request,
     result,
 )
-from vgpud.daemon import logs
 from vgpud.daemon.machines import Machines
+from vgpud.daemon.reload import Current
 from vgpud.link import rights
 
 # Who asks is looked at once more than the file's permissions do: the file may be passed on.
@@ -37,11 +37,10 @@ Answer = tuple[Fields, list[int]]
 class ControlSocket:
     """Answers requests on ``end``, which listens; ``group`` may ask beside our own user and root."""
 
-    def __init__(self, config: Config, machines: Machines, group: int | None) -> None:
-        self._config = config
+    def __init__(self, current: Current, machines: Machines, group: int | None) -> None:
+        self._current = current
         self._machines = machines
         self._group = group
-        self._log_level = config.log.level
         self._since = time.monotonic()
         self._connections = trio.CapacityLimiter(CONNECTIONS_MAX)
         self._commands: dict[str, Callable[..., Answer]] = {
@@ -98,14 +97,14 @@ class ControlSocket:
             raise ControlError(f"{command} has no such arguments: {', '.join(arguments)}") from None
 
     def _status(self) -> Answer:
-        config = self._config
+        config = self._current.config
         return {
             "version": __version__,
             "pid": os.getpid(),
             "seconds": time.monotonic() - self._since,
             "mode": config.renderer.mode,
             "headless": config.display.headless,
-            "log_level": self._log_level,
+            "log_level": config.log.level,
             "machines": self._machines.reports(),
         }, []
 
@@ -122,8 +121,7 @@ class ControlSocket:
     def _set_log_level(self, level: str = "") -> Answer:
         if level not in LEVELS:
             raise ControlError(f"there is no log level {level}; {', '.join(LEVELS)} are")
-        logs.set_up(Log(level=level, format=self._config.log.format))
-        self._log_level = level
+        self._current.set_log_level(level)
         logger.info("the log level is {}", level)
         return {"log_level": level}, []
 

@@ -55,7 +55,7 @@ async def _main(
                 return error.exit_code
             nursery.start_soon(_show_life, manager, machines)
             if control is not None:
-                answering = ControlSocket(config, machines, group_of(config.socket))
+                answering = ControlSocket(current, machines, group_of(config.socket))
                 nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(control.end))
             end = trio.socket.from_stdlib_socket(listener.end)
             if listener.listening:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""SIGHUP: the configuration is read anew, and what can change while the daemon runs does."""
+"""The configuration in force: SIGHUP reads it anew, and what can change while the daemon runs does."""
 
 from collections.abc import Callable
 
@@ -43,6 +43,11 @@ class Current:
         logger.info(
             "SIGHUP: the configuration was read again: {}", ", ".join(taken) or "nothing new"
         )
+
+    def set_log_level(self, level: str) -> None:
+        """Until the next reload."""
+        self.config = evolve(self.config, log=evolve(self.config.log, level=level))
+        logs.set_up(self.config.log)
 
 
 def changed(before: Config, after: Config) -> list[str]:

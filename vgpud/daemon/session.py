@@ -151,7 +151,8 @@ class Session:
         for scanout in self._state.scanouts():
             if scanout.scanout_id == scanout_id:
                 image = self._journal.image(scanout.resource_id)
-                return (scanout, *image) if image else None
+                # What the device process says of a scanout may be anything.
+                return (scanout, *image) if image and _lies_in(scanout, image[0]) else None
         return None
 
     async def _find_image(self, resource_id: int) -> None:
@@ -173,3 +174,8 @@ class Session:
         self._state.forget_scanouts()
         self._cursor.reset()
         self._presenter.forget_cursors()
+
+
+def _lies_in(scanout: Scanout, size: tuple[int, int]) -> bool:
+    width, height = size
+    return scanout.x + scanout.width <= width and scanout.y + scanout.height <= height
