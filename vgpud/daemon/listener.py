@@ -59,26 +59,38 @@ def open_control_listener(options: Socket) -> Listener | None:
 
 
 def _listen(path: Path, options: Socket) -> Listener:
+    group = group_of(options)
     _remove_stale(path)
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The file appears with no more permissions than it is to have.
-    mask = os.umask(0o777 & ~options.mode)
     try:
-        end.bind(os.fspath(path))
-        path.chmod(options.mode)
-        if options.group is not None:
-            os.chown(path, -1, _group_id(options.group))
-        end.listen(BACKLOG)
+        _bind(end, path, options.mode)
+        listener = Listener(end, listening=True, path=path)
     except OSError as error:
         end.close()
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-    except ConfigurationError:
-        path.unlink(missing_ok=True)
-        end.close()
-        raise
+        raise _unusable(path, error) from error
+    # From here on there is a file, which an error has to remove.
+    try:
+        path.chmod(options.mode)
+        if group is not None:
+            os.chown(path, -1, group)
+        end.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _unusable(path, error) from error
+    return listener
+
+
+def _bind(end: socket.socket, path: Path, mode: int) -> None:
+    """The file appears with no more permissions than it is to have."""
+    mask = os.umask(0o777 & ~mode)
+    try:
+        end.bind(os.fspath(path))
     finally:
         os.umask(mask)
-    return Listener(end, listening=True, path=path)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{path}: {error.strerror or error}")
 
 
 def group_of(options: Socket) -> int | None:
