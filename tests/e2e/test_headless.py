@@ -16,7 +16,14 @@ from .daemon import Daemon
 from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
 from .picture import Picture
 from .process import wait_until
-from .screens import connectors, modetest_arguments, preferred_modes, reference, shown
+from .screens import (
+    connectors,
+    modetest_arguments,
+    preferred_modes,
+    reference,
+    shown,
+    wait_for_mode,
+)
 
 SIZES = [(1024, 768), (800, 600)]
 
@@ -29,11 +36,16 @@ def configured(folder: Path) -> Path:
     return file
 
 
+def vgpuctl(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(daemon.socket_path)]
+    return subprocess.run(
+        [*command, *arguments], check=False, timeout=20, capture_output=True, text=True
+    )
+
+
 def screenshot(daemon: Daemon, scanout: int, file: Path) -> Picture | None:
     """What the daemon has on a scanout; None before there is anything."""
-    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(daemon.socket_path)]
-    command += ["screenshot", "--scanout", str(scanout), str(file)]
-    if subprocess.run(command, check=False, timeout=20, stderr=subprocess.DEVNULL).returncode:
+    if vgpuctl(daemon, "screenshot", "--scanout", str(scanout), str(file)).returncode:
         return None
     with Image.open(file) as image:
         return Picture(*image.size, image.convert("RGB").tobytes())
@@ -58,6 +70,67 @@ def test_the_guest_draws_on_the_displays_of_the_configuration(
         wait_until(
             lambda: screenshot(daemon, 0, tmp_path / "screen.png") == expected, "the pattern"
         )
+
+
+def generic_machine(workshop: Workshop, daemon: Daemon) -> Machine:
+    """Whose front-end passes on that the configuration space has changed: vhost-user-gpu's does not."""
+    options = MachineOptions(
+        device=GENERIC, device_options=GENERIC_OPTIONS, qemu=parts.newest_qemu()
+    )
+    return workshop.ready_machine(daemon, options)
+
+
+def connector(machine: Machine, number: int) -> tuple[str, str]:
+    """What the guest's kernel says of an output: its status, and the first of its modes."""
+    folder = f"/sys/class/drm/card0-Virtual-{number}"
+    status = machine.guest.run(f"cat {folder}/status").strip()
+    return status, next(iter(machine.guest.run(f"cat {folder}/modes").split()), "")
+
+
+def wait_for_connector(machine: Machine, number: int, seen: tuple[str, str]) -> None:
+    wait_until(lambda: connector(machine, number) == seen, f"output {number} to be {seen}")
+
+
+def test_a_running_guest_sees_displays_come_change_and_go(
+    workshop: Workshop, reference_machine: Machine, tmp_path: Path
+) -> None:
+    file = configured(tmp_path)
+    file.write_text(file.read_text() + "connected = false\n")
+    daemon = workshop.daemon(["--headless", "--config", str(file)])
+    machine = generic_machine(workshop, daemon)
+    assert [connector(machine, number) for number in (1, 2)] == [
+        ("connected", "1024x768"),
+        ("disconnected", ""),
+    ]
+    # Resized: its kernel has heard of it before anybody in the guest asks.
+    assert vgpuctl(daemon, "displays", "set", "640x480").stderr == ""
+    wait_for_connector(machine, 1, ("connected", "640x480"))
+    # Larger than the console's buffer, which hides such modes until a desktop asks.
+    assert vgpuctl(daemon, "displays", "set", "1280x800").stderr == ""
+    wait_for_mode(machine, "Virtual-1", (1280, 800))
+    assert connector(machine, 1) == ("connected", "1280x800")
+    expected = reference(reference_machine, (1280, 800), "smpte")
+    with shown(machine, modetest_arguments({connectors(machine)[0]: (1280, 800)}, "smpte")):
+        wait_until(
+            lambda: screenshot(daemon, 0, tmp_path / "screen.png") == expected, "the pattern"
+        )
+    # Plugged in, and unplugged again.
+    for size, seen in (("800x600", ("connected", "800x600")), ("off", ("disconnected", ""))):
+        assert vgpuctl(daemon, "displays", "set", "--scanout", "1", size).stderr == ""
+        wait_for_connector(machine, 2, seen)
+    assert "*ERROR*" not in machine.guest.run("dmesg")
+
+
+def test_a_device_that_takes_no_news_sees_them_after_a_reboot(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    daemon = workshop.daemon(["--headless", "--config", str(configured(tmp_path))])
+    machine = workshop.ready_machine(daemon)
+    refused = vgpuctl(daemon, "displays", "set", "1280x800")
+    assert (refused.returncode, "at its next start only" in refused.stderr) == (1, True)
+    machine.guest.send("reboot -f")
+    machine.wait_ready()
+    assert connector(machine, 1) == ("connected", "1280x800")
 
 
 def test_a_guest_goes_on_when_a_reboot_finds_no_display(workshop: Workshop, tmp_path: Path) -> None:

@@ -148,6 +148,11 @@ class Display:
 
     width: int = option(1280, Integer(1, 16384), "Width in pixels of the preferred mode.")
     height: int = option(800, Integer(1, 16384), "Height in pixels of the preferred mode.")
+    connected: bool = option(
+        True,
+        Boolean(),
+        "Whether it is plugged in when a machine comes; vgpuctl displays set changes it later.",
+    )
 
 
 @frozen

@@ -2,13 +2,15 @@
 """The asking side of the control socket, blocking."""
 
 import socket
+import struct
 from pathlib import Path
 from typing import Any
 
 from vgpud.control.protocol import ControlError, Fields, read_answer, request
 from vgpud.link import rights
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 10  # a front-end that is asked has half of it
+_TIME = struct.Struct("ll")  # struct timeval
 CHUNK = 64 * 1024
 LINE_BYTES_MAX = 64 << 20  # hundreds of machines with thousands of resources
 
@@ -18,12 +20,16 @@ class Client:
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(ANSWER_SECONDS)
+        # Not by settimeout(), with which connect() does not wait for its turn when many connect.
+        self._socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(ANSWER_SECONDS, 0)
+        )
         try:
             self._socket.connect(str(path))
         except OSError as error:
             self._socket.close()
             raise ControlError(f"{path}: {error.strerror or error}") from None
+        self._socket.settimeout(ANSWER_SECONDS)
 
     def close(self) -> None:
         self._socket.close()

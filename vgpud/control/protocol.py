@@ -4,7 +4,7 @@
     {"version": 1, "command": "status"}
     {"version": 1, "result": {…}}          or          {"version": 1, "error": "a sentence"}
 
-A connection carries one request after another.  File descriptors come with the answer's first byte.
+A connection carries one request after another, until it says something that is none.  File descriptors come with the answer's first byte.
 """
 
 import json
@@ -20,6 +20,10 @@ Fields = dict[str, Any]
 
 class ControlError(Exception):
     """The request cannot be answered; the text is for whoever asked."""
+
+
+class NoRequestError(ControlError):
+    """It is no request of this protocol at all: whoever said that may say anything."""
 
 
 def control_path(socket_path: Path) -> Path:
@@ -47,11 +51,13 @@ def _line(fields: Fields) -> bytes:
 
 
 def read_request(line: bytes) -> tuple[str, Fields]:
-    """The command and its arguments; ``ControlError`` for whatever is not a request."""
+    """The command and its arguments; ``NoRequestError`` for whatever is not a request."""
+    if not line.endswith(b"\n"):
+        raise NoRequestError(f"a request has at most {REQUEST_BYTES_MAX} bytes, and ends its line")
     fields = _read(line)
     command = fields.pop("command", None)
     if not isinstance(command, str):
-        raise ControlError("a request has a command")
+        raise NoRequestError("a request has a command")
     return command, fields
 
 
@@ -70,9 +76,9 @@ def _read(line: bytes) -> Fields:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
-        raise ControlError("not a line of JSON") from None
+        raise NoRequestError("not a line of JSON") from None
     if not isinstance(fields, dict):
-        raise ControlError("not a JSON object")
+        raise NoRequestError("not a JSON object")
     if (version := fields.pop("version", None)) != VERSION:
-        raise ControlError(f"this speaks version {VERSION} of the protocol, not {version}")
+        raise NoRequestError(f"this speaks version {VERSION} of the protocol, not {version}")
     return fields

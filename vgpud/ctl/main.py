@@ -71,6 +71,17 @@ def _metrics(client: Client, arguments: argparse.Namespace) -> None:
     sys.stdout.write(exposition(client.ask("status")[0]))
 
 
+def _displays(client: Client, arguments: argparse.Namespace) -> None:
+    width, height = arguments.size or (None, None)
+    client.ask(
+        "set-display",
+        scanout=arguments.scanout,
+        machine=arguments.machine,
+        width=width,
+        height=height,
+    )
+
+
 def _log_level(client: Client, arguments: argparse.Namespace) -> None:
     client.ask("log-level", level=arguments.level)
 
@@ -83,6 +94,9 @@ class _Command(NamedTuple):
 COMMANDS = {
     "status": _Command(_status, "Show the daemon and the machines that it serves."),
     "screenshot": _Command(_screenshot, "Save what a scanout shows, as a PNG."),
+    "displays": _Command(
+        _displays, "Plug a display into a machine that has no display socket, or unplug it."
+    ),
     "metrics": _Command(_metrics, "Print the same numbers in Prometheus' text format."),
     "log-level": _Command(_log_level, "Change the least important messages to log."),
 }
@@ -128,16 +142,41 @@ def parser() -> argparse.ArgumentParser:
     parsers["screenshot"].add_argument(
         "file", type=Path, metavar="FILE.png", help="Where the picture goes."
     )
-    parsers["screenshot"].add_argument(
-        "--scanout", type=int, default=0, metavar="N", help="Which scanout; 0 without the flag."
-    )
-    parsers["screenshot"].add_argument(
-        "--machine", metavar="NAME", help="Which machine, as status names it; or else the first."
-    )
+    _add_scanout(parsers["screenshot"])
+    _add_displays(parsers["displays"])
     parsers["log-level"].add_argument(
         "level", choices=LEVELS, metavar="LEVEL", help=f"One of {', '.join(LEVELS)}."
     )
     return whole
+
+
+def _add_scanout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scanout", type=int, default=0, metavar="N", help="Which scanout; 0 without the flag."
+    )
+    parser.add_argument(
+        "--machine", metavar="NAME", help="Which machine, as status names it; or else the first."
+    )
+
+
+def _add_displays(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("set",), metavar="set", help="What to do.")
+    parser.add_argument(
+        "size",
+        type=_size,
+        metavar="WIDTHxHEIGHT|off",
+        help="The size in pixels of the display that is plugged in from now on, or off for none.",
+    )
+    _add_scanout(parser)
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if text == "off":
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise argparse.ArgumentTypeError("WIDTHxHEIGHT in pixels, such as 1920x1080, or off")
+    return int(width), int(height)
 
 
 def _seconds(text: str) -> float:

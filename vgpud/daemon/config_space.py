@@ -7,13 +7,29 @@ from vgpud.vhost_user.messages import ConfigAccess
 
 # events_read, events_clear, num_scanouts, num_capsets, and blob_alignment, which QEMU 11.1 has.
 _FIELDS = Struct("<5I")
+_EVENTS_CLEAR = range(4, 8)
 
 
-def read(access: ConfigAccess, num_scanouts: int, num_capsets: int) -> ConfigAccess:
-    """As many bytes as were asked for: a shorter answer leaves QEMU's guest without a display.
+class ConfigSpace:
+    """A VMM with displays has its own events and its own number of scanouts, and shows the guest those.
 
-    A VMM with displays has its own events and its own number of scanouts.
+    ``events_read`` holds VIRTIO_GPU_EVENT_* that the guest has not cleared.
     """
-    space = _FIELDS.pack(0, 0, num_scanouts, num_capsets, 0)
-    wanted = space[access.offset : access.offset + access.size]
-    return access._replace(data=wanted.ljust(access.size, b"\0"))
+
+    def __init__(self, num_scanouts: int) -> None:
+        self.events_read = 0
+        self._num_scanouts = num_scanouts
+
+    def read(self, access: ConfigAccess, num_capsets: int) -> ConfigAccess:
+        """As many bytes as were asked for: a shorter answer leaves QEMU's guest without a display."""
+        space = _FIELDS.pack(self.events_read, 0, self._num_scanouts, num_capsets, 0)
+        wanted = space[access.offset : access.offset + access.size]
+        return access._replace(data=wanted.ljust(access.size, b"\0"))
+
+    def write(self, access: ConfigAccess) -> None:
+        """The guest clears events; nothing else is the driver's to write.  QEMU sends all fields."""
+        cleared = bytes(
+            access.data[at - access.offset] if 0 <= at - access.offset < len(access.data) else 0
+            for at in _EVENTS_CLEAR
+        )
+        self.events_read &= ~int.from_bytes(cleared, "little")

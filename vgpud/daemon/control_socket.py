@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The control socket's serving side: what ``vgpuctl`` asks for, answered."""
+"""The control socket's serving side: who may ask, one line after another, and an answer to each."""
 
 import os
 import socket
 import struct
-import time
-from collections.abc import Callable
 from contextlib import suppress
 
 import trio
 from loguru import logger
 
-from vgpud import __version__
-from vgpud.config.schema import LEVELS
 from vgpud.control.protocol import (
     REQUEST_BYTES_MAX,
     ControlError,
-    Fields,
+    NoRequestError,
     failure,
-    read_request,
     result,
 )
-from vgpud.daemon.machines import Machines
-from vgpud.daemon.reload import Current
+from vgpud.daemon.control_commands import Commands
 from vgpud.link import rights
 
 # Who asks is looked at once more than the file's permissions do: the file may be passed on.
@@ -31,26 +25,18 @@ SO_PEERGROUPS = 59
 PEERGROUPS_BYTES = 1024
 CONNECTIONS_MAX = 16
 
-Answer = tuple[Fields, list[int]]
-
 
 class ControlSocket:
-    """Answers requests on ``end``, which listens; ``group`` may ask beside our own user and root."""
+    """Answers by ``commands``; ``group`` may ask beside our own user and root."""
 
-    def __init__(self, current: Current, machines: Machines, group: int | None) -> None:
-        self._current = current
-        self._machines = machines
+    def __init__(self, commands: Commands, group: int | None) -> None:
+        self._commands = commands
         self._group = group
-        self._since = time.monotonic()
-        self._connections = trio.CapacityLimiter(CONNECTIONS_MAX)
-        self._commands: dict[str, Callable[..., Answer]] = {
-            "status": self._status,
-            "screen": self._screen,
-            "log-level": self._set_log_level,
-        }
+        # Who has said nothing for longest comes first.
+        self._conversations: dict[trio.socket.SocketType, trio.CancelScope] = {}
 
     async def run(self, end: trio.socket.SocketType) -> None:
-        """Never returns."""
+        """Serves ``end``, which listens; never returns."""
         async with trio.open_nursery() as nursery:
             while True:
                 try:
@@ -62,68 +48,49 @@ class ControlSocket:
                 nursery.start_soon(self._serve, connection)
 
     async def _serve(self, connection: trio.socket.SocketType) -> None:
-        with connection:
-            async with self._connections:
-                # Whatever is wrong with one connection is no matter for the daemon.
-                with suppress(OSError):
+        # Whatever is wrong with one connection is no matter for the daemon.
+        with connection, suppress(OSError):
+            if not may_ask(connection, self._group):
+                await _send(connection, failure("you are not allowed to ask"), [])
+                return
+            with trio.CancelScope() as scope:
+                self._make_room()
+                self._conversations[connection] = scope
+                try:
                     await self._converse(connection)
+                finally:
+                    del self._conversations[connection]
+
+    def _make_room(self) -> None:
+        """Those who are silent, or do not read, keep nobody out."""
+        spare = len(self._conversations) - CONNECTIONS_MAX + 1
+        for scope in list(self._conversations.values())[: max(0, spare)]:
+            scope.cancel()
 
     async def _converse(self, connection: trio.socket.SocketType) -> None:
-        if not may_ask(connection, self._group):
-            await _send(connection, failure("you are not allowed to ask"), [])
-            return
         rest = b""
         while (read := await _line(connection, rest)) is not None:
+            self._conversations[connection] = self._conversations.pop(connection)
             line, rest = read
-            try:
-                fields, descriptors = self._answer(line)
-            except ControlError as error:
-                await _send(connection, failure(str(error)), [])
-            else:
-                await _send(connection, result(fields), descriptors)
+            if not await self._reply(connection, line):
+                return
 
-    def _answer(self, line: bytes) -> Answer:
-        if not line.endswith(b"\n"):
-            raise ControlError(
-                f"a request has at most {REQUEST_BYTES_MAX} bytes, and ends its line"
-            )
-        command, arguments = read_request(line)
-        function = self._commands.get(command)
-        if function is None:
-            raise ControlError(f"there is no command {command}; {', '.join(self._commands)} are")
+    async def _reply(self, connection: trio.socket.SocketType, line: bytes) -> bool:
+        """False when there is no talking with this one."""
         try:
-            return function(**arguments)
-        except TypeError:
-            raise ControlError(f"{command} has no such arguments: {', '.join(arguments)}") from None
-
-    def _status(self) -> Answer:
-        config = self._current.config
-        return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "seconds": time.monotonic() - self._since,
-            "mode": config.renderer.mode,
-            "headless": config.display.headless,
-            "log_level": config.log.level,
-            "machines": self._machines.reports(),
-        }, []
-
-    def _screen(self, scanout: object = 0, machine: str | None = None) -> Answer:
-        found = self._machines.find(machine)
-        if found is None:
-            raise ControlError("there is no machine" + (f" {machine}" if machine else ""))
-        screen = found.screen(scanout) if isinstance(scanout, int) else None
-        if screen is None:
-            raise ControlError(f"scanout {scanout} shows nothing")
-        shown, (width, height), image = screen
-        return {**shown._asdict(), "image_width": width, "image_height": height}, [image]
-
-    def _set_log_level(self, level: str = "") -> Answer:
-        if level not in LEVELS:
-            raise ControlError(f"there is no log level {level}; {', '.join(LEVELS)} are")
-        self._current.set_log_level(level)
-        logger.info("the log level is {}", level)
-        return {"log_level": level}, []
+            fields, descriptors = await self._commands.answer(line)
+        except ControlError as error:
+            await _send(connection, failure(str(error)), [])
+            return not isinstance(error, NoRequestError)
+        except Exception:
+            logger.exception("a request on the control socket has no answer")
+            await _send(connection, failure("a mistake in the daemon, which its log tells"), [])
+            return False
+        try:
+            await _send(connection, result(fields), descriptors)
+        finally:
+            rights.close(descriptors)
+        return True
 
 
 def may_ask(connection: trio.socket.SocketType, group: int | None) -> bool:

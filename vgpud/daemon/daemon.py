@@ -13,6 +13,7 @@ from loguru import logger
 
 from vgpud.config.schema import Config
 from vgpud.daemon import logs
+from vgpud.daemon.control_commands import Commands
 from vgpud.daemon.control_socket import ControlSocket
 from vgpud.daemon.listener import Listener, group_of
 from vgpud.daemon.machines import Machines
@@ -55,7 +56,8 @@ async def _main(
                 return error.exit_code
             nursery.start_soon(_show_life, manager, machines)
             if control is not None:
-                answering = ControlSocket(current, machines, group_of(config.socket))
+                commands = Commands(current, machines)
+                answering = ControlSocket(commands, group_of(config.socket))
                 nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(control.end))
             end = trio.socket.from_stdlib_socket(listener.end)
             if listener.listening:

@@ -7,8 +7,9 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config
+from vgpud.control.protocol import ControlError
 from vgpud.daemon.reports import Display
-from vgpud.display.headless import HeadlessDisplay
+from vgpud.display.headless import HeadlessDisplay, Size
 from vgpud.display.presenter import Presenter, PresenterExit
 from vgpud.display.socket import DisplaySocket
 from vgpud.link import rights
@@ -21,9 +22,11 @@ class Displays:
     """
 
     def __init__(self, config: Config, presenter: Presenter, on_broken: Callable[[], None]) -> None:
-        sizes = [(display.width, display.height) for display in config.displays]
-        self.current: Display = HeadlessDisplay(sizes)
-        self._configured = self.current
+        self._configured = HeadlessDisplay(
+            [(one.width, one.height) for one in config.displays],
+            [number for number, one in enumerate(config.displays) if not one.connected],
+        )
+        self.current: Display = self._configured
         self._headless = config.display.headless
         self._presenter = presenter
         self._on_broken = on_broken
@@ -34,6 +37,27 @@ class Displays:
     def connected(self) -> bool:
         """Whether there is a display socket."""
         return self.current is not self._configured
+
+    @property
+    def outputs(self) -> list[Size | None] | None:
+        """The size of each output's display in pixels; None when the front-end decides."""
+        return None if self.connected else self._configured.outputs
+
+    def set_output(self, scanout_id: int, size: Size | None) -> None:
+        """Plugs a display in, another one, or none; ``ControlError`` when that is not ours to do."""
+        if self.connected:
+            raise ControlError(
+                "the front-end decides what displays this machine has, as its windows are:"
+                " vgpud does for a machine without a display socket (vgpud --headless)"
+            )
+        try:
+            self._configured.set_output(scanout_id, size)
+        except IndexError:
+            count = self._configured.num_scanouts
+            raise ControlError(
+                f"there is no output {scanout_id}: this machine came with {count},"
+                " as many as [[displays]] in the configuration"
+            ) from None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Presents, and serves one display socket after another."""

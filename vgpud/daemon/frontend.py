@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from loguru import logger
 
-from vgpud.daemon import config_space
+from vgpud.daemon.config_space import ConfigSpace
 from vgpud.daemon.displays import Displays
 from vgpud.daemon.guest_memory import DirtyLog, GuestMemory
 from vgpud.daemon.supervisor import Supervisor
@@ -21,6 +21,7 @@ from vgpud.link.messages import MemoryRegion
 from vgpud.vhost_user.backend_channel import BackendChannel
 from vgpud.vhost_user.descriptors import check_eventfd
 from vgpud.vhost_user.messages import (
+    BackendRequest,
     ConfigAccess,
     Feature,
     LogArea,
@@ -30,6 +31,7 @@ from vgpud.vhost_user.messages import (
     VringState,
 )
 from vgpud.vhost_user.requests import Backend
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_EVENT_DISPLAY
 
 FEATURES = (
     Feature.LOG_ALL
@@ -77,7 +79,7 @@ class Frontend(Backend):
         on_reset: Callable[[], None],
     ) -> None:
         self.protocol_features = ProtocolFeature(0)
-        self._num_scanouts = num_scanouts
+        self._config_space = ConfigSpace(num_scanouts)
         self._supervisor = supervisor
         self._memory = memory
         self._vrings = vrings
@@ -88,8 +90,12 @@ class Frontend(Backend):
         self._status = 0
 
     def close(self) -> None:
+        self._drop_channel()
+
+    def _drop_channel(self) -> None:
         if self._channel is not None:
             self._channel.close()
+            self._channel = None
 
     # --- negotiation
 
@@ -116,9 +122,7 @@ class Frontend(Backend):
         return len(self._vrings)
 
     async def set_backend_channel(self, descriptors: list[int]) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        self._drop_channel()
         self._channel = BackendChannel(descriptors.pop())
 
     async def get_status(self) -> int:
@@ -133,10 +137,30 @@ class Frontend(Backend):
 
     async def get_config(self, access: ConfigAccess) -> ConfigAccess:
         started = await self._supervisor.started()
-        return config_space.read(access, self._num_scanouts, started.num_capsets)
+        return self._config_space.read(access, started.num_capsets)
 
     async def set_config(self, access: ConfigAccess) -> None:
-        """The guest clears events; there are none but the front-end's own."""
+        self._config_space.write(access)
+
+    async def announce_displays(self) -> bool:
+        """Has the guest ask anew what displays there are; false when the front-end will not pass it
+        on.  Not for the task that reads the front-end's requests: this may need it.
+        """
+        self._config_space.events_read |= VIRTIO_GPU_EVENT_DISPLAY
+        channel = self._channel
+        if channel is None or ProtocolFeature.CONFIG not in self.protocol_features:
+            return False
+        try:
+            if ProtocolFeature.REPLY_ACK in self.protocol_features:
+                return await channel.ask(BackendRequest.CONFIG_CHANGE_MSG, b"") == 0
+            await channel.tell(BackendRequest.CONFIG_CHANGE_MSG)
+        except FrontendError as error:
+            logger.warning("the displays have changed, but {}", error)
+            # What it may still say would be taken for the answer to something else.
+            if self._channel is channel:
+                self._drop_channel()
+            return False
+        return True
 
     # --- memory
 
@@ -233,6 +257,7 @@ class Frontend(Backend):
 
     async def reset_device(self) -> None:
         self._status = 0
+        self._config_space.events_read = 0
         for vring in self._vrings:
             await vring.stop()
             vring.enabled = False

@@ -30,6 +30,12 @@ class Machine(Protocol):
         """
         ...
 
+    async def set_output(self, scanout_id: int, size: tuple[int, int] | None) -> None:
+        """Plugs a display of that width and height in pixels into an output, or none, and has the
+        guest look; ``ControlError`` when that cannot be.
+        """
+        ...
+
     def supervised(self) -> bool:
         """Whether its device process is looked after as it should be."""
         ...

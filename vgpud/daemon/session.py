@@ -9,6 +9,7 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config
+from vgpud.control.protocol import ControlError
 from vgpud.daemon.control_queue import ControlQueue
 from vgpud.daemon.cursor_queue import CursorQueue
 from vgpud.daemon.cursor_ring import CursorRing
@@ -22,6 +23,7 @@ from vgpud.daemon.session_state import SessionState
 from vgpud.daemon.start_up import Parts, limits, num_scanouts
 from vgpud.daemon.supervisor import Supervisor
 from vgpud.daemon.vring import Vring
+from vgpud.display.headless import Size
 from vgpud.display.presenter import Presenter
 from vgpud.errors import FrontendError, RendererError
 from vgpud.link import messages
@@ -99,6 +101,7 @@ class Session:
         self._cursor_ring = Vring(CursorRing(self._cursor))
         owned.callback(self._cursor_ring.close)
         self._displays = Displays(config, self._presenter, self._supervisor.kill)
+        self._frontend: Frontend | None = None
 
     async def start(self, nursery: trio.Nursery) -> Frontend:
         """Starts every task."""
@@ -114,7 +117,7 @@ class Session:
         await nursery.start(self._displays.run)
         nursery.start_soon(self._supervisor.run, parts, reports.receive)
         nursery.start_soon(self._cursor.run, self._find_image, logger.warning)
-        return Frontend(
+        self._frontend = Frontend(
             len(self._config.displays),
             self._supervisor,
             self._memory,
@@ -123,6 +126,7 @@ class Session:
             self._memory_changed,
             self._reset,
         )
+        return self._frontend
 
     def report(self) -> dict[str, Any]:
         """What there is to say of the machine, as JSON has it."""
@@ -133,6 +137,7 @@ class Session:
             "device_process": supervisor.pid,
             "restarts": supervisor.restarts,
             "display": self._displays.connected,
+            "outputs": _outputs(self._displays.outputs),
             "guest_memory_bytes": sum(region.size for region in self._memory.regions),
             "scanouts": [scanout._asdict() for scanout in self._state.scanouts()],
             "resources": [
@@ -155,6 +160,15 @@ class Session:
                 return (scanout, *image) if image and _lies_in(scanout, image[0]) else None
         return None
 
+    async def set_output(self, scanout_id: int, size: Size | None) -> None:
+        """Plugs a display of that size into an output, or none, and has the guest look."""
+        self._displays.set_output(scanout_id, size)
+        if self._frontend is None or not await self._frontend.announce_displays():
+            raise ControlError(
+                f"output {scanout_id} is changed, but the guest will see that at its next start only:"
+                " the front-end refuses to announce it"
+            )
+
     async def _find_image(self, resource_id: int) -> None:
         # All that the device process said before its answer has been read by then.
         await self._supervisor.ping()
@@ -174,6 +188,12 @@ class Session:
         self._state.forget_scanouts()
         self._cursor.reset()
         self._presenter.forget_cursors()
+
+
+def _outputs(sizes: list[Size | None] | None) -> list[dict[str, int] | None] | None:
+    if sizes is None:
+        return None
+    return [None if size is None else {"width": size[0], "height": size[1]} for size in sizes]
 
 
 def _lies_in(scanout: Scanout, size: tuple[int, int]) -> bool:

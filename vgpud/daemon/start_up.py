@@ -66,7 +66,10 @@ def start_message(config: Config) -> messages.Start:
         ),
         limits(config),
         num_scanouts(config),
-        tuple(messages.DisplaySize(one.width, one.height) for one in config.displays),
+        tuple(
+            messages.DisplaySize(one.width, one.height) if one.connected else messages.NO_DISPLAY
+            for one in config.displays
+        ),
     )
 
 

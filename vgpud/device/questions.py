@@ -10,7 +10,14 @@ from typing import NamedTuple
 
 from vgpud.device.responses import LATER, Later, Response, with_body
 from vgpud.link.connection import Connection
-from vgpud.link.messages import DisplayInfo, DisplaySize, Edid, GetDisplayInfo, GetEdid
+from vgpud.link.messages import (
+    NO_DISPLAY,
+    DisplayInfo,
+    DisplaySize,
+    Edid,
+    GetDisplayInfo,
+    GetEdid,
+)
 from vgpud.wire.layout import TruncatedError, size_of, unpack
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_MAX_SCANOUTS,
@@ -107,9 +114,11 @@ def display_info(displays: Sequence[DisplaySize]) -> Response:
     """GET_DISPLAY_INFO's response for displays side by side, from left to right."""
     pmodes = []
     x = 0
-    for width, height in displays[:VIRTIO_GPU_MAX_SCANOUTS]:
-        pmodes.append(virtio_gpu_display_one(virtio_gpu_rect(x, 0, width, height), enabled=1))
-        x += width
+    for display in displays[:VIRTIO_GPU_MAX_SCANOUTS]:
+        present = display != NO_DISPLAY
+        rectangle = virtio_gpu_rect(x if present else 0, 0, *display)
+        pmodes.append(virtio_gpu_display_one(rectangle, enabled=int(present)))
+        x += display.width
     unused = virtio_gpu_display_one(virtio_gpu_rect(0, 0, 0, 0), enabled=0)
     pmodes += [unused] * (VIRTIO_GPU_MAX_SCANOUTS - len(pmodes))
     return with_body(VIRTIO_GPU_RESP_OK_DISPLAY_INFO, virtio_gpu_resp_display_info(tuple(pmodes)))

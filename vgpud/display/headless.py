@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What the guest is told of its displays while there is no display socket to ask."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from vgpud.display.edid import edid_response, make_edid
 from vgpud.wire.layout import pack
@@ -18,33 +18,64 @@ NO_ANSWER = b""
 """In place of a response: nobody can say."""
 
 
-class HeadlessDisplay:
-    """Answers from the configuration; ``sizes`` are width and height in pixels of each display."""
+Size = tuple[int, int]
+"""Width and height in pixels."""
 
-    def __init__(self, sizes: Sequence[tuple[int, int]]) -> None:
-        self._sizes = tuple(sizes[:VIRTIO_GPU_MAX_SCANOUTS])
+
+class HeadlessDisplay:
+    """Answers for the outputs of the configuration, of which some have no display plugged in;
+    ``sizes`` are those of all, for when they have.
+    """
+
+    def __init__(self, sizes: Sequence[Size], unplugged: Collection[int] = ()) -> None:
+        self._sizes = list(sizes[:VIRTIO_GPU_MAX_SCANOUTS])
+        self._unplugged = set(unplugged)
 
     @property
     def num_scanouts(self) -> int:
         return len(self._sizes)
 
+    @property
+    def outputs(self) -> list[Size | None]:
+        """The size of each output's display; None where there is none."""
+        return [
+            None if number in self._unplugged else size for number, size in enumerate(self._sizes)
+        ]
+
+    def set_output(self, scanout_id: int, size: Size | None) -> None:
+        """What the guest is told from now on; it has to be told to ask.  ``IndexError`` for an
+        output that there is not.
+        """
+        if scanout_id not in range(len(self._sizes)):
+            raise IndexError(scanout_id)
+        if size is None:
+            self._unplugged.add(scanout_id)
+            return
+        self._unplugged.discard(scanout_id)
+        self._sizes[scanout_id] = size
+
     async def display_info(self) -> bytes:
         """A whole virtio_gpu_resp_display_info."""
-        return display_info_response(self._sizes)
+        return display_info_response(self.outputs)
 
     async def edid(self, scanout_id: int) -> bytes:
-        """A whole virtio_gpu_resp_edid, or ``NO_ANSWER`` for a display that is not configured."""
+        """A whole virtio_gpu_resp_edid, or ``NO_ANSWER`` for an output that there is not.
+
+        Linux asks for all outputs and reports an error for each that has none, plugged in or not.
+        """
         if scanout_id >= len(self._sizes):
             return NO_ANSWER
         return edid_response(make_edid(*self._sizes[scanout_id], serial=scanout_id + 1))
 
 
-def display_info_response(sizes: Sequence[tuple[int, int]]) -> bytes:
+def display_info_response(outputs: Sequence[Size | None]) -> bytes:
     """A whole virtio_gpu_resp_display_info for displays side by side, from left to right."""
     pmodes = []
     x = 0
-    for width, height in sizes:
-        pmodes.append(virtio_gpu_display_one(virtio_gpu_rect(x, 0, width, height), enabled=1))
+    for size in outputs:
+        width, height = size or (0, 0)
+        rectangle = virtio_gpu_rect(x if size else 0, 0, width, height)
+        pmodes.append(virtio_gpu_display_one(rectangle, enabled=int(size is not None)))
         x += width
     unused = virtio_gpu_display_one(virtio_gpu_rect(0, 0, 0, 0), enabled=0)
     pmodes += [unused] * (VIRTIO_GPU_MAX_SCANOUTS - len(pmodes))

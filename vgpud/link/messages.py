@@ -44,6 +44,10 @@ class DisplaySize(NamedTuple):
     height: int
 
 
+NO_DISPLAY = DisplaySize(0, 0)
+"""Of an output that nothing is plugged into."""
+
+
 class Limits(NamedTuple):
     """Quotas of one device: counts, and bytes where the name says so."""
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The channel of SET_BACKEND_REQ_FD, on which the back-end asks and the front-end answers."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from struct import Struct
 
 import trio
@@ -14,6 +15,8 @@ from vgpud.vhost_user.messages import HEADER
 
 ANSWER_SECONDS = 5.0
 _ANSWER = Struct("=3IQ")
+# ClosedResourceError: another channel has replaced this one, or its front-end has gone.
+_GONE = (trio.TooSlowError, BrokenPipeError, ConnectionResetError, trio.ClosedResourceError)
 
 
 class BackendChannel:
@@ -34,19 +37,23 @@ class BackendChannel:
         """
         flags = messages.VERSION | messages.FLAG_NEED_REPLY
         data = HEADER.pack(request, flags, len(payload)) + payload
-        async with self._asking:
-            try:
-                with trio.fail_after(ANSWER_SECONDS):
-                    sent = await self._socket.sendmsg([data], rights.pack(descriptors))
-                    while sent < len(data):
-                        sent += await self._socket.send(data[sent:])
-                    answer = await self._receive(_ANSWER.size)
-            except (trio.TooSlowError, BrokenPipeError, ConnectionResetError) as error:
-                raise FrontendError("the backend channel is not answered") from error
+        async with self._asking, _in_time():
+            await self._send(data, descriptors)
+            answer = await self._receive(_ANSWER.size)
         answered, flags, size, value = _ANSWER.unpack(answer)
         if (answered, size) != (request, 8) or not flags & messages.FLAG_REPLY:
             raise FrontendError(f"request {request} of the backend was answered with {answered}")
         return int(value)
+
+    async def tell(self, request: int) -> None:
+        """A request without payload that is not answered; ``FrontendError`` as for ``ask``."""
+        async with self._asking, _in_time():
+            await self._send(HEADER.pack(request, messages.VERSION, 0), ())
+
+    async def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
+        sent = await self._socket.sendmsg([data], rights.pack(descriptors))
+        while sent < len(data):
+            sent += await self._socket.send(data[sent:])
 
     async def _receive(self, length: int) -> bytes:
         data = b""
@@ -59,3 +66,12 @@ class BackendChannel:
 
     def close(self) -> None:
         self._socket.close()
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    try:
+        with trio.fail_after(ANSWER_SECONDS):
+            yield
+    except _GONE as error:
+        raise FrontendError("the backend channel is not answered") from error
