@@ -73,7 +73,8 @@ def action_entries() -> Iterator[tuple[str, str]]:
 
 def environment_entries() -> Iterator[tuple[str, str]]:
     for option in OPTIONS:
-        yield f"Ev {option.environment}", f".Va {option.key}"
+        for variable in option.variables:
+            yield f"Ev {variable}", f".Va {option.key}"
 
 
 def key_text() -> str:

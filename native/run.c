@@ -10,6 +10,7 @@
 #include "device.h"
 #include "fault.h"
 #include "idle.h"
+#include "limited_log.h"
 #include "present_scanout.h"
 #include "renderer.h"
 #include "unanswered.h"
@@ -90,10 +91,15 @@ static void note_request(struct device *device, const struct virtio_gpu_ctrl_hdr
 
 static uint32_t execute_here(struct device *device, const struct command *command,
                              const union request *request, uint64_t length) {
-    if (length < command->request_bytes)
-        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-    device->state->command = command->type;
-    return command->execute(device, request);
+    uint32_t response = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+
+    if (length >= command->request_bytes) {
+        device->state->command = command->type;
+        response = command->execute(device, request);
+    }
+    if (response >= VIRTIO_GPU_RESP_ERR_UNSPEC)
+        limited_log_refusal(command->type, response);
+    return response;
 }
 
 /* At once, unless the guest wants to hear when what a renderer has begun is done. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The library's own log, on standard error.  A guest can make it write without end, so it is cut to
- * some lines a minute; its callback has no cookie, so that count is the process's.
+ * The library's own log, on standard error.  Its callback has no cookie, so the count of its lines
+ * is the process's.
  */
 #ifndef VGPUD_VIRGL_LOG_H
 #define VGPUD_VIRGL_LOG_H

@@ -50,7 +50,7 @@ def test_the_program_s_manual_has_every_flag_and_variable() -> None:
     words = set(re.split(r"[\s,]+", rendered(PROGRAM)))
     flags = {flag for option in OPTIONS for flag in (*option.flags, *option.presets)}
     flags |= {name for names, _, _ in ACTIONS for name in names}
-    assert flags | {option.environment for option in OPTIONS} <= words
+    assert flags | {name for option in OPTIONS for name in option.variables} <= words
 
 
 @needs("mandoc")

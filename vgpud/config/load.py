@@ -117,15 +117,15 @@ def _flag_value(flag: Flag) -> Any:
 def _read_environment(environment: Mapping[str, str], sources: _Sources) -> None:
     layer: Layer = {}
     for option in OPTIONS:
-        text = environment.get(option.environment)
-        if not text:
+        variable = next(filter(environment.get, option.variables), None)
+        if variable is None:
             continue
         try:
-            value = option.kind.parse(text)
+            value = option.kind.parse(environment[variable])
         except ValueError as error:
-            sources.refuse(option.key, f"{option.environment}: {error}")
+            sources.refuse(option.key, f"{variable}: {error}")
         else:
-            layer[option.key] = Setting(value, f"environment {option.environment}")
+            layer[option.key] = Setting(value, f"environment {variable}")
     sources.layers.append(layer)
 
 

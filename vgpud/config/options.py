@@ -24,6 +24,7 @@ class Option:
     help: str
     flags: tuple[str, ...]
     presets: dict[str, str]
+    variable: str
 
     @property
     def key(self) -> str:
@@ -41,6 +42,11 @@ class Option:
         name = self.flag.removeprefix("--") if self.flag else self.key
         return ENVIRONMENT_PREFIX + name.replace("-", "_").replace(".", "_").upper()
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All environment variables that say it, the one that counts first."""
+        return (self.environment, *filter(None, [self.variable]))
+
 
 def section_options(section: str, table: type) -> Iterator[Option]:
     """The options that the fields of the class `table` declare."""
@@ -54,6 +60,7 @@ def section_options(section: str, table: type) -> Iterator[Option]:
             declared.help,
             declared.flags,
             declared.presets,
+            declared.variable,
         )
 
 

@@ -53,13 +53,19 @@ class Declaration:
     help: str
     flags: tuple[str, ...] = ()
     presets: dict[str, str] = attrs.field(factory=dict)  # a flag without value → what it stands for
+    variable: str = ""  # another environment variable, beside the one that is named after the flag
 
 
 def option(
-    default: T, kind: Kind[Any], help: str, *flags: str, presets: dict[str, str] | None = None
+    default: T,
+    kind: Kind[Any],
+    help: str,
+    *flags: str,
+    presets: dict[str, str] | None = None,
+    variable: str = "",
 ) -> T:
     """A field that is an option.  Typed as its default, which is what a type checker takes it for."""
-    declaration = Declaration(kind, help, flags, presets or {})
+    declaration = Declaration(kind, help, flags, presets or {}, variable)
     field: T = attrs.field(default=default, metadata={"option": declaration})
     return field
 
@@ -203,12 +209,14 @@ class Log:
         Choice(LEVELS, "LEVEL"),
         "Least important messages to log: debug, info, warning or error.",
         "--log-level",
+        variable="VGPUD_LOG",
     )
     format: str = option(
         "auto",
-        Choice(("auto", "text", "journal"), "FORMAT"),
-        "text has a time on each line, journal a priority as in sd-daemon(3); auto is journal where "
-        "standard error is the journal's, and text elsewhere.",
+        Choice(("auto", "text", "journal", "json"), "FORMAT"),
+        "text has a time on each line, journal a priority as in sd-daemon(3), json an object with "
+        "time, level, instance, machine, module, message and extra; auto is journal where standard "
+        "error is the journal's, and text elsewhere.",
         "--log-format",
     )
 

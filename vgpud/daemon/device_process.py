@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import trio
+from loguru import logger
 
 import vgpud
+from vgpud.link.limited_log import LimitedLog
 from vgpud.link.trio_connection import TrioConnection
 
 # How long a process may take to end by itself when its link is closed: SIGTERM is to end all of
@@ -36,6 +38,17 @@ ENVIRONMENT_PREFIXES = (
     "LC_", "XDG_", "PYTHON", "MESA_", "GALLIUM_", "LIBGL_", "EGL_", "__EGL_", "__GLX_", "VK_",
     "VN_", "VIRGL_", "VREND_", "DRI_", "LP_", "ASAN_", "UBSAN_", "LLVM_",
 )  # fmt: skip
+
+
+# What it writes on standard error: tracebacks, a sanitizer's report, what graphics libraries have to say.
+LINES_AT_ONCE = 200
+LINES_PER_SECOND = 5.0
+LINE_BYTES = 1024
+LAST_WORDS_SECONDS = 0.2
+
+
+MODULE = "vgpud.device"
+"""Where a line in the log comes from that a device process has given."""
 
 
 class DeviceProcess:
@@ -68,11 +81,15 @@ async def device_process() -> AsyncIterator[DeviceProcess]:
         # Shielded, or a process could be started that nobody knows of.
         with theirs, trio.CancelScope(shield=True):
             process = await _start(theirs.fileno())
-        try:
-            yield DeviceProcess(process, link)
-        finally:
-            link.close()
-            await _end(process)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_log_lines, process)
+            try:
+                yield DeviceProcess(process, link)
+            finally:
+                link.close()
+                await _end(process)
+                # Somebody whom it started may hold the pipe open.
+                nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
     finally:
         link.close()
 
@@ -83,8 +100,30 @@ async def _start(link_fd: int) -> trio.Process:
         pass_fds=[link_fd],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env=environment(),
     )
+
+
+async def _log_lines(process: trio.Process) -> None:
+    """Its lines become ours, and name the machine as others do."""
+    log = LimitedLog(
+        logger.bind(module=MODULE, device_process=process.pid).warning,
+        LINES_AT_ONCE,
+        LINES_PER_SECOND,
+    )
+    rest = b""
+    if process.stderr is None:
+        return
+    async with process.stderr:
+        while data := await process.stderr.receive_some():
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in filter(None, lines):
+                log.write(line[:LINE_BYTES].decode(errors="replace"))
+    if rest:
+        log.write(rest.decode(errors="replace"))
 
 
 async def _end(process: trio.Process) -> None:

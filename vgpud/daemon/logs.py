@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Log lines on standard error: for people with a time, for the journal with a priority."""
+"""Log lines on standard error: with a time for people, with a priority for the journal, as JSON for programs.
 
+What is logged may quote a guest: nothing but printable characters is written, so that no line can be
+forged and no terminal be played with.
+"""
+
+import json
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -10,11 +17,13 @@ from loguru import logger
 from vgpud.config.schema import Log
 
 if TYPE_CHECKING:
-    from loguru import Record
+    from loguru import Message, Record
 
 # sd-daemon(3): the number in front of a line is its priority, as syslog(3) has them.
 PRIORITIES = {"DEBUG": 7, "INFO": 6, "SUCCESS": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
+# What each line may name by itself, in this order; `module` is where it comes from when that is not this process.
+NAMES = ("instance", "session")
 
 _instance = ""
 
@@ -27,18 +36,18 @@ def name_instance(name: str | None) -> None:
 
 def set_up(log: Log) -> None:
     """Replaces whatever logged before."""
-    journal = log.format == "journal" or (log.format == "auto" and stderr_is_the_journal())
+    name = log.format
+    if name == "auto":
+        name = "journal" if stderr_is_the_journal() else "text"
+    form = FORMATS[name]
+
+    def write(message: "Message") -> None:
+        sys.stderr.write("".join(f"{line}\n" for line in form(message.record)))
+
     logger.remove()
     logger.configure(extra={"session": "", "instance": _instance})
-    logger.add(
-        sys.stderr,
-        level=log.level.upper(),
-        format=_journal if journal else _text,
-        colorize=False,
-        backtrace=False,
-        # It would write values of variables, a guest's among them.
-        diagnose=False,
-    )
+    # Loguru's own tracebacks would write values of variables, a guest's among them.
+    logger.add(write, level=log.level.upper(), format="{message}", backtrace=False, diagnose=False)
 
 
 def stderr_is_the_journal() -> bool:
@@ -51,17 +60,57 @@ def stderr_is_the_journal() -> bool:
     return named == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
-def _text(record: "Record") -> str:
-    return f"{{time:YYYY-MM-DD HH:mm:ss.SSS}} {{level: <7}} {_message(record)}"
+def _text(record: "Record") -> list[str]:
+    time = f"{record['time']:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    first, *rest = _lines(record)
+    return [f"{time} {record['level'].name: <7} {first}", *rest]
 
 
-def _journal(record: "Record") -> str:
+def _journal(record: "Record") -> list[str]:
+    # Each line is an entry of its own to the journal.
     priority = PRIORITIES.get(record["level"].name, 6)
-    # A bracket would begin a colour.
-    return rf"\<{priority}>{_message(record)}"
+    return [f"<{priority}>{line}" for line in _lines(record)]
 
 
-def _message(record: "Record") -> str:
-    names = [name for name in ("instance", "session") if record["extra"].get(name)]
-    prefix = "".join(f"{{extra[{name}]}}: " for name in names)
-    return f"{prefix}{{message}}\n{{exception}}"
+def _lines(record: "Record") -> list[str]:
+    extra = record["extra"]
+    prefix = "".join(f"{extra[name]}: " for name in NAMES if extra.get(name))
+    return [printable(prefix + record["message"]), *map(printable, _traceback(record).splitlines())]
+
+
+def _json(record: "Record") -> list[str]:
+    extra = dict(record["extra"])
+    fields = {
+        "time": record["time"].isoformat(timespec="milliseconds"),
+        "level": record["level"].name.lower(),
+        "instance": extra.pop("instance", ""),
+        "machine": extra.pop("session", ""),
+        "module": extra.pop("module", record["name"]),
+        "message": record["message"],
+        "extra": extra,
+    }
+    if exception := _traceback(record):
+        fields["exception"] = exception
+    return [json.dumps(fields, default=str)]
+
+
+def _traceback(record: "Record") -> str:
+    exception = record["exception"]
+    return "".join(traceback.format_exception(exception.value)) if exception else ""
+
+
+def printable(text: str) -> str:
+    """The text with whatever is not printable written as an escape sequence of Python's."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+FORMATS: dict[str, Callable[["Record"], list[str]]] = {
+    "text": _text,
+    "journal": _journal,
+    "json": _json,
+}

@@ -3,20 +3,26 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import trio
 from loguru import logger
 
+from vgpud.daemon.device_process import MODULE
 from vgpud.daemon.journal import Journal
 from vgpud.errors import FrontendError
 from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError, LinkError
+from vgpud.link.limited_log import LimitedLog
 from vgpud.link.trio_connection import TrioConnection
 
 # A guest can have at most as many commands in flight as its queue has entries.
 MAXIMUM_QUESTIONS = 1024
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+# More than an honest process says, which limits itself.
+LINES_AT_ONCE = 50
+LINES_PER_SECOND = 5.0
 
 
 class Display(Protocol):
@@ -48,6 +54,11 @@ class Reports:
         self._display = display
         self._nursery = nursery
         self._questions = 0
+        said = logger.bind(module=MODULE)
+        self._logs = {
+            level: LimitedLog(partial(said.log, level, "{}"), LINES_AT_ONCE, LINES_PER_SECOND)
+            for level in LEVELS
+        }
 
     async def receive(
         self, link: TrioConnection, report: messages.Report, descriptors: list[int]
@@ -62,10 +73,10 @@ class Reports:
         elif isinstance(report, messages.MemoryFault):
             raise FrontendError("guest memory shrank underneath")
         elif isinstance(report, messages.QueueBroken):
-            logger.warning("the control queue is broken: {}", report.reason)
+            self._logs["WARNING"].write(f"the control queue is broken: {report.reason}")
         else:
             level = report.level if report.level in LEVELS else "WARNING"
-            logger.log(level, "{}", report.text)
+            self._logs[level].write(report.text)
 
     def _record(self, entry: messages.Journal, descriptors: list[int]) -> None:
         image = descriptors[0] if descriptors else -1

@@ -3,6 +3,7 @@
 
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -27,6 +28,7 @@ from vgpud.display.headless import Size
 from vgpud.display.presenter import Presenter
 from vgpud.errors import FrontendError, RendererError
 from vgpud.link import messages
+from vgpud.link.limited_log import LimitedLog
 from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 
@@ -116,7 +118,8 @@ class Session:
         )
         await nursery.start(self._displays.run)
         nursery.start_soon(self._supervisor.run, parts, reports.receive)
-        nursery.start_soon(self._cursor.run, self._find_image, logger.warning)
+        complain = LimitedLog(partial(logger.warning, "{}")).write
+        nursery.start_soon(self._cursor.run, self._find_image, complain)
         self._frontend = Frontend(
             len(self._config.displays),
             self._supervisor,

@@ -119,13 +119,21 @@ class Supervisor:
             raise failures[0]
         if self._started is None:
             raise RendererError(f"the device process ended with {ending} when it was started")
-        logger.warning("device process {} ended with {}", process.pid, ending)
+        logger.warning(
+            "device process {device_process} ended with {ending}",
+            device_process=process.pid,
+            ending=ending,
+        )
 
     async def _read(self, process: DeviceProcess, report: Report, life: trio.CancelScope) -> None:
         try:
             await process.link.run(partial(report, process.link))
         except LinkError as error:
-            logger.error("device process {} breaks the link's rules: {}", process.pid, error)
+            logger.error(
+                "device process {device_process} breaks the link's rules: {why}",
+                device_process=process.pid,
+                why=error,
+            )
         life.cancel()
 
     async def _bring_up(self, process: DeviceProcess, parts: Parts) -> None:
@@ -140,7 +148,11 @@ class Supervisor:
             finally:
                 os.close(descriptors[1])
             if self._started is None:
-                logger.info("device process {}: {}", process.pid, started.description)
+                logger.info(
+                    "device process {device_process}: {renderer}",
+                    device_process=process.pid,
+                    renderer=started.description,
+                )
                 self._started = started
                 self._has_started.set()
             for request, belonging in start_up.everything(parts):
@@ -181,7 +193,11 @@ class Supervisor:
     ) -> ReplyType:
         with trio.move_on_after(ANSWER_SECONDS if seconds is None else seconds):
             return await process.link.request(request, reply, descriptors)
-        logger.error("device process {} does not answer {}", process.pid, type(request).__name__)
+        logger.error(
+            "device process {device_process} does not answer {request}",
+            device_process=process.pid,
+            request=type(request).__name__,
+        )
         process.kill()
         raise LinkClosedError("killed")
 

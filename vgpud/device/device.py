@@ -4,12 +4,12 @@
 import errno
 
 from vgpud.device.dataplane import DataPlane
-from vgpud.device.guest_log import GuestLog
 from vgpud.device.questions import Questions
 from vgpud.device.renderers.interface import Renderer
 from vgpud.device.resources import Contexts, Resources
 from vgpud.device.responses import Response
 from vgpud.link.connection import Connection
+from vgpud.link.limited_log import LimitedLog
 from vgpud.link.messages import Log, MemoryFault, Start
 
 
@@ -27,7 +27,7 @@ class Device:
         self.resources = Resources(start.limits.resources)
         self.contexts = Contexts(start.limits.contexts)
         self.questions = Questions(link, self.respond, start.displays)
-        self.guest_log = GuestLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
+        self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
 
     def respond(self, chain: int, response: Response) -> None:
         """Answers a command of the guest."""

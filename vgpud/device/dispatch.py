@@ -132,5 +132,5 @@ def _name(command: Command) -> str:
 
 
 def _refuse(device: Device, response_type: int, text: str) -> Response:
-    device.guest_log.mistake(text)
+    device.guest_log.write(text)
     return Response(response_type)

@@ -1,37 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A guest's mistakes are logged, but never without bound."""
 
-from vgpud.device.guest_log import BURST, GuestLog
+from vgpud.link.limited_log import BURST, LimitedLog
 
 
 def test_lines_beyond_the_burst_are_counted_and_told_later() -> None:
     now = 0.0
     lines: list[str] = []
-    log = GuestLog(lines.append, lambda: now)
+    log = LimitedLog(lines.append, clock=lambda: now)
     for _ in range(BURST + 5):
-        log.mistake("wrong")
+        log.write("wrong")
     assert lines == ["wrong"] * BURST
     now = 1.0
-    log.mistake("wrong again")
+    log.write("wrong again")
     assert lines[BURST:] == ["wrong again (5 more not shown)"]
 
 
 def test_a_quiet_guest_may_have_a_burst_again() -> None:
     now = 0.0
     lines: list[str] = []
-    log = GuestLog(lines.append, lambda: now)
+    log = LimitedLog(lines.append, clock=lambda: now)
     for round_ in range(3):
         now = round_ * 3600.0
         for _ in range(BURST):
-            log.mistake("wrong")
+            log.write("wrong")
     assert len(lines) == 3 * BURST
 
 
 def test_a_guest_that_never_stops_gets_a_line_each_second() -> None:
     now = 0.0
     lines: list[str] = []
-    log = GuestLog(lines.append, lambda: now)
+    log = LimitedLog(lines.append, clock=lambda: now)
     for step in range(6000):
         now = step / 100
-        log.mistake("wrong")
+        log.write("wrong")
     assert BURST <= len(lines) <= BURST + 61

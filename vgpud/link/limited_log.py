@@ -8,20 +8,28 @@ BURST = 10
 PER_SECOND = 1.0
 
 
-class GuestLog:
-    """Lets ``BURST`` lines through at once and then one each second, saying how many were left out."""
+class LimitedLog:
+    """Lets ``burst`` lines through at once and then ``per_second``, saying how many were left out."""
 
-    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        burst: int = BURST,
+        per_second: float = PER_SECOND,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._write = write
+        self._burst = burst
+        self._per_second = per_second
         self._clock = clock
-        self._allowed = float(BURST)
+        self._allowed = float(burst)
         self._last = clock()
         self._left_out = 0
 
-    def mistake(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Writes a line, or only counts it."""
         now = self._clock()
-        self._allowed = min(BURST, self._allowed + (now - self._last) * PER_SECOND)
+        self._allowed = min(self._burst, self._allowed + (now - self._last) * self._per_second)
         self._last = now
         if self._allowed < 1:
             self._left_out += 1
