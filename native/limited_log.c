@@ -52,7 +52,7 @@ static void make_printable(char *text) {
 
 static void write_line(const struct limited_log *log, const char *text) {
     char line[LINE + 64];
-    int length = snprintf(line, sizeof(line), "%s: %s\n", log->subject, text);
+    int length = snprintf(line, sizeof(line), "<%d>%s: %s\n", log->priority, log->subject, text);
 
     (void)!write(STDERR_FILENO, line, (size_t)length);
 }
@@ -96,7 +96,7 @@ static void write_formatted(struct limited_log *log, const char *format, ...) {
 }
 
 void limited_log_refusal(uint32_t type, uint32_t response) {
-    static struct limited_log log = LIMITED_LOG("guest");
+    static struct limited_log log = LIMITED_LOG("guest", PRIORITY_WARNING);
 
     write_formatted(&log, "%s (%#06x) is refused: %s", name_of(COMMANDS, type), type,
                     name_of(RESPONSES, response));

@@ -13,13 +13,16 @@
 
 struct limited_log {
     const char *subject; /* each line begins with it */
+    int priority;        /* as sd-daemon(3) has them, which the daemon reads */
     pthread_mutex_t lock;
     time_t since;
     uint32_t written, suppressed;
 };
 
-#define LIMITED_LOG(text)                                                                          \
-    { .subject = (text), .lock = PTHREAD_MUTEX_INITIALIZER }
+enum { PRIORITY_WARNING = 4, PRIORITY_INFO = 6 };
+
+#define LIMITED_LOG(text, level)                                                                   \
+    { .subject = (text), .priority = (level), .lock = PTHREAD_MUTEX_INITIALIZER }
 
 /* From any thread. */
 void limited_log_write(struct limited_log *log, const char *format, va_list arguments);

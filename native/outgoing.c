@@ -194,6 +194,8 @@ static void complete_image(struct presenter *presenter, struct pending *entry) {
 void presenter_complete(struct presenter *presenter) {
     unsigned count = presenter->sending_count;
 
+    presenter->shown_updates += count;
+    presenter->shown_bytes += presenter->sender.written - presenter->begun_at;
     free(presenter->message.bytes);
     presenter->message.bytes = NULL;
     presenter->sending_count = 0;

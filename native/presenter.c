@@ -58,6 +58,11 @@ void presenter_forget_cursors(struct presenter *presenter) {
     outbox_forget_cursors(&presenter->outbox);
 }
 
+void presenter_count(struct presenter *presenter, struct presented *presented) {
+    presented->updates = presenter->shown_updates;
+    presented->bytes = presenter->shown_bytes;
+}
+
 void presenter_stop(struct presenter *presenter) {
     outbox_stop(&presenter->outbox);
 }

@@ -53,6 +53,13 @@ void presenter_forget_cursors(struct presenter *presenter);
 /* presenter_run() returns PRESENTER_STOPPED, the one that runs or the next one. */
 void presenter_stop(struct presenter *presenter);
 
+/* What has been written to displays, since presenter_new(). */
+struct presented {
+    uint64_t updates; /* UPDATE messages: frames, or bands of large ones */
+    uint64_t bytes;
+};
+void presenter_count(struct presenter *presenter, struct presented *presented);
+
 /*
  * Blocks, with the interpreter lock released, until one of the reasons above; may be called again
  * and goes on where it was.  With no display, rectangles are consumed at once.  The process must

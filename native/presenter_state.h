@@ -51,6 +51,9 @@ struct presenter {
     struct display_scanout scanouts[DISPLAY_SCANOUTS];
     struct display_update updates[BATCH_COUNT];
 
+    _Atomic uint64_t shown_updates,
+        shown_bytes; /* written to displays; other threads look at them */
+
     bool image_next;
     size_t band; /* bytes that the display takes in BAND_NS, as measured */
     struct pending_pool pool;

@@ -32,6 +32,8 @@ int device_set_virgl(struct device *device, struct virgl *virgl);
 
 /* -EEXIST; -EINVAL: resource_id, or what the library refuses; -ENOMEM: a quota. */
 int resource_create_3d(struct device *device, const struct resource_3d *resource);
+/* How much host memory it takes, estimated; UINT64_MAX when that cannot be counted. */
+uint64_t resource_3d_bytes(const struct resource_3d *resource);
 
 /* `context_init`: a capset's number, 0: the library's choice.  -EEXIST, -ENOMEM, -EINVAL, -ENOSYS.
  */

@@ -11,4 +11,7 @@
 /* A virgl_debug_callback: from any thread. */
 void virgl_log(const char *format, va_list arguments);
 
+/* From now on a line is a guest's doing. */
+void virgl_log_started(void);
+
 #endif

@@ -7,6 +7,7 @@
 #include "commands_2d.h"
 #include "virgl_device.h"
 #include "virgl_hold.h"
+#include "virgl_log.h"
 
 static const struct virgl_api *api_of(const struct device *device) {
     return &device->virgl->virgl->api;
@@ -226,5 +227,6 @@ int device_set_virgl(struct device *device, struct virgl *virgl) {
     if (device->virgl == NULL)
         return -ENOMEM;
     device->virgl->virgl = virgl;
+    virgl_log_started();
     return 0;
 }

@@ -49,6 +49,12 @@ static struct virgl_resource_create_args args_of(const struct resource_3d *resou
     };
 }
 
+uint64_t resource_3d_bytes(const struct resource_3d *resource) {
+    struct virgl_resource_create_args args = args_of(resource);
+
+    return virgl_resource_bytes(&args);
+}
+
 int resource_create_3d(struct device *device, const struct resource_3d *created) {
     struct virgl_resource_create_args args = args_of(created);
     struct resource *resource;

@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from PIL import Image
 from vgpud.control.protocol import VERSION, control_path
 
 from ..daemon.running import children, daemon, wait_until
+from ..driver import commands
 from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle
 
@@ -73,8 +75,77 @@ def test_status_as_json_has_the_counters(backend: Backend) -> None:
         (report,) = status["machines"]
         assert report["counters"]["flushes"] == 1
         assert report["counters"]["transfer_bytes"] == WIDTH * HEIGHT * 4
-        assert [(one["width"], one["height"]) for one in report["resources"]] == [(WIDTH, HEIGHT)]
+        [resource] = report["resources"]
+        # Pages of its one picture, and the image's own.
+        assert resource.pop("bytes") in range(WIDTH * HEIGHT * 4, WIDTH * HEIGHT * 4 + 16 * 1024)
+        assert resource == {
+            "resource_id": 1,
+            "kind": "2d",
+            "format": 2,
+            "width": WIDTH,
+            "height": HEIGHT,
+        }
         assert report["display"] is True
+
+
+def test_status_tells_the_rates_that_it_sees(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        resource = machine.guest.create_2d(WIDTH, HEIGHT)
+        ended = threading.Event()
+
+        def work() -> None:
+            while not ended.wait(0.01):
+                machine.guest.transfer(resource)
+                machine.guest.flush(resource)
+
+        working = threading.Thread(target=work)
+        working.start()
+        status = json.loads(vgpuctl(backend.socket_path, "status", "--json").stdout)
+        ended.set()
+        working.join()
+    rates = status["machines"][0]["rates"]
+    assert 5 < rates["frames"] <= 100
+    assert rates["transfer_bytes"] == pytest.approx(rates["frames"] * WIDTH * HEIGHT * 4, rel=0.2)
+    assert rates["commands"] == pytest.approx(rates["frames"] * 2, rel=0.2)
+
+
+def test_status_counts_what_displays_are_given(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        assert machine.display.wait_for_picture(0, draw(machine, 1))
+
+        def presented() -> dict[str, int]:
+            status = json.loads(vgpuctl(backend.socket_path, "status", "--json").stdout)
+            numbers: dict[str, int] = status["machines"][0]["presented"]
+            return numbers
+
+        assert presented()["updates"] == 1
+        assert WIDTH * HEIGHT * 4 < presented()["bytes"] < WIDTH * HEIGHT * 4 + 1000
+
+
+def test_a_request_that_waits_is_in_flight(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        # QEMU's window does not answer, and so the guest is not either.
+        machine.display.answers = False
+        machine.guest.submit(commands.get_edid(0, fence_id=7), commands.EDID_SIZE)
+        machine.guest.submit(commands.get_edid(0), commands.EDID_SIZE)
+        report = json.loads(vgpuctl(backend.socket_path, "status", "--json").stdout)["machines"][0]
+        assert report["queues"]["control"] == {"size": 64, "in_flight": 2, "fences_in_flight": 1}
+        assert report["queues"]["cursor"] == {"size": 16, "in_flight": 0, "fences_in_flight": 0}
+        shown = vgpuctl(backend.socket_path, "status").stdout
+        assert "64 entries, 2 in flight, 1 with a fence" in shown
+
+
+def test_a_machine_may_be_named_by_its_number(backend: Backend, tmp_path: Path) -> None:
+    with Machine(backend.socket_path) as one, Machine(backend.socket_path) as other:
+        draw(one, 1)
+        pixels = draw(other, 2)
+        file = tmp_path / "screen.png"
+        assert not vgpuctl(
+            backend.socket_path, "screenshot", "--machine", "2", str(file)
+        ).returncode
+        expected = Image.frombytes("RGB", (WIDTH, HEIGHT), pixels, "raw", "BGRX")
+        assert Image.open(file).tobytes() == expected.tobytes()
 
 
 def test_a_screenshot_is_what_the_scanout_shows(backend: Backend, tmp_path: Path) -> None:

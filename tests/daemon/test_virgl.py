@@ -2,13 +2,19 @@
 """The virglrenderer mode through the daemon: what contexts draw is seen, and a crash costs contexts alone."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+
+from vgpud.control.client import Client
+from vgpud.control.protocol import control_path
 
 from ..device.process import opengl_unavailable
 from ..driver import commands, commands_3d
@@ -18,6 +24,7 @@ from ..driver.commands_3d import NOP, Box, Command3D, Resource3D
 from ..driver.frontend import QEMU_FEATURES, Feature
 from ..driver.gpu import CommandFailedError
 from ..driver.memory import PAGE, Scattered
+from .running import wait_until
 
 CTX = 1
 WIDTH, HEIGHT = 96, 64
@@ -36,15 +43,28 @@ def vgpud(socket_path: Path) -> list[str | Path]:
 
 
 @pytest.fixture
-def machine() -> Iterator[Machine]:
+def backend() -> Iterator[Backend]:
+    with Backend(vgpud) as running:
+        yield running
+
+
+@pytest.fixture
+def machine(backend: Backend) -> Iterator[Machine]:
     frontend = {"wanted_features": QEMU_FEATURES | Feature.VIRGL}
-    with (
-        Backend(vgpud) as backend,
-        Machine(backend.socket_path, frontend=frontend, guest={"control_size": 256}) as machine,
-    ):
+    with Machine(backend.socket_path, frontend=frontend, guest={"control_size": 256}) as machine:
         machine.guest.do(commands_3d.ctx_create(CTX))
         yield machine
         assert machine.display.violations == []
+
+
+def status(backend: Backend) -> dict[str, Any]:
+    """What the daemon says of its machine."""
+    client = Client(control_path(backend.socket_path))
+    try:
+        [report] = client.ask("status")[0]["machines"]
+        return cast(dict[str, Any], report)
+    finally:
+        client.close()
 
 
 def texture(
@@ -69,6 +89,34 @@ def put(machine: Machine, resource_id: int, box: Box, offset: int = 0) -> None:
     command = Command3D.TRANSFER_TO_HOST_3D
     request = commands_3d.transfer_3d(command, resource_id, box, ctx_id=CTX, offset=offset)
     machine.guest.do(request)
+
+
+def test_status_names_contexts_resources_and_what_draws(backend: Backend, machine: Machine) -> None:
+    machine.guest.do(commands_3d.ctx_create(7, b"glx\x1b[2Jgears", context_init=2))
+    texture(machine, 5, 1)
+    report = status(backend)
+    assert report["renderer"].startswith("virglrenderer (libvirglrenderer.so.1.")
+    # A renderer's name, as GL has it.
+    assert re.search(r"; \S.*\)$", report["renderer"])
+    assert report["contexts"] == [
+        {"ctx_id": CTX, "capset_id": 0, "debug_name": "test"},
+        {"ctx_id": 7, "capset_id": 2, "debug_name": "glx [2Jgears"},
+    ]
+    [resource] = report["resources"]
+    assert (resource["kind"], resource["bytes"]) == ("3d", WIDTH * HEIGHT * 4)
+    machine.guest.do(commands_3d.ctx_destroy(7))
+    assert [one["ctx_id"] for one in status(backend)["contexts"]] == [CTX]
+
+
+def test_contexts_go_with_the_device_process(backend: Backend, machine: Machine) -> None:
+    before = status(backend)
+    os.kill(before["device_process"], signal.SIGKILL)
+    assert wait_until(
+        lambda: status(backend)["device_process"] not in (None, before["device_process"])
+    )
+    machine.guest.display_info()
+    report = status(backend)
+    assert (report["contexts"], report["restarts"]) == ([], 1)
 
 
 @pytest.mark.parametrize(

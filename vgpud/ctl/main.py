@@ -4,6 +4,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,11 +15,13 @@ from vgpud import __version__
 from vgpud.config.schema import LEVELS
 from vgpud.control.client import Client
 from vgpud.control.protocol import ControlError, control_path
-from vgpud.ctl.status import rates, screenful
+from vgpud.ctl.rates import add_rates
+from vgpud.ctl.status import screenful
 from vgpud.errors import EXIT_OK
 
 EXIT_FAILED = 1
 DEFAULT_SOCKET = "/run/vgpud/vgpud.sock"
+SAMPLE_SECONDS = 0.5  # that a first look at rates takes
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
@@ -41,10 +44,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _status(client: Client, arguments: argparse.Namespace) -> None:
-    before = None
+    before, _ = client.ask("status")
+    # Without machines there is nothing that goes on.
+    time.sleep(SAMPLE_SECONDS if before["machines"] else 0)
     while True:
         now, _ = client.ask("status")
-        text = json.dumps(now, indent=2) if arguments.json else screenful(now, rates(before, now))
+        add_rates(before, now)
+        room = shutil.get_terminal_size().lines - 1 if sys.stdout.isatty() else None
+        text = json.dumps(now, indent=2) if arguments.json else screenful(now, room)
         clear = CLEAR_SCREEN if arguments.watch and sys.stdout.isatty() else ""
         sys.stdout.write(f"{clear}{text}\n")
         sys.stdout.flush()
@@ -137,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const=1.0,
         metavar="SECONDS",
-        help="Again and again, with rates; every second when no number is given.",
+        help="Again and again; every second when no number is given.",
     )
     parsers["screenshot"].add_argument(
         "file", type=Path, metavar="FILE.png", help="Where the picture goes."

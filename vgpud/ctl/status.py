@@ -1,71 +1,178 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A daemon's status, on one screen."""
+"""A daemon's status, on one screen: all of each machine, or a line each where there are too many."""
+
+import textwrap
+from collections.abc import Iterator
 
 from vgpud.control.protocol import Fields
 
-PIXEL_BYTES = 4
-# Counters whose growth is shown, and what one of them is called a second.
-RATES = {"flushes": "frames/s", "commands": "commands/s", "transfer_bytes": "bytes/s"}
-
-Rates = dict[str, dict[str, float]]  # machine → counter → per second
-
-
-def rates(before: Fields | None, now: Fields) -> Rates:
-    """How fast the counters of each machine grow; since the machine came, without a ``before``."""
-    earlier = {machine["name"]: machine for machine in before["machines"]} if before else {}
-    return {
-        machine["name"]: _growth(earlier.get(machine["name"]), machine)
-        for machine in now["machines"]
-    }
-
-
-def _growth(before: Fields | None, now: Fields) -> dict[str, float]:
-    seconds = now["seconds"] - (before["seconds"] if before else 0)
-    old = before["counters"] if before else dict.fromkeys(RATES, 0)
-    return {
-        name: (now["counters"][name] - old[name]) / seconds if seconds > 0 else 0.0
-        for name in RATES
-    }
+COLUMNS = 80
+LABEL = 14
+NO_BREAK = "\N{NO-BREAK SPACE}"
+LARGEST = 4
+"""So many of a machine's resources, and of its contexts, are named."""
+CAPSETS = {
+    0: "default",
+    1: "virgl",
+    2: "virgl2",
+    3: "gfxstream-vulkan",
+    4: "venus",
+    5: "cross-domain",
+    6: "drm",
+    8: "gfxstream-gles",
+    9: "gfxstream-composer",
+}
 
 
-def screenful(status: Fields, growth: Rates) -> str:
-    """The text for a person."""
-    lines = [
+def screenful(status: Fields, lines: int | None = None) -> str:
+    """The text for a person; machines have ``rates``.  ``lines``: as many as there is room for."""
+    head = _wrapped(
         f"vgpud {status['version']}, process {status['pid']}, up {duration(status['seconds'])}, "
         f"mode {status['mode']}{', headless' if status['headless'] else ''}, "
         f"log level {status['log_level']}"
-    ]
-    for machine in status["machines"]:
-        lines += ["", *_machine(machine, growth[machine["name"]])]
-    if not status["machines"]:
-        lines.append("no machine")
-    return "\n".join(lines)
-
-
-def _machine(machine: Fields, growth: dict[str, float]) -> list[str]:
-    counters = machine["counters"]
-    images = sum(one["width"] * one["height"] * PIXEL_BYTES for one in machine["resources"])
-    return [
-        f"machine {machine['name']}: up {duration(machine['seconds'])}, "
-        f"{machine['renderer'] or 'starting'}, "
-        f"{'display connected' if machine['display'] else 'no display'}",
-        f"  device process  {machine['device_process'] or 'none'}, {machine['restarts']} restarts",
-        f"  guest memory    {size(machine['guest_memory_bytes'])}",
-        f"  resources       {len(machine['resources'])}, {size(images)}",
-        *(_scanout(scanout) for scanout in machine["scanouts"]),
-        f"  queue           {counters['commands']} commands, {counters['errors']} errors, "
-        f"{counters['fences']} fences",
-        f"  drawn           {counters['flushes']} frames, {size(counters['transfer_bytes'])}",
-        f"  rate            {growth['flushes']:.1f} frames/s, {growth['commands']:.0f} commands/s, "
-        f"{size(growth['transfer_bytes'])}/s",
-    ]
-
-
-def _scanout(scanout: Fields) -> str:
-    return (
-        f"  scanout {scanout['scanout_id']:<8}{scanout['width']}x{scanout['height']}"
-        f"+{scanout['x']}+{scanout['y']} of resource {scanout['resource_id']}"
     )
+    machines = status["machines"]
+    if not machines:
+        return "\n".join([*head, "no machine"])
+    whole = [*head, *(line for machine in machines for line in ("", *_machine(machine)))]
+    if lines is None or len(whole) <= lines:
+        return "\n".join(whole)
+    return "\n".join([*head, "", *_table(machines, lines - len(head) - 1)])
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    lines = textwrap.wrap(text, COLUMNS, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(NO_BREAK, " ") for line in lines]
+
+
+# --- all of a machine
+
+
+def _machine(machine: Fields) -> Iterator[str]:
+    yield (
+        f"machine {machine['name']}: up {duration(machine['seconds'])}, "
+        f"{'display connected' if machine['display'] else 'no display socket'}"
+    )
+    for label, text in _rows(machine):
+        yield from _wrapped(f"  {label:<{LABEL}}{text}", " " * (LABEL + 2))
+
+
+def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
+    counters, presented, rates = machine["counters"], machine["presented"], machine["rates"]
+    yield "renderer", printable(machine["renderer"] or "starting")
+    yield (
+        "process",
+        f"{machine['device_process'] or 'none'}, {count(machine['restarts'], 'restart')}, "
+        f"guest memory {size(machine['guest_memory_bytes'])}",
+    )
+    yield from _outputs(machine["outputs"])
+    for scanout in machine["scanouts"]:
+        yield f"scanout {scanout['scanout_id']}", _shown(scanout)
+    yield (
+        "commands",
+        f"{counters['commands']}, {count(counters['errors'], 'error')}, "
+        f"{count(counters['fences'], 'fence')}; {count(counters['kicks'], 'kick')}, "
+        f"{count(counters['calls'], 'interrupt')}",
+    )
+    for name, queue in machine["queues"].items():
+        yield f"{name} queue", _queue(queue)
+    yield (
+        "drawn",
+        f"{count(counters['flushes'], 'frame')}, {size(counters['transfer_bytes'])}; "
+        f"{size(presented['bytes'])} in {count(presented['updates'], 'update')} shown",
+    )
+    yield (
+        "each second",
+        f"{rates['frames']:.1f} frames, {rates['commands']:.0f} commands, "
+        f"{size(rates['transfer_bytes'])} drawn, {size(rates['presented_bytes'])} shown",
+    )
+    yield "contexts", _contexts(machine["contexts"])
+    yield "resources", _resources(machine["resources"])
+
+
+def _outputs(outputs: list[Fields | None] | None) -> Iterator[tuple[str, str]]:
+    if outputs is not None:
+        sizes = (f"{one['width']}x{one['height']}" if one else "off" for one in outputs)
+        yield "outputs", ", ".join(f"{number} {text}" for number, text in enumerate(sizes))
+
+
+def _shown(scanout: Fields) -> str:
+    return (
+        f"{scanout['width']}x{scanout['height']}+{scanout['x']}+{scanout['y']}"
+        f" of resource {scanout['resource_id']}"
+    )
+
+
+def _queue(queue: Fields) -> str:
+    fenced = f", {queue['fences_in_flight']} with a fence" if queue["fences_in_flight"] else ""
+    return f"{queue['size']} entries, {queue['in_flight']} in flight{fenced}"
+
+
+def _contexts(contexts: list[Fields]) -> str:
+    named = [
+        f"{one['ctx_id']} {printable(one['debug_name']) or 'unnamed'}"
+        f" ({CAPSETS.get(one['capset_id'], one['capset_id'])})"
+        for one in contexts[:LARGEST]
+    ]
+    return _listed(str(len(contexts)), named, len(contexts))
+
+
+def _resources(resources: list[Fields]) -> str:
+    largest = sorted(resources, key=lambda one: one["bytes"] or 0, reverse=True)[:LARGEST]
+    named = [
+        f"{one['resource_id']} {one['width']}x{one['height']} {size(one['bytes'] or 0)}"
+        for one in largest
+    ]
+    return _listed(f"{len(resources)}, {size(used(resources))}", named, len(resources))
+
+
+def _listed(total: str, named: list[str], whole: int) -> str:
+    rest = ", …" if whole > len(named) else ""
+    whole_names = [name.replace(" ", NO_BREAK) for name in named]
+    return f"{total}: {', '.join(whole_names)}{rest}" if named else total
+
+
+def used(resources: list[Fields]) -> int:
+    """Bytes of host memory that the resources take, as far as that is known."""
+    return sum(one["bytes"] or 0 for one in resources)
+
+
+# --- a line for each
+
+_COLUMNS = "{:<22} {:>11} {:>11} {:>8} {:>10} {:>8}"
+_TITLES = ("machine", "up", "screen", "contexts", "resources", "frames/s")
+
+
+def _table(machines: list[Fields], room: int) -> list[str]:
+    rows = [_COLUMNS.format(*_TITLES), *(_COLUMNS.format(*_cells(one)) for one in machines)]
+    if len(rows) <= room:
+        return rows
+    return [*rows[: max(1, room - 1)], f"and {len(rows) - max(1, room - 1)} more"]
+
+
+def _cells(machine: Fields) -> tuple[str, ...]:
+    screens = machine["scanouts"]
+    return (
+        machine["name"][:22],
+        duration(machine["seconds"]),
+        f"{screens[0]['width']}x{screens[0]['height']}" if screens else "none",
+        str(len(machine["contexts"])),
+        size(used(machine["resources"])),
+        f"{machine['rates']['frames']:.1f}",
+    )
+
+
+# --- numbers and names for people
+
+
+def printable(text: str) -> str:
+    """A guest gives names, and is not to play with anybody's terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def count(number: int, what: str) -> str:
+    """With the plural where that is due."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -79,10 +186,10 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def size(count: float) -> str:
+def size(number: float) -> str:
     """Bytes with a unit of 1024."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

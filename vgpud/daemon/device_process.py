@@ -44,6 +44,7 @@ ENVIRONMENT_PREFIXES = (
 LINES_AT_ONCE = 200
 LINES_PER_SECOND = 5.0
 LINE_BYTES = 1024
+PRIORITIES = {"<3>": "ERROR", "<4>": "WARNING", "<6>": "INFO", "<7>": "DEBUG"}
 LAST_WORDS_SECONDS = 0.2
 
 
@@ -107,11 +108,13 @@ async def _start(link_fd: int) -> trio.Process:
 
 async def _log_lines(process: trio.Process) -> None:
     """Its lines become ours, and name the machine as others do."""
-    log = LimitedLog(
-        logger.bind(module=MODULE, device_process=process.pid).warning,
-        LINES_AT_ONCE,
-        LINES_PER_SECOND,
-    )
+    bound = logger.bind(module=MODULE, device_process=process.pid)
+
+    def write(line: str) -> None:
+        priority = PRIORITIES.get(line[:3])
+        bound.log(priority or "WARNING", "{}", line[3:] if priority else line)
+
+    log = LimitedLog(write, LINES_AT_ONCE, LINES_PER_SECOND)
     rest = b""
     if process.stderr is None:
         return

@@ -7,6 +7,7 @@ same limits that it is to keep itself.
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from vgpud.config.schema import MAX_U32
 from vgpud.link.codec import LinkError
@@ -17,6 +18,8 @@ from vgpud.link.messages import (
     AdoptUuid,
     BackingAttached,
     BackingDetached,
+    ContextCreated,
+    ContextGone,
     Limits,
     Request,
     Resource3DCreated,
@@ -25,7 +28,11 @@ from vgpud.link.messages import (
     UuidAssigned,
 )
 from vgpud.link.messages import Journal as Entry
+from vgpud.native import ffi, lib
 
+BLOCK_BYTES = 512  # of stat(2)
+UNCOUNTED = (1 << 64) - 1
+DEBUG_NAME_CHARACTERS = 64  # of struct virtio_gpu_ctx_create
 MEMORY_ENTRY_BYTES = 16  # sizeof(struct virtio_gpu_mem_entry)
 UUID_BYTES = 16
 
@@ -47,6 +54,7 @@ class Journal:
         self._limits = limits
         self._resources: dict[int, _Resource] = {}
         self._entry_bytes = 0
+        self._contexts: dict[int, ContextCreated] = {}
 
     def __len__(self) -> int:
         return len(self._resources)
@@ -60,10 +68,22 @@ class Journal:
             return None
         return (resource.created.width, resource.created.height), resource.image
 
-    def sizes(self) -> list[tuple[int, int, int]]:
-        """Each resource's number, width and height."""
+    @property
+    def contexts(self) -> list[ContextCreated]:
+        """The contexts that there are, as the device process says."""
+        return list(self._contexts.values())
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What there is to say of each resource, as JSON has it; ``bytes`` are the host's."""
         return [
-            (number, resource.created.width, resource.created.height)
+            {
+                "resource_id": number,
+                "kind": "2d" if isinstance(resource.created, ResourceCreated) else "3d",
+                "format": resource.created.format,
+                "width": resource.created.width,
+                "height": resource.created.height,
+                "bytes": _bytes(resource),
+            }
             for number, resource in self._resources.items()
         ]
 
@@ -71,6 +91,9 @@ class Journal:
         """Notes what happened; ``LinkError`` when it cannot have."""
         if isinstance(entry, ResourceCreated | Resource3DCreated):
             self._created(entry, descriptors)
+            return
+        if isinstance(entry, ContextCreated | ContextGone):
+            self._record_context(entry)
             return
         resource = self._resources.get(entry.resource_id)
         if resource is None:
@@ -89,6 +112,15 @@ class Journal:
             raise LinkError(f"no guest can have created {entry}")
         image = descriptors.pop() if isinstance(entry, ResourceCreated) else None
         self._resources[entry.resource_id] = _Resource(entry, image)
+
+    def _record_context(self, entry: ContextCreated | ContextGone) -> None:
+        if isinstance(entry, ContextGone):
+            self._contexts.pop(entry.ctx_id, None)
+            return
+        if entry.ctx_id not in self._contexts and len(self._contexts) >= self._limits.contexts:
+            raise LinkError(f"context {entry.ctx_id} is one too many")
+        name = entry.debug_name[:DEBUG_NAME_CHARACTERS]
+        self._contexts[entry.ctx_id] = entry._replace(debug_name=name)
 
     def _set_entries(self, resource: _Resource, entry: BackingAttached | BackingDetached) -> None:
         entries = entry.entries if isinstance(entry, BackingAttached) else b""
@@ -110,7 +142,11 @@ class Journal:
             os.close(resource.image)
 
     def replay(self) -> Iterator[tuple[Request, list[int]]]:
-        """What the next device process is to be told, with descriptors that stay the journal's."""
+        """What the next device process is to be told, with descriptors that stay the journal's.
+
+        It begins without contexts.
+        """
+        self._contexts.clear()
         for resource_id, resource in self._resources.items():
             yield from _adopt(resource)
             if resource.entries:
@@ -122,6 +158,15 @@ class Journal:
         """The device was reset, or is not needed any more."""
         for resource_id in list(self._resources):
             self._forget(resource_id)
+        self._contexts.clear()
+
+
+def _bytes(resource: _Resource) -> int | None:
+    """Of host memory: what an image has been given of it, or an estimate; None when that cannot be."""
+    if resource.image is not None:
+        return os.fstat(resource.image).st_blocks * BLOCK_BYTES
+    count = int(lib.resource_3d_bytes(ffi.new("struct resource_3d *", resource.created._asdict())))
+    return None if count == UNCOUNTED else count
 
 
 def _adopt(resource: _Resource) -> Iterator[tuple[Request, list[int]]]:

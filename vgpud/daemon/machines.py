@@ -65,7 +65,8 @@ class Machines:
         return all(machine.supervised() for machine in self._served.values())
 
     def find(self, name: str | None) -> Machine | None:
-        """The machine with this name; the first without one."""
-        if name is None:
-            return next(iter(self._served.values()), None)
-        return self._served.get(name)
+        """The machine with this name, or with its beginning up to the comma; the first without one."""
+        for served, machine in self._served.items():
+            if name in (None, served, served.partition(",")[0]):
+                return machine
+        return None

@@ -20,7 +20,7 @@ from vgpud.daemon.guest_memory import GuestMemory
 from vgpud.daemon.journal import Journal
 from vgpud.daemon.machines import Machines, Scanout
 from vgpud.daemon.reports import Reports
-from vgpud.daemon.session_state import SessionState
+from vgpud.daemon.session_state import CONTROL_QUEUE, CURSOR_QUEUE, SessionState
 from vgpud.daemon.start_up import Parts, limits, num_scanouts
 from vgpud.daemon.supervisor import Supervisor
 from vgpud.daemon.vring import Vring
@@ -143,12 +143,19 @@ class Session:
             "outputs": _outputs(self._displays.outputs),
             "guest_memory_bytes": sum(region.size for region in self._memory.regions),
             "scanouts": [scanout._asdict() for scanout in self._state.scanouts()],
-            "resources": [
-                {"resource_id": number, "width": width, "height": height}
-                for number, width, height in self._journal.sizes()
-            ],
+            "contexts": [context._asdict() for context in self._journal.contexts],
+            "resources": self._journal.resources(),
+            "queues": {
+                "control": self._queue(CONTROL_QUEUE, self._control_ring),
+                "cursor": self._queue(CURSOR_QUEUE, self._cursor_ring),
+            },
             "counters": self._state.counters(),
+            "presented": self._presenter.counters(),
         }
+
+    def _queue(self, number: int, ring: Vring) -> dict[str, int]:
+        in_flight, fenced = self._state.in_flight(number)
+        return {"size": ring.size, "in_flight": in_flight, "fences_in_flight": fenced}
 
     def supervised(self) -> bool:
         """Whether the supervision of the device process goes on."""

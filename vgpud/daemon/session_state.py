@@ -8,8 +8,9 @@ import os
 
 from vgpud.daemon.machines import Scanout
 from vgpud.native import checked, ffi, lib, made
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_FLAG_FENCE
 
-CONTROL_QUEUE = 0
+CONTROL_QUEUE, CURSOR_QUEUE = range(2)
 
 
 class SessionState:
@@ -47,6 +48,13 @@ class SessionState:
             for number, one in enumerate(table)
             if one.resource_id
         ]
+
+    def in_flight(self, queue: int) -> tuple[int, int]:
+        """How many chains of a queue have been taken and not given back, and how many of those are
+        commands with a fence.
+        """
+        flags = [chain.flags for chain in self.pointer.queues[queue].chains if chain.in_flight]
+        return len(flags), sum(bool(flag & VIRTIO_GPU_FLAG_FENCE) for flag in flags)
 
     def counters(self) -> dict[str, int]:
         """What was done since the session began."""

@@ -51,6 +51,11 @@ class Vring:
         return Feature.RING_PACKED in self.features
 
     @property
+    def size(self) -> int:
+        """In entries; 0 before the front-end has said it."""
+        return self._size
+
+    @property
     def config(self) -> QueueConfig:
         """For whoever starts the queue."""
         address = self._address

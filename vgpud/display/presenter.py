@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import trio
 
-from vgpud.native import checked, lib, made
+from vgpud.native import checked, ffi, lib, made
 
 
 class PresenterExit(IntEnum):
@@ -48,6 +48,12 @@ class Presenter:
         if -result in (errno.ENOTCONN, errno.ENOBUFS):
             raise NotSentError(os.strerror(-result))
         checked(result)
+
+    def counters(self) -> dict[str, int]:
+        """What displays were given: UPDATE messages and bytes."""
+        presented = ffi.new("struct presented *")
+        lib.presenter_count(self.pointer, presented)
+        return {"updates": int(presented.updates), "bytes": int(presented.bytes)}
 
     def forget_cursors(self) -> None:
         """The device was reset: no cursor is shown any more."""

@@ -340,6 +340,20 @@ class UuidAssigned(NamedTuple):
     uuid: bytes
 
 
+class ContextCreated(NamedTuple):
+    """For who looks: a context dies with the process.  ``capset_id`` 0: the renderer's choice."""
+
+    ctx_id: int
+    capset_id: int
+    debug_name: str
+
+
+class ContextGone(NamedTuple):
+    """The context was destroyed."""
+
+    ctx_id: int
+
+
 # --- from the device process: questions and reports
 
 
@@ -400,6 +414,8 @@ Journal = (
     | BackingAttached
     | BackingDetached
     | UuidAssigned
+    | ContextCreated
+    | ContextGone
 )
 Report = Journal | GetDisplayInfo | GetEdid | QueueBroken | MemoryFault | Log
 FromDaemon = Request | DisplayInfo | Edid

@@ -4,7 +4,9 @@
 from vgpud.device.commands import Request
 from vgpud.device.device import Device
 from vgpud.device.responses import OK, Answer
+from vgpud.link.messages import ContextCreated, ContextGone
 from vgpud.wire.virtio_gpu import (
+    VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK,
     virtio_gpu_ctx_create,
     virtio_gpu_ctx_destroy,
     virtio_gpu_ctx_resource,
@@ -16,6 +18,7 @@ def create(device: Device, request: Request, command: virtio_gpu_ctx_create) -> 
     device.contexts.check_new(ctx_id)
     device.renderer.create_context(ctx_id, command)
     device.contexts.add(ctx_id)
+    device.link.send(ContextCreated(ctx_id, _capset_id(command), _debug_name(command)))
     return OK
 
 
@@ -24,7 +27,17 @@ def destroy(device: Device, request: Request, command: virtio_gpu_ctx_destroy) -
     device.contexts.check(ctx_id)
     device.renderer.destroy_context(ctx_id)
     device.contexts.remove(ctx_id)
+    device.link.send(ContextGone(ctx_id))
     return OK
+
+
+def _capset_id(command: virtio_gpu_ctx_create) -> int:
+    return command.context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK
+
+
+def _debug_name(command: virtio_gpu_ctx_create) -> str:
+    name = command.debug_name[: min(command.nlen, len(command.debug_name))]
+    return name.partition(b"\0")[0].decode(errors="replace")
 
 
 def attach_resource(device: Device, request: Request, command: virtio_gpu_ctx_resource) -> Answer:

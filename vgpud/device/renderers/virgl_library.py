@@ -71,11 +71,22 @@ def capset_ids(names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(CAPSETS[name] for name in names or CAPSETS)
 
 
+_CAPS_V2_RENDERER = slice(696, 760)
+"""The field ``renderer`` of struct virgl_caps_v2, a protocol's structure: fields are only ever added."""
+
+
 class Offered(NamedTuple):
     """A capability set and its data."""
 
     capset: Capset
     data: bytes
+
+    @property
+    def renderer(self) -> str:
+        """GL_RENDERER of the host's GL, as virgl2 has it for the guest's; empty when it has not."""
+        if self.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
+            return ""
+        return self.data[_CAPS_V2_RENDERER].partition(b"\0")[0].decode(errors="replace")
 
 
 class VirglLibrary:
@@ -95,6 +106,7 @@ class VirglLibrary:
             )
         self.pointer: Any = ffi.gc(pointer, lib.virgl_free)
         self.offered = tuple(self._offer(capset_id) for capset_id in wanted)
+        self.description += "".join(f"; {one.renderer}" for one in self.offered if one.renderer)
 
     def _offer(self, capset_id: int) -> Offered:
         version = ffi.new("uint32_t *")

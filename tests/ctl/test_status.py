@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a status looks like: on 80 columns and one screen, whatever a guest has."""
+
+import copy
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from vgpud.ctl.metrics import exposition
+from vgpud.ctl.rates import add_rates
+from vgpud.ctl.status import COLUMNS, duration, screenful, size
+
+COUNTERS = (
+    "commands",
+    "errors",
+    "fences",
+    "transfers",
+    "transfer_bytes",
+    "flushes",
+    "kicks",
+    "calls",
+)
+MACHINE: dict[str, Any] = {
+    "name": "1, process 4711",
+    "seconds": 100.0,
+    "renderer": "virglrenderer (libvirglrenderer.so.1.8.0; AMD Radeon Graphics (radeonsi, renoir))",
+    "device_process": 4713,
+    "restarts": 1,
+    "display": True,
+    "outputs": None,
+    "guest_memory_bytes": 4 << 30,
+    "scanouts": [
+        {"scanout_id": n, "resource_id": n + 3, "x": 0, "y": 0, "width": 3840, "height": 2160}
+        for n in range(2)
+    ],
+    "contexts": [
+        {"ctx_id": n, "capset_id": n % 3, "debug_name": f"program \x1b[2J\n{n}"}
+        for n in range(1, 9)
+    ],
+    "resources": [
+        {"resource_id": n, "kind": "3d", "format": 1, "width": n, "height": 64, "bytes": n * 256}
+        for n in range(1, 500)
+    ]
+    + [{"resource_id": 900, "kind": "3d", "format": 1, "width": 1, "height": 1, "bytes": None}],
+    "queues": {
+        "control": {"size": 256, "in_flight": 12, "fences_in_flight": 1},
+        "cursor": {"size": 16, "in_flight": 0, "fences_in_flight": 0},
+    },
+    "counters": dict.fromkeys(COUNTERS, 123456789),
+    "presented": {"updates": 1000, "bytes": 10 << 30},
+}
+
+
+def status(machines: int) -> dict[str, Any]:
+    one = {
+        "version": "0.1.0",
+        "pid": 4700,
+        "seconds": 200.0,
+        "mode": "virglrenderer",
+        "headless": True,
+        "log_level": "info",
+        "machines": [
+            copy.deepcopy(MACHINE) | {"name": f"{n}, process 4711"} for n in range(1, machines + 1)
+        ],
+    }
+    add_rates(one, one)
+    return one
+
+
+def test_one_machine_is_one_screen() -> None:
+    lines = screenful(status(1), 23).splitlines()
+    assert len(lines) <= 23
+    assert all(len(line) <= COLUMNS and line.isprintable() for line in lines)
+    text = "\n".join(lines)
+    for part in (
+        "AMD Radeon",
+        "4713, 1 restart, guest memory 4.0 GiB",
+        "scanout 1     3840x2160+0+0 of resource 4",
+        "256 entries, 12 in flight, 1 with a fence",
+        "8: 1 program ?[2J?1 (virgl)",
+        "500, 30.5 MiB: 499 499x64 124.8 KiB",
+    ):
+        assert part in text
+
+
+def test_the_outputs_of_a_headless_machine_are_shown() -> None:
+    one = status(1)
+    one["machines"][0] |= {"display": False, "outputs": [{"width": 800, "height": 600}, None]}
+    assert "  outputs       0 800x600, 1 off\n" in screenful(one)
+
+
+def test_machines_that_do_not_fit_are_a_line_each() -> None:
+    lines = screenful(status(10), 23).splitlines()
+    assert len(lines) <= 23
+    assert sum("3840x2160" in line for line in lines) == 10
+    assert all(len(line) <= COLUMNS for line in lines)
+
+
+def test_more_machines_than_lines_are_counted() -> None:
+    lines = screenful(status(100), 23).splitlines()
+    assert len(lines) <= 23
+    shown = sum(line.endswith(" 0.0") for line in lines)
+    assert lines[-1] == f"and {100 - shown} more"
+
+
+def test_into_a_file_goes_everything() -> None:
+    assert screenful(status(10)).count("\nmachine ") == 10
+
+
+def test_rates_are_of_the_time_between_two_looks() -> None:
+    before, now = status(1), status(2)
+    for machine in now["machines"]:
+        machine["seconds"] += 2.0
+        machine["counters"] = dict.fromkeys(COUNTERS, 123456789 + 100)
+        machine["presented"] = {"updates": 1, "bytes": (10 << 30) + 4096}
+    add_rates(before, now)
+    first, new = (machine["rates"] for machine in now["machines"])
+    assert first == {
+        "frames": 50.0,
+        "commands": 50.0,
+        "transfer_bytes": 50.0,
+        "presented_bytes": 2048.0,
+    }
+    assert set(new.values()) == {0.0}
+
+
+def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:
+    families = list(text_string_to_metric_families(exposition(status(2))))
+    names = {family.name for family in families}
+    assert len(names) == len(families)
+    assert all(name.startswith("vgpud_") for name in names)
+    assert all(family.documentation.endswith(".") for family in families)
+    samples = {
+        (
+            sample.name,
+            sample.labels.get("machine", "")[:1],
+            sample.labels.get("queue"),
+        ): sample.value
+        for family in families
+        for sample in family.samples
+    }
+    assert samples["vgpud_commands_total", "2", None] == 123456789
+    assert samples["vgpud_presented_bytes_total", "1", None] == 10 << 30
+    assert samples["vgpud_resource_bytes", "1", None] == sum(n * 256 for n in range(1, 500))
+    assert samples["vgpud_queue_in_flight", "1", "control"] == 12
+    assert samples["vgpud_contexts", "1", None] == 8
+    assert samples["vgpud_device_process_restarts_total", "1", None] == 1
+
+
+def test_durations_and_sizes_are_said_as_people_do() -> None:
+    assert [duration(seconds) for seconds in (0, 59.9, 60, 3725, 90000)] == [
+        "0 s",
+        "59 s",
+        "1 min",
+        "1 h 2 min",
+        "1 d 1 h",
+    ]
+    assert [size(number) for number in (0, 1023, 1024, 1536 << 20, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.0 KiB",
+        "1.5 GiB",
+        "3.0 TiB",
+    ]

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""How fast a machine's counters grow, from two looks at them."""
+
+from vgpud.control.protocol import Fields
+
+# What is shown for a second, and which of a machine's counters it is.
+COUNTED = {
+    "frames": ("counters", "flushes"),
+    "commands": ("counters", "commands"),
+    "transfer_bytes": ("counters", "transfer_bytes"),
+    "presented_bytes": ("presented", "bytes"),
+}
+
+NONE = dict.fromkeys(COUNTED, 0.0)
+
+
+def add_rates(before: Fields, now: Fields) -> None:
+    """Gives each machine of ``now`` its ``rates``, for a second; nothing to one that has just come."""
+    earlier = {machine["name"]: machine for machine in before["machines"]}
+    for machine in now["machines"]:
+        old = earlier.get(machine["name"])
+        machine["rates"] = _growth(old, machine) if old else dict(NONE)
+
+
+def _growth(before: Fields, now: Fields) -> dict[str, float]:
+    seconds = now["seconds"] - before["seconds"]
+    return {
+        name: (now[part][counter] - before[part][counter]) / seconds if seconds > 0 else 0.0
+        for name, (part, counter) in COUNTED.items()
+    }
