@@ -105,6 +105,59 @@ def test_what_no_guest_can_say_is_not_believed(journal: Journal) -> None:
         journal.record(messages.UuidAssigned(1, b"short"), [])
 
 
+def create_3d(journal: Journal, resource_id: int) -> None:
+    journal.record(messages.Resource3DCreated(resource_id, 2, 1, 2, 64, 32, 1, 1, 0, 0, 0), [])
+
+
+def test_an_image_of_a_renderer_s_resource_goes_with_its_process(journal: Journal) -> None:
+    create_3d(journal, 5)
+    assert journal.image(5) is None
+    first, second = os.memfd_create("first"), os.memfd_create("second")
+    for image in (first, second):
+        journal.record(messages.ImageMade(5), [image])
+        assert journal.image(5) == ((64, 32), image)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(first)
+    assert [type(one) for one, _ in journal.replay()] == [messages.AdoptResource3D]
+    assert journal.image(5) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(second)
+
+
+def test_a_2d_resource_gets_no_other_image(journal: Journal) -> None:
+    create(journal, 1)
+    other = os.memfd_create("other")
+    with pytest.raises(LinkError):
+        journal.record(messages.ImageMade(1), [other])
+    os.close(other)
+
+
+def test_contexts_are_bounded_and_go_with_their_process(journal: Journal) -> None:
+    for ctx_id in range(LIMITS.contexts):
+        journal.record(messages.ContextCreated(ctx_id, 0, "x" * 1000), [])
+    assert {len(one.debug_name) for one in journal.contexts} == {64}
+    with pytest.raises(LinkError):
+        journal.record(messages.ContextCreated(1000, 0, ""), [])
+    journal.record(messages.ContextGone(0), [])
+    journal.record(messages.ContextGone(4711), [])
+    assert len(journal.contexts) == LIMITS.contexts - 1
+    list(journal.replay())
+    assert journal.contexts == []
+
+
+def test_what_a_resource_takes_of_the_host_is_told(journal: Journal) -> None:
+    create_3d(journal, 5)
+    [told] = journal.resources()
+    assert (told["kind"], told["bytes"]) == ("3d", 64 * 32 * 4)
+    image = os.memfd_create("image")
+    os.ftruncate(image, 1 << 20)
+    os.write(image, bytes(8192))
+    journal.record(messages.ImageMade(5), [image])
+    [told] = journal.resources()
+    assert told["bytes"] == 64 * 32 * 4 + 8192
+    journal.clear()
+
+
 @given(
     st.lists(
         st.tuples(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from PIL import Image
 
 from vgpud.control.client import Client
 from vgpud.control.protocol import control_path
@@ -106,6 +107,28 @@ def test_status_names_contexts_resources_and_what_draws(backend: Backend, machin
     assert (resource["kind"], resource["bytes"]) == ("3d", WIDTH * HEIGHT * 4)
     machine.guest.do(commands_3d.ctx_destroy(7))
     assert [one["ctx_id"] for one in status(backend)["contexts"]] == [CTX]
+
+
+def test_a_screenshot_shows_what_a_context_draws(
+    backend: Backend, machine: Machine, tmp_path: Path
+) -> None:
+    file = tmp_path / "screen.png"
+    for resource_id in (5, 6):  # as a compositor does, in turn
+        texture(machine, resource_id, 1)
+        machine.guest.do(commands_3d.submit_3d(CTX, commands_3d.clear(resource_id, 1, COLOR)))
+        show(machine, resource_id)
+        save(backend, file)
+        with Image.open(file) as image:
+            assert image.size == (WIDTH, HEIGHT)
+            assert image.tobytes() == bytes((0xFF, 0x80, 0x40)) * (WIDTH * HEIGHT)
+    machine.guest.do(commands.resource_unref(6))
+    with pytest.raises(subprocess.CalledProcessError):
+        save(backend, file)
+
+
+def save(backend: Backend, file: Path) -> None:
+    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(backend.socket_path)]
+    subprocess.run([*command, "screenshot", str(file)], check=True, timeout=20)
 
 
 def test_contexts_go_with_the_device_process(backend: Backend, machine: Machine) -> None:

@@ -89,6 +89,9 @@ class FakePlane(DataPlane):
     def resource_image_fd(self, resource_id: int) -> int:
         return self.images[resource_id]
 
+    def resource_has_image(self, resource_id: int) -> bool:
+        return resource_id in self.images
+
     def resource_unref(self, resource_id: int) -> None:
         self._call("resource_unref", resource_id)
         os.close(self.images.pop(resource_id))

@@ -20,6 +20,7 @@ from vgpud.link.messages import (
     BackingDetached,
     ContextCreated,
     ContextGone,
+    ImageMade,
     Limits,
     Request,
     Resource3DCreated,
@@ -38,7 +39,9 @@ UUID_BYTES = 16
 
 
 class _Resource:
-    """``image`` is a descriptor, None for a resource that only the renderer has."""
+    """``image`` is a descriptor, None for a resource that only the renderer has; that one gets an
+    image of its process's when it is shown.
+    """
 
     def __init__(self, created: ResourceCreated | Resource3DCreated, image: int | None) -> None:
         self.created = created
@@ -102,6 +105,8 @@ class Journal:
             self._forget(entry.resource_id)
         elif isinstance(entry, UuidAssigned):
             self._set_uuid(resource, entry)
+        elif isinstance(entry, ImageMade):
+            self._set_image(resource, descriptors)
         else:
             self._set_entries(resource, entry)
 
@@ -130,6 +135,12 @@ class Journal:
         self._entry_bytes = total
         resource.entries = entries
 
+    def _set_image(self, resource: _Resource, descriptors: list[int]) -> None:
+        if isinstance(resource.created, ResourceCreated):
+            raise LinkError("an image is a resource's own from its beginning")
+        self._drop_image(resource)
+        resource.image = descriptors.pop()
+
     def _set_uuid(self, resource: _Resource, entry: UuidAssigned) -> None:
         if len(entry.uuid) != UUID_BYTES:
             raise LinkError(f"a UUID of {len(entry.uuid)} bytes")
@@ -138,15 +149,26 @@ class Journal:
     def _forget(self, resource_id: int) -> None:
         resource = self._resources.pop(resource_id)
         self._entry_bytes -= len(resource.entries)
+        self._drop_image(resource)
+
+    def _drop_image(self, resource: _Resource) -> None:
         if resource.image is not None:
             os.close(resource.image)
+            resource.image = None
+
+    def _forget_process(self) -> None:
+        """What dies with it."""
+        self._contexts.clear()
+        for resource in self._resources.values():
+            if not isinstance(resource.created, ResourceCreated):
+                self._drop_image(resource)
 
     def replay(self) -> Iterator[tuple[Request, list[int]]]:
         """What the next device process is to be told, with descriptors that stay the journal's.
 
-        It begins without contexts.
+        It begins without contexts, and without images of the renderer's resources.
         """
-        self._contexts.clear()
+        self._forget_process()
         for resource_id, resource in self._resources.items():
             yield from _adopt(resource)
             if resource.entries:
@@ -162,11 +184,14 @@ class Journal:
 
 
 def _bytes(resource: _Resource) -> int | None:
-    """Of host memory: what an image has been given of it, or an estimate; None when that cannot be."""
-    if resource.image is not None:
-        return os.fstat(resource.image).st_blocks * BLOCK_BYTES
+    """Of host memory: what an image has been given of it, and the renderer's part by estimate; None
+    when that cannot be.
+    """
+    image = 0 if resource.image is None else os.fstat(resource.image).st_blocks * BLOCK_BYTES
+    if isinstance(resource.created, ResourceCreated):
+        return image
     count = int(lib.resource_3d_bytes(ffi.new("struct resource_3d *", resource.created._asdict())))
-    return None if count == UNCOUNTED else count
+    return None if count == UNCOUNTED else image + count
 
 
 def _adopt(resource: _Resource) -> Iterator[tuple[Request, list[int]]]:

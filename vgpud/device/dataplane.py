@@ -156,6 +156,10 @@ class DataPlane:
         """The descriptor of the image, which stays the native module's."""
         return checked(lib.resource_image_fd(self._device, resource_id))
 
+    def resource_has_image(self, resource_id: int) -> bool:
+        """A renderer's own resource has none before it is shown."""
+        return int(lib.resource_image_fd(self._device, resource_id)) >= 0
+
     def resource_unref(self, resource_id: int) -> None:
         checked(lib.resource_unref(self._device, resource_id))
 

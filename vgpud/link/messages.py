@@ -314,6 +314,15 @@ class Resource3DCreated(NamedTuple):
     flags: int
 
 
+class ImageMade(NamedTuple):
+    """For who looks: what a resource of the renderer's own is shown from; descriptors: the image.
+
+    The next process makes its own.
+    """
+
+    resource_id: int
+
+
 class ResourceGone(NamedTuple):
     """The resource, its backing and its UUID are gone."""
 
@@ -414,6 +423,7 @@ Journal = (
     | BackingAttached
     | BackingDetached
     | UuidAssigned
+    | ImageMade
     | ContextCreated
     | ContextGone
 )
@@ -436,6 +446,7 @@ _DESCRIPTORS: dict[type[Message], Callable[[Any], int]] = {
     SetQueueDescriptor: lambda message: int(message.present),
     AdoptResource: lambda message: 1,
     ResourceCreated: lambda message: 1,
+    ImageMade: lambda message: 1,
 }
 
 
