@@ -8,16 +8,28 @@ import string
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from .machine import Machine
 from .picture import Picture
 from .process import wait_until
+from .shell import GuestShell
 
 PATTERNS = ("smpte", "tiles", "plain", "gradient")
 CELL_WIDTH, CELL_HEIGHT = 8, 16  # of the kernel's font
 BLACK, GREY = (0, 0, 0), (170, 170, 170)
 
 Mode = tuple[int, int]
+
+
+class HasScreen(Protocol):
+    """A machine, whoever started it."""
+
+    name: str
+    guest: GuestShell
+
+    def screendump(self, head: int = 0) -> Picture: ...
+    def keep(self, picture: Picture, what: str) -> None: ...
 
 
 def connectors(machine: Machine) -> list[int]:
@@ -104,7 +116,7 @@ def assert_shows(machine: Machine, expected: Picture, head: int = 0, timeout: fl
         time.sleep(0.05)
 
 
-def write_text(machine: Machine, title: str) -> None:
+def write_text(machine: HasScreen, title: str) -> None:
     """A cleared console with every printable character of ASCII, and a line of one's own."""
     alphabet = string.digits + string.ascii_letters + string.punctuation
     lines = [title, *(alphabet[start:] + alphabet[:start] for start in range(0, 90, 10))]
@@ -112,7 +124,7 @@ def write_text(machine: Machine, title: str) -> None:
     machine.guest.run(f"printf '%b' '\\033c{text}\\n' >/dev/tty1")
 
 
-def assert_console_is_readable(machine: Machine, timeout: float = 10) -> Picture:
+def assert_console_is_readable(machine: HasScreen, timeout: float = 10) -> Picture:
     """Compares the screen with the text that the guest's kernel says is on it (/dev/vcs1).
 
     No font is needed: each character must look the same wherever it stands, and unlike every other.
@@ -126,7 +138,7 @@ def assert_console_is_readable(machine: Machine, timeout: float = 10) -> Picture
     return picture
 
 
-def _console_text(machine: Machine) -> list[str]:
+def _console_text(machine: HasScreen) -> list[str]:
     columns = int(machine.guest.run("stty -F /dev/tty1 size").split()[1])
     text = machine.guest.run("cat /dev/vcs1")
     return [text[start : start + columns] for start in range(0, len(text), columns)]

@@ -106,8 +106,12 @@ class Systemd:
         return self.systemctl(*words).stdout.strip()
 
     def systemctl(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return self.run("systemctl", *words)
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """A program in it."""
         return subprocess.run(
-            ["nsenter", f"--target={self.pid}", "--mount", "--pid", "systemctl", *words],
+            ["nsenter", f"--target={self.pid}", "--mount", "--pid", *words],
             capture_output=True,
             text=True,
             timeout=SECONDS,

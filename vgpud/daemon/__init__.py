@@ -31,6 +31,10 @@ def serve(config: Config, instance: str | None, read: Callable[[], Config]) -> i
         control = open_control_listener(config.socket)
         if control is not None:
             owned.callback(control.close)
+        if not listener.listening:
+            # Started by a front-end for itself (libvirt does): the service manager that it leaves in
+            # the environment is its own, and would be told of a service that it does not have.
+            manager = ServiceManager()
         # Now that a front-end can connect, there is time for the event loop and the logger.
         from vgpud.daemon import logs
         from vgpud.daemon.daemon import run

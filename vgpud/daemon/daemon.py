@@ -62,8 +62,7 @@ async def _main(
             end = trio.socket.from_stdlib_socket(listener.end)
             if listener.listening:
                 await _accept(end, current, machines, manager, nursery)
-            with manager.serving(f"process {_peer(end)}"):
-                status = await _serve_one(end, config, machines)
+            status = await _serve_one(end, config, machines)
             everything.cancel()
             return status
     return EXIT_OK
