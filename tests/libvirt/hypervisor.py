@@ -150,6 +150,19 @@ class Hypervisor:
             for file, place in moved:
                 place.rename(file)
 
+    @contextmanager
+    def journal(self) -> Iterator[socket.socket]:
+        """Where systemd-journald would listen for streams of lines."""
+        path = self.path("/run/systemd/journal/stdout")
+        path.parent.mkdir(exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            path.chmod(0o666)
+            listening.listen()
+            listening.settimeout(10)
+            yield listening
+        path.unlink()
+
     def domains(self) -> list[str]:
         """The names of those that run."""
         return self.virsh("list", "--name").split()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -124,6 +125,29 @@ def test_a_killed_qemu_leaves_nothing(hypervisor: Hypervisor) -> None:
         domain.kill_qemu()
         assert domain.gone()
     assert hypervisor.processes() == {}
+
+
+def test_what_libvirt_throws_away_is_in_the_journal(hypervisor: Hypervisor) -> None:
+    with hypervisor.journal() as journal:
+        with hypervisor.create("logged") as domain:
+            domain.virsh("destroy")
+            assert domain.gone()
+        assert "connected" in logged(journal)
+        configuration = hypervisor.path("/etc/vgpud/vgpud.toml")
+        configuration.write_text("[log]\nlevel = 'loud'\n")
+        try:
+            with pytest.raises(VirshError):
+                hypervisor.create("mistaken")
+        finally:
+            configuration.unlink()
+        assert "/etc/vgpud/vgpud.toml: log.level" in logged(journal)
+
+
+def logged(journal: socket.socket) -> str:
+    """All that the next one who connects says."""
+    end, _ = journal.accept()
+    with end, end.makefile() as stream:
+        return stream.read()
 
 
 def test_opengl_is_refused_where_the_library_is_missing(hypervisor: Hypervisor) -> None:

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from vgpud.cli import arguments
 from vgpud.cli.activation import take_socket
+from vgpud.cli.journal import keep_standard_error
 from vgpud.cli.renderer_check import check_renderer
 from vgpud.config.load import Loaded, load
 from vgpud.config.schema import Config
@@ -20,6 +21,7 @@ from vgpud.errors import EXIT_INTERNAL, EXIT_OK, ConfigurationError, RendererErr
 
 def run(argv: Sequence[str]) -> int:
     """The program with these arguments; returns its exit status."""
+    keep_standard_error()
     try:
         return _act(arguments.parse(argv))
     except (ConfigurationError, RendererError) as error:
