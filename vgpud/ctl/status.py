@@ -27,7 +27,7 @@ CAPSETS = {
 def screenful(status: Fields, lines: int | None = None) -> str:
     """The text for a person; machines have ``rates``.  ``lines``: as many as there is room for."""
     head = _wrapped(
-        f"vgpud {status['version']}, process {status['pid']}, up {duration(status['seconds'])}, "
+        f"vgpud {status['version']}, pid {status['pid']}, up {duration(status['seconds'])}, "
         f"mode {status['mode']}{', headless' if status['headless'] else ''}, "
         f"log level {status['log_level']}"
     )
