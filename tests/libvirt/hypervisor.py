@@ -21,7 +21,7 @@ from ..e2e.conftest import evidence_folder
 from ..e2e.machine import KERNEL_OPTIONS
 from ..e2e.picture import Picture
 from ..e2e.shell import GuestShell
-from ..systemd.booted import CannotBootError, Systemd
+from ..systemd.booted import Systemd
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("libvirtd", "virsh")
@@ -106,7 +106,7 @@ class Hypervisor:
     def _do(self, *words: str) -> None:
         done = self.systemd.run(*words)
         if done.returncode:
-            raise CannotBootError(f"{words[0]}: {done.stderr.strip()}")
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
 
     def path(self, inside: str) -> Path:
         """Where a path of libvirt's root is for us."""
@@ -180,9 +180,15 @@ class Hypervisor:
         return found
 
     def status(self, process: int) -> dict[str, str]:
-        """/proc/PID/status, field by field."""
-        lines = self.path(f"/proc/{process}/status").read_text().splitlines()
+        """/proc/PID/status, field by field; nothing of one that has ended."""
+        try:
+            lines = self.path(f"/proc/{process}/status").read_text().splitlines()
+        except OSError:
+            return {}
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def kill(self, process: int) -> None:
+        self._do("kill", "-KILL", str(process))
 
     def pid_files(self) -> list[Path]:
         """libvirt's own notes of the GPUs that it started."""
@@ -227,17 +233,23 @@ class Domain:
         return words[words.index("vgpud") + 1 :]
 
     def device_process(self) -> int:
-        """The number of the child that runs the device."""
-        (found,) = (
+        """The number of the child that runs the device, 0 while there is none."""
+        mine = (
             process
             for process in self._hypervisor.processes()
-            if self._hypervisor.status(process)["PPid"] == str(self.vgpud)
+            if self._hypervisor.status(process).get("PPid") == str(self.vgpud)
         )
-        return found
+        return next(mine, 0)
+
+    def kill_device_process(self) -> bool:
+        """Whether another one came in its place."""
+        number = self.device_process()
+        self._hypervisor.kill(number)
+        return wait_until(lambda: self.device_process() not in (0, number))
 
     def kill_qemu(self) -> None:
         number = self._hypervisor.path(f"/run/libvirt/qemu/{self.name}.pid").read_text()
-        self._hypervisor.systemd.run("kill", "-KILL", number)
+        self._hypervisor.kill(int(number))
 
     def gone(self) -> bool:
         """Whether the domain, its vgpud and the note of that have all ended, soon."""

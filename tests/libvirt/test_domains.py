@@ -82,6 +82,12 @@ def test_vgpud_is_qemu_s_user_and_its_device_process_confined(
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
+def test_a_device_process_that_dies_is_replaced(domains: list[Domain]) -> None:
+    for domain in domains:
+        assert domain.kill_device_process()
+        assert_shows_text(domain, "another device process")
+
+
 def test_a_reset_brings_the_screen_back(plain: Domain) -> None:
     plain.virsh("reset")
     plain.guest.wait_ready()
