@@ -29,7 +29,7 @@ enum { VIRGL_CAPSET_VIRGL = 1, VIRGL_CAPSET_VIRGL2 = 2 };
  * (others reach code that cannot be trusted without a GPU). */
 enum { VIRGL_RESOURCE_Y_0_TOP = 1 };
 
-enum { VIRGL_TARGET_BUFFER = 0, VIRGL_TARGET_2D = 2, VIRGL_TARGETS = 9 };
+enum { VIRGL_TARGET_BUFFER = 0, VIRGL_TARGET_2D = 2, VIRGL_TARGET_CUBE = 4, VIRGL_TARGETS = 9 };
 enum { VIRGL_BIND_RENDER_TARGET = 1 << 1, VIRGL_BIND_SAMPLER_VIEW = 1 << 3 };
 
 /* context_create_fence(): a later fence of the same ring implies this one. */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "virgl_zeroing.h"
+
 #define LIBRARY "libvirglrenderer.so.1"
 
 struct function {
@@ -65,6 +67,11 @@ int virgl_library_open(struct virgl_api *api, char *text, size_t size) {
             snprintf(text, size, "%s has no %s", LIBRARY, required[index].name);
             return -ENOSYS;
         }
+    }
+    if (virgl_zero_allocations(library) < 0) {
+        snprintf(text, size, "%s does not allocate by malloc(), so it cannot be kept from leaking",
+                 LIBRARY);
+        return -ENOSYS;
     }
     void *function;
     memcpy(&function, &api->init, sizeof(function));

@@ -7,6 +7,7 @@
 #include "commands_2d.h"
 #include "virgl_device.h"
 #include "virgl_hold.h"
+#include "virgl_layers.h"
 #include "virgl_log.h"
 
 static const struct virgl_api *api_of(const struct device *device) {
@@ -77,39 +78,28 @@ static uint32_t prepare(struct device *device, struct resource *resource, uint32
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-static struct virgl_box box_of(const struct virtio_gpu_box *box) {
-    return (struct virgl_box){
-        .x = box->x, .y = box->y, .z = box->z, .w = box->w, .h = box->h, .d = box->d};
-}
-
 static uint32_t transfer_to_host_3d(struct device *device, const void *request) {
     const struct virtio_gpu_transfer_host_3d *command = request;
     struct resource *resource = resource_table_find(&device->resources, command->resource_id);
     uint32_t prepared = prepare(device, resource, command->hdr.ctx_id);
-    struct virgl_box box = box_of(&command->box);
 
     if (prepared != VIRTIO_GPU_RESP_OK_NODATA)
         return prepared;
     device->state->counters.transfers++;
-    return response_of(api_of(device)->transfer_write_iov(
-        command->resource_id, command->hdr.ctx_id, (int)command->level, command->stride,
-        command->layer_stride, &box, command->offset, NULL, 0));
+    return response_of(virgl_write_layers(api_of(device), resource->virgl, command));
 }
 
 static uint32_t transfer_from_host_3d(struct device *device, const void *request) {
     const struct virtio_gpu_transfer_host_3d *command = request;
     struct resource *resource = resource_table_find(&device->resources, command->resource_id);
     uint32_t prepared = prepare(device, resource, command->hdr.ctx_id);
-    struct virgl_box box = box_of(&command->box);
 
     if (prepared != VIRTIO_GPU_RESP_OK_NODATA)
         return prepared;
     device->state->counters.transfers++;
     if (guest_memory_logging(device->memory))
         backing_dirty(resource->backing, device->memory);
-    return response_of(api_of(device)->transfer_read_iov(
-        command->resource_id, command->hdr.ctx_id, command->level, command->stride,
-        command->layer_stride, &box, command->offset, NULL, 0));
+    return response_of(virgl_read_layers(api_of(device), resource->virgl, command));
 }
 
 /* --- 2D commands on what the library has */

@@ -53,9 +53,15 @@ static uint64_t multiply(uint64_t a, uint64_t b) {
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-static uint64_t at_level(uint32_t length, uint32_t level) {
-    uint32_t shorter = length >> level;
-    return shorter != 0 ? shorter : 1;
+bool virgl_format_compressed(uint32_t format) {
+    static const struct {
+        uint16_t first, last;
+    } compressed[] = {{105, 116}, {255, 258}, {269, 306}};
+
+    for (size_t index = 0; index < sizeof(compressed) / sizeof(compressed[0]); index++)
+        if (format >= compressed[index].first && format <= compressed[index].last)
+            return true;
+    return false;
 }
 
 uint64_t virgl_resource_bytes(const struct virgl_resource_create_args *args) {
@@ -67,8 +73,9 @@ uint64_t virgl_resource_bytes(const struct virgl_resource_create_args *args) {
     }
     uint64_t pixels = 0;
     for (uint32_t level = 0; level <= args->last_level; level++) {
-        uint64_t plane = multiply(at_level(args->width, level), at_level(args->height, level));
-        uint64_t volume = multiply(plane, at_level(args->depth, level));
+        uint64_t plane =
+            multiply(virgl_at_level(args->width, level), virgl_at_level(args->height, level));
+        uint64_t volume = multiply(plane, virgl_at_level(args->depth, level));
         if (__builtin_add_overflow(pixels, volume, &pixels)) {
             return UINT64_MAX;
         }

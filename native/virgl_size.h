@@ -7,7 +7,19 @@
 #ifndef VGPUD_VIRGL_SIZE_H
 #define VGPUD_VIRGL_SIZE_H
 
+#include <stdbool.h>
+
 #include "virgl_api.h"
+
+/* Width, height or depth of a level. */
+static inline uint32_t virgl_at_level(uint32_t length, uint32_t level) {
+    uint32_t shorter = level < 32 ? length >> level : 0;
+
+    return shorter != 0 ? shorter : 1;
+}
+
+/* Whether its pixels come in blocks of several. */
+bool virgl_format_compressed(uint32_t format);
 
 /* Bytes; UINT64_MAX when they cannot be counted. */
 uint64_t virgl_resource_bytes(const struct virgl_resource_create_args *args);

@@ -52,9 +52,12 @@ class Machine:
         for request in requests:
             assert self.ask(request) == OK
 
-    def texture(self, resource_id: int, resource: Resource3D = TEXTURE) -> Scattered:
+    def texture(
+        self, resource_id: int, resource: Resource3D = TEXTURE, count: int | None = None
+    ) -> Scattered:
         """A resource of the context's, and the guest's memory behind it, in single pages out of order."""
-        pages = self.memory.allocate_pages(-(-resource.width * resource.height * 4 // PAGE))
+        count = count or -(-resource.width * resource.height * 4 // PAGE)
+        pages = self.memory.allocate_pages(count)
         entries = [(page, PAGE) for page in pages]
         self.do(
             commands_3d.resource_create_3d(resource_id, resource),
@@ -170,6 +173,47 @@ def test_layers_are_as_far_apart_as_the_layer_stride_says(machine: Machine) -> N
     memory.write(0, bytes(256))
     assert machine.fetch(6, box, stride=16, layer_stride=64) == OK
     assert memory.read(0, 128) == bytes(range(64)) + bytes(range(100, 164))
+
+
+LAYERED = {
+    Target.TEXTURE_3D: {"depth": 4},
+    Target.TEXTURE_CUBE: {"array_size": 6},
+    Target.TEXTURE_2D_ARRAY: {"array_size": 4},
+    Target.TEXTURE_CUBE_ARRAY: {"array_size": 12},
+}
+RGBA32_FLOAT = 31
+
+
+@pytest.mark.parametrize("pixel_format", [BGRA, RGBA32_FLOAT])
+@pytest.mark.parametrize("target", LAYERED)
+def test_every_layer_is_written_and_read(
+    machine: Machine, target: Target, pixel_format: int
+) -> None:
+    size = 8 * 8 * (16 if pixel_format == RGBA32_FLOAT else 4)
+    layers = max(LAYERED[target].values())
+    resource = Resource3D(target, pixel_format, width=8, height=8, **LAYERED[target])
+    memory = machine.texture(5, resource, count=4)
+    # No float that is not a number.
+    pixels = b"".join(bytes([layer + 1]) * size for layer in range(layers))
+    memory.write(0, pixels)
+    assert machine.put(5, Box(0, 0, 0, 8, 8, layers)) == OK
+    memory.write(0, b"\xee" * len(pixels))
+    assert machine.fetch(5, Box(0, 0, 1, 8, 8, layers - 1)) == OK
+    assert memory.read(0, len(pixels)) == pixels[size:] + b"\xee" * size
+    memory.write(0, b"\xee" * len(pixels))
+    assert machine.fetch(5, Box(0, 0, 0, 8, 8, layers)) == OK
+    assert memory.read(0, len(pixels)) == pixels
+
+
+def test_layers_that_there_are_not_are_refused(machine: Machine) -> None:
+    array = Resource3D(Target.TEXTURE_2D_ARRAY, BGRA, width=4, height=4, array_size=2)
+    machine.texture(6, array)
+    for z, count in ((0, 3), (1, 2), (2, 1), (0, 0xFFFFFFFF), (0xFFFFFFFF, 2)):
+        assert machine.fetch(6, Box(0, 0, z, 4, 4, count)) == ResponseType.ERR_UNSPEC
+    beyond = {"stride": 16, "layer_stride": 0xFFFFFFF0}
+    assert machine.fetch(6, Box(0, 0, 0, 4, 4, 2), **beyond) == ResponseType.ERR_UNSPEC
+    far = {"offset": (1 << 64) - 16}
+    assert machine.fetch(6, Box(0, 0, 0, 4, 4, 2), **far) == ResponseType.ERR_UNSPEC
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -384,6 +428,25 @@ def test_the_result_of_a_query_is_there_when_its_fence_comes_back(machine: Machi
 
 
 # --- what cannot be made safe
+
+
+def test_a_guest_reads_nothing_that_the_host_had_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # glibc fills what it allocates with the complement (MALLOC_PERTURB_, mallopt(3)).
+    monkeypatch.setenv("MALLOC_PERTURB_", str(0xFF ^ 0xBE))
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0")
+    machine = Machine()
+    machine.do(commands_3d.ctx_create(CTX))
+    several = Resource3D(Target.TEXTURE_2D_ARRAY, BGRA, width=SIDE, height=SIDE, array_size=4)
+    sampled = Resource3D(format=BGRA, width=SIDE, height=SIDE, nr_samples=4)
+    for resource_id, resource, layers in ((5, several, 4), (6, sampled, 1)):
+        memory = machine.texture(resource_id, resource, count=layers + 1)
+        box = Box(0, 0, 0, SIDE, SIDE, layers)
+        machine.ask(commands_3d.submit_3d(CTX, commands_3d.read_back(resource_id, box)))
+        assert memory.read(0, layers * BYTES) == bytes(layers * BYTES)
+        memory.write(0, bytes(layers * BYTES))
+        machine.fetch(resource_id, box)
+        assert memory.read(0, layers * BYTES) == bytes(layers * BYTES)
+    machine.close()
 
 
 def test_a_stream_that_crashes_the_library_ends_the_device_process_alone() -> None:

@@ -146,6 +146,7 @@ class Ccmd(IntEnum):
     BEGIN_QUERY = 19
     END_QUERY = 20
     GET_QUERY_RESULT = 21
+    TRANSFER3D = 43
     CLEAR_TEXTURE = 47
 
 
@@ -183,6 +184,13 @@ def query(result_id: int) -> bytes:
     )
     asked = words(word(Ccmd.BEGIN_QUERY, 1), 2, word(Ccmd.END_QUERY, 1), 2)
     return created + asked + words(word(Ccmd.GET_QUERY_RESULT, 2), 2, 0)
+
+
+def read_back(resource_id: int, box: Box) -> bytes:
+    """Reads a box into the resource's backing, as TRANSFER_FROM_HOST_3D does, from a stream."""
+    numbers = struct.unpack("<6I", box.pack())
+    # Level, usage, strides, the box, the offset, and the direction: from the host.
+    return words(word(Ccmd.TRANSFER3D, 13), resource_id, 0, 0, 0, 0, *numbers, 0, 2)
 
 
 def clear_texture_out_of_bounds(resource_id: int) -> bytes:
