@@ -9,8 +9,9 @@ from pathlib import Path
 
 from tests.driver.gpu import CommandFailedError
 from tests.driver.queue import NoResponseError
+from tests.vtest.servers import REFERENCE
 
-from . import report
+from . import opengl, report
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
@@ -19,7 +20,7 @@ from .verify import verify
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    names = [row.name for row in ROWS]
+    names = [row.name for row in ROWS] + [scene.name for scene in opengl.SCENES]
     parser = argparse.ArgumentParser(prog="contrib/bench/run", description=__doc__)
     parser.add_argument("--rows", metavar="LIST", help=f"comma-separated, of {', '.join(names)}")
     parser.add_argument("--peer", action="append", metavar="NAME", help="vgpud, qemu or rust")
@@ -111,6 +112,21 @@ def measure(options: argparse.Namespace, measured: dict[Peer, list[Row]]) -> rep
     return samples
 
 
+def measure_scenes(options: argparse.Namespace) -> report.Samples:
+    """GL programs; nothing in a mode that has no GL, or without these programs."""
+    if options.gpu_mode != "virglrenderer":
+        return {}
+    if missing := opengl.missing():
+        say(f"GL programs: left out, not installed: {', '.join(missing)}")
+        return {}
+    samples: report.Samples = {}
+    for scene in opengl.SCENES:
+        if scene.name in options.rows:
+            samples |= opengl.measure(scene, 0.33 if options.quick else 1.0)
+            say(f"{scene.name}: load {os.getloadavg()[0]:.2f}")
+    return samples
+
+
 def main() -> None:
     options = parse()
     rows = [row for row in ROWS if row.name in options.rows]
@@ -122,12 +138,16 @@ def main() -> None:
         measured[peer] = [row for row in rows if draws or not row.draws]
     names = [peer.name for peer in measured]
     samples = measure(options, measured)
-    text = report.table(samples, names, rows)
+    if scenes := measure_scenes(options):
+        samples |= scenes
+        names.append(REFERENCE)
+    shown: list[report.Reported] = [*rows, *opengl.SCENES]
+    text = report.table(samples, names, shown)
     if not options.no_baseline:
         text += "\n\n" + baseline(0.33 if options.quick else 1.0)
     sys.stdout.write(text + "\n")
     if options.json:
-        options.json.write_text(report.as_json(samples, names, rows))
+        options.json.write_text(report.as_json(samples, names, shown))
     if options.write:
         report.write_into(options.write, f"{machine}:\n\n{text}")
 

@@ -1,173 +1,143 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What only the virglrenderer mode has: streams of commands, read-back, and GL programs beside virgl_test_server."""
+"""GL programs at native speed: by vgpud behind the vtest bridge, and by virgl_test_server with the same library.
+
+Both servers run with a client each, and one client at a time is let go on for a moment: what the machine does besides
+falls on both alike.
+"""
 
 from __future__ import annotations
 
-import re
+import contextlib
+import mmap
+import os
 import shutil
-import statistics
+import signal
+import struct
 import subprocess
-import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.driver import commands, commands_3d
-from tests.driver.backend import Backend, Machine
-from tests.driver.commands import Rectangle
-from tests.driver.commands_3d import BIND_SCANOUT, Box, Command3D, Resource3D
-from tests.driver.frontend import QEMU_FEATURES, Feature
-from tests.driver.memory import GuestMemory, MiB
-from tests.vtest.servers import REFERENCE, SERVERS, SUBJECT, client_environment
+from tests.vtest.servers import REFERENCE, SERVERS, SUBJECT, alone, client_environment
 
-from .prepared import PreparedQueue
-from .processes import cpu_time_of_tree
+from .report import Samples
+from .rows import Metric
 
-CTX = 1
-IN_FLIGHT = 64
-WIDTH, HEIGHT = 1920, 1080
-PICTURE = 900
-ROUNDS = 3
-SCENES = ("build", "texture", "shading", "desktop")
-# Of vgpud's frame rate to that of virgl_test_server, of commands a second and CPU, and of a flush to a read-back.
-RATE_BAR, SUBMIT_BAR, FLUSH_BAR = 0.95, 500_000, 1.10
+PROGRAMS = ("glmark2-es2", "Xvfb", "gcc", REFERENCE)
+COUNTER = Path(__file__).with_name("streams.c")
+PAIRS = 30
+# Seconds: of a turn, and until a client that was stopped has left its server without work.
+TURN, REST = 0.4, 0.05
+START_SECONDS, WARM_STREAMS = 60, 100
+RATE_BAR = 0.95
 
 
-def table(scale: float) -> str:
-    """The lines below the other rows."""
-    lines = ["OpenGL (virglrenderer)", *_single(scale)]
-    if missing := [
-        name for name in ("glmark2-es2", REFERENCE, "xvfb-run") if not shutil.which(name)
-    ]:
-        lines.append(f"  GL programs: left out, not installed: {', '.join(missing)}")
-    else:
-        lines += _programs(scale)
-    return "\n".join(lines)
+@dataclass(frozen=True)
+class Scene:
+    """A row of the report: a scene of glmark2.  Most frames are one command stream."""
 
-
-def _vgpud(socket_path: Path) -> list[str | Path]:
-    program = [sys.executable, "-m", "vgpud", "--gpu-mode", "virglrenderer"]
-    return [*program, "--socket-path", socket_path]
-
-
-def _single(scale: float) -> list[str]:
-    """One machine alone."""
-    frontend = {"wanted_features": QEMU_FEATURES | Feature.VIRGL}
-    guest = {"control_size": 256, "event_idx": True}
-    memory = GuestMemory(256 * MiB)
-    with (
-        Backend(_vgpud) as backend,
-        Machine(backend.socket_path, memory=memory, frontend=frontend, guest=guest) as machine,
-    ):
-        machine.guest.do(commands_3d.ctx_create(CTX))
-        return [
-            _submits(machine, backend.process.pid, scale, None),
-            _submits(machine, backend.process.pid, scale, 1),
-            *_flushes(machine, int(60 * scale)),
-        ]
-
-
-def _submits(machine: Machine, pid: int, scale: float, fence_id: int | None) -> str:
-    """SUBMIT_3D of one NOP, 64 in flight all the time."""
-    request = commands_3d.submit_3d(CTX, commands_3d.NOP, fence_id)
-    queue = PreparedQueue(machine.guest.control, [request] * IN_FLIGHT)
-    for place in range(queue.size):
-        queue.available[2 + place] = place % IN_FLIGHT
-    begun, cpu = time.perf_counter(), cpu_time_of_tree(pid)
-    done, seen = 0, queue.used[1]
-    while (now := time.perf_counter()) < begun + scale:
-        used_idx = queue.used[1]
-        done += (used_idx - seen) & 0xFFFF
-        seen = used_idx
-        target = (used_idx + IN_FLIGHT) & 0xFFFF
-        if target != queue.idx:
-            old, queue.idx = queue.idx, target
-            queue.available[1] = target
-            queue.kick(old)
-    cpu = cpu_time_of_tree(pid) - cpu
-    queue.wait()
-    if fence_id is None:
-        queue.check()
-    queue.release()
-    title = "SUBMIT_3D of a NOP" + (" with a fence" if fence_id else "")
-    bar = "" if fence_id else f"  (to reach: {SUBMIT_BAR} per core)"
-    return f"  {title}: {done / (now - begun):.0f} a second, {cpu / done * 1e6:.2f} µs of CPU each{bar}"
-
-
-def _flushes(machine: Machine, count: int) -> list[str]:
-    """A flush of a 1080p resource, which reads it back, and the library's own read-back into guest memory."""
-    guest = machine.guest
-    whole, box = Rectangle(0, 0, WIDTH, HEIGHT), Box(0, 0, 0, WIDTH, HEIGHT, 1)
-    entries = [(guest.memory.allocate(WIDTH * HEIGHT * 4, 4096), WIDTH * HEIGHT * 4)]
-    lines = []
-    for name, pixel_format in (("BGRX", 2), ("RGBX", 134)):
-        number = PICTURE + pixel_format
-        bind = Resource3D().bind | BIND_SCANOUT
-        picture = Resource3D(format=pixel_format, bind=bind, width=WIDTH, height=HEIGHT)
-        guest.do(commands_3d.resource_create_3d(number, picture))
-        guest.do(commands.resource_attach_backing(number, entries))
-        guest.do(commands_3d.ctx_attach_resource(CTX, number))
-        clear = commands_3d.clear(number, pixel_format, (1.0, 0.5, 0.25, 1.0))
-        guest.do(commands_3d.submit_3d(CTX, clear, 1))
-        guest.do(commands.set_scanout(0, number, whole))
-        read = commands_3d.transfer_3d(Command3D.TRANSFER_FROM_HOST_3D, number, box, ctx_id=CTX)
-        flush = commands.resource_flush(number, whole)
-        reads, flushes = [], []
-        for _ in range(count):
-            reads.append(_timed(machine, read))
-            flushes.append(_timed(machine, flush))
-        flushed, read_back, copied = min(flushes), min(reads), _copy()
-        lines.append(
-            f"  flush of 1080p {name}: {flushed * 1e3:.2f} ms, transfer_read {read_back * 1e3:.2f} ms and a copy "
-            f"{copied * 1e3:.2f} ms, ratio {flushed / (read_back + copied):.2f}  (at most {FLUSH_BAR})"
-        )
-    return lines
-
-
-def _copy() -> float:
-    """The least time that a copy of the picture takes."""
-    source, target = bytearray(WIDTH * HEIGHT * 4), bytearray(WIDTH * HEIGHT * 4)
-    times = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        memoryview(target)[:] = source
-        times.append(time.perf_counter() - begun)
-    return min(times)
-
-
-def _timed(machine: Machine, request: bytes) -> float:
-    # The display takes what was sent meanwhile, so that it does not count.
-    time.sleep(0.02)
-    begun = time.perf_counter()
-    machine.guest.do(request)
-    return time.perf_counter() - begun
-
-
-def _programs(scale: float) -> list[str]:
-    """glmark2's scenes by both servers in turn."""
-    rates: dict[str, dict[str, list[float]]] = {name: {} for name in SERVERS}
-    for _ in range(ROUNDS):
-        for name, server in SERVERS.items():
-            with server():
-                for scene, rate in _glmark2(max(1, round(5 * scale))).items():
-                    rates[name].setdefault(scene, []).append(rate)
-    lines = []
-    for scene in SCENES:
-        ours, theirs = (statistics.median(rates[name][scene]) for name in (SUBJECT, REFERENCE))
-        lines.append(
-            f"  glmark2 {scene}: {ours:.0f} frames a second, {REFERENCE} {theirs:.0f}, "
-            f"ratio {ours / theirs:.2f}  (to reach: {RATE_BAR})"
-        )
-    return lines
-
-
-def _glmark2(seconds: int) -> dict[str, float]:
-    scenes = [word for scene in SCENES for word in ("-b", f"{scene}:duration={seconds}")]
-    done = subprocess.run(
-        ["xvfb-run", "-a", "glmark2-es2", "--off-screen", *scenes],
-        env=client_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60 + 8 * seconds,
-        check=True,
+    name: str
+    metrics: tuple[Metric, ...] = (
+        Metric("rate", "glmark2, command streams", "/s", True, None),
+        Metric("ratio", f"against {REFERENCE}, in turns", "x", True, RATE_BAR, absolute=True),
     )
-    return {name: float(rate) for name, rate in re.findall(r"\[(\w+)\].*FPS: (\d+)", done.stdout)}
+
+
+SCENES = tuple(map(Scene, ("build", "texture", "shading", "desktop")))
+
+
+def missing() -> list[str]:
+    """The programs that are not installed."""
+    return [name for name in PROGRAMS if not shutil.which(name)]
+
+
+def measure(scene: Scene, scale: float) -> Samples:
+    """The rate of each turn, and for each pair of turns what vgpud's is to the other's."""
+    samples: Samples = {}
+    with alone(), _display() as display, contextlib.ExitStack() as stack:
+        clients = {}
+        for name, server in SERVERS.items():
+            stack.enter_context(server())
+            clients[name] = stack.enter_context(_client(scene, display))
+        for pair in range(max(3, round(PAIRS * scale))):
+            order = (SUBJECT, REFERENCE) if pair % 2 else (REFERENCE, SUBJECT)
+            rates = {name: clients[name].turn() for name in order}
+            for name, rate in rates.items():
+                samples.setdefault((name, scene.name, "rate"), []).append(rate)
+            ratio = rates[SUBJECT] / rates[REFERENCE]
+            samples.setdefault((SUBJECT, scene.name, "ratio"), []).append(ratio)
+    return samples
+
+
+class _Client:
+    """A glmark2 that stands still except in its turns."""
+
+    def __init__(self, process: subprocess.Popen[bytes], streams: mmap.mmap) -> None:
+        self._process = process
+        self._streams = streams
+        end = time.monotonic() + START_SECONDS
+        while self._count() < WARM_STREAMS:
+            if process.poll() is not None or time.monotonic() > end:
+                raise ChildProcessError(f"glmark2 does not draw; its status is {process.poll()}")
+            time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(REST)
+
+    def _count(self) -> int:
+        return int(struct.unpack_from("Q", self._streams)[0])
+
+    def turn(self) -> float:
+        """Goes on for a moment; its command streams a second."""
+        begun, count = time.perf_counter(), self._count()
+        self._process.send_signal(signal.SIGCONT)
+        time.sleep(TURN)
+        self._process.send_signal(signal.SIGSTOP)
+        taken = time.perf_counter() - begun
+        time.sleep(REST)
+        return (self._count() - count) / taken
+
+
+@contextlib.contextmanager
+def _client(scene: Scene, display: str) -> Iterator[_Client]:
+    """Draws the scene by the server that was started last, for ever."""
+    with tempfile.TemporaryDirectory(prefix="vgpud-bench-") as folder:
+        counter, streams = Path(folder, "streams.so"), Path(folder, "streams")
+        compiler = ["gcc", "-O2", "-shared", "-fPIC", str(COUNTER), "-o", str(counter), "-ldl"]
+        subprocess.run(compiler, check=True)
+        streams.write_bytes(bytes(mmap.PAGESIZE))
+        with streams.open("r+b") as file:
+            shared = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        environment = {
+            "DISPLAY": display,
+            "LD_PRELOAD": str(counter),
+            "VTEST_STREAMS": str(streams),
+        }
+        process = subprocess.Popen(
+            ["glmark2-es2", "--off-screen", "-b", f"{scene.name}:duration=100000"],
+            env=client_environment() | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield _Client(process, shared)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[str]:
+    """An X server, which glmark2 wants even when it draws off the screen; the name of its display."""
+    ours, theirs = os.pipe()
+    with os.fdopen(ours) as chosen:
+        process = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(theirs)], pass_fds=[theirs], stderr=subprocess.DEVNULL
+        )
+        os.close(theirs)
+        try:
+            yield f":{chosen.readline().strip()}"
+        finally:
+            process.terminate()
+            process.wait()

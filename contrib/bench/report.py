@@ -7,8 +7,9 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from .rows import Metric, Row
+from .rows import Metric
 
 SUBJECT = "vgpud"
 BEGIN, END = "<!-- [numbers] -->", "<!-- [end numbers] -->"
@@ -16,12 +17,22 @@ Samples = dict[tuple[str, str, str], list[float]]
 """Peer, row and metric's key to one number for each repetition."""
 
 
-def median(samples: Samples, peer: str, row: Row, metric: Metric) -> float | None:
+class Reported(Protocol):
+    """What a row of the table is to this module."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]: ...
+
+
+def median(samples: Samples, peer: str, row: Reported, metric: Metric) -> float | None:
     values = samples.get((peer, row.name, metric.key))
     return statistics.median(values) if values else None
 
 
-def ratio(samples: Samples, peers: Sequence[str], row: Row, metric: Metric) -> float | None:
+def ratio(samples: Samples, peers: Sequence[str], row: Reported, metric: Metric) -> float | None:
     """vgpud's median over the better peer's."""
     subject = median(samples, SUBJECT, row, metric)
     others = [median(samples, peer, row, metric) for peer in peers if peer != SUBJECT]
@@ -31,7 +42,7 @@ def ratio(samples: Samples, peers: Sequence[str], row: Row, metric: Metric) -> f
     return subject / (max(known) if metric.more_is_better else min(known))
 
 
-def verdict(samples: Samples, peers: Sequence[str], row: Row, metric: Metric) -> bool | None:
+def verdict(samples: Samples, peers: Sequence[str], row: Reported, metric: Metric) -> bool | None:
     """Whether the bar is reached; None where there is no bar or nothing to compare with."""
     compared = (
         median(samples, SUBJECT, row, metric)
@@ -56,7 +67,7 @@ def _number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def table(samples: Samples, peers: Sequence[str], rows: Sequence[Row]) -> str:
+def table(samples: Samples, peers: Sequence[str], rows: Sequence[Reported]) -> str:
     """The table as Markdown."""
     lines = [["row", "", *peers, "ratio", "bar", ""]]
     for row in rows:
@@ -85,7 +96,7 @@ def table(samples: Samples, peers: Sequence[str], rows: Sequence[Row]) -> str:
     )
 
 
-def as_json(samples: Samples, peers: Sequence[str], rows: Sequence[Row]) -> str:
+def as_json(samples: Samples, peers: Sequence[str], rows: Sequence[Reported]) -> str:
     """Every sample, median, ratio and verdict."""
     found = [
         {

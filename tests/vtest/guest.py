@@ -37,6 +37,13 @@ class Shared:
     region: Region
 
 
+def _memory(size: int, name: str) -> int:
+    """The descriptor of new shared memory of ``size`` bytes."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    os.ftruncate(fd, size)
+    return fd
+
+
 class Driver:
     """One virtual machine: its own connection to the backend, so its own device process."""
 
@@ -51,6 +58,7 @@ class Driver:
             raise DeviceError("the backend does not offer VIRGL")
         self.shared: dict[int, Shared] = {}
         self.next_address = SHARED_BASE
+        self.fence_fd = _memory(PAGE, "vtest-fences")
         module = native.load()
         self.ffi, self.lib = module.ffi, module.lib
         self.bridge = self.ffi.gc(self.lib.bridge_new(self._config(client)), self.lib.bridge_free)
@@ -67,7 +75,7 @@ class Driver:
         config.queue_size = CONTROL_QUEUE_SIZE
         config.kick_fd, config.call_fd = control.kick_fd, control.call_fd
         config.arena, config.arena_bytes = self.memory.allocate(ARENA, PAGE), ARENA
-        config.ctx_id = CTX_ID
+        config.ctx_id, config.fence_fd = CTX_ID, self.fence_fd
         return config
 
     def close(self) -> None:
@@ -75,6 +83,7 @@ class Driver:
         self.display.close()
         for shared in self.shared.values():
             os.close(shared.fd)
+        os.close(self.fence_fd)
 
     def run(self) -> tuple[int, int] | None:
         """Serves the client until a message comes that is not of every frame: its length and command; None at the end."""
@@ -140,8 +149,7 @@ class Driver:
         if len(self.shared) >= MAX_SHARED:
             raise DeviceError(f"the client has more than {MAX_SHARED} resources with memory")
         size = -(-data_size // PAGE) * PAGE
-        fd = os.memfd_create("vtest-resource", os.MFD_CLOEXEC)
-        os.ftruncate(fd, size)
+        fd = _memory(size, "vtest-resource")
         user_address = self.next_address + USER_OFFSET
         region = self.memory.add(self.next_address, size, fd=fd, user_address=user_address)
         self.next_address += size + PAGE

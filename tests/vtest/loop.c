@@ -9,17 +9,28 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { PATIENCE = 600 * 1000 }; /* milliseconds: some streams take minutes in software */
 enum { PIECES = 3, REQUEST_BYTES = 8192, RESPONSE_BYTES = 4096 };
 enum {
+    VCMD_RESOURCE_UNREF = 3,
     VCMD_SUBMIT_CMD = 6,
     VCMD_RESOURCE_BUSY_WAIT = 7,
+    VCMD_RESOURCE_CREATE2 = 12,
     VCMD_TRANSFER_GET2 = 13,
     VCMD_TRANSFER_PUT2 = 14
 };
 enum { BUSY_WAIT_FLAG_WAIT = 1, TRANSFER2_WORDS = 10 };
+/* PIPE_BUFFER, VIRGL_FORMAT_R8_UNORM, VIRGL_BIND_CUSTOM; a query's buffer has 16 bytes. */
+enum { FENCE_TARGET = 0, FENCE_FORMAT = 64, FENCE_BIND = 1 << 17, FENCE_BYTES = 8 };
+enum { HANDLES = 1 << 24 }; /* those beyond are never taken for a fence's */
+/* Struct vcmd_resource_create2. */
+struct create2 {
+    uint32_t handle, target, format, bind, width, height, depth, array_size, last_level, nr_samples;
+    uint32_t data_size;
+};
 
 struct bridge {
     struct bridge_config config;
@@ -33,6 +44,7 @@ struct bridge {
     uint64_t streams, streams_end, next_stream;
     uint64_t fence_id;
     uint32_t errors, last_error;
+    uint8_t fences[HANDLES / 8]; /* whether a handle is one of a fence */
 };
 
 static uint8_t *at(struct bridge *bridge, uint64_t guest_address) {
@@ -281,27 +293,93 @@ static int transfer(struct bridge *bridge, uint32_t type) {
     return 1;
 }
 
+/* --- fences: 1: done; 2: the message is not one of a fence, and still to be read */
+
+/* As receive(), and what it was can be received again. */
+static int peek(struct bridge *bridge, void *to, size_t length) {
+    ssize_t count;
+    do {
+        count = recv(bridge->config.client_fd, to, length, MSG_PEEK | MSG_WAITALL);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 && errno != ECONNRESET ? -errno : count == (ssize_t)length;
+}
+
+static int send_fence(struct bridge *bridge) {
+    uint8_t nothing = 0;
+    struct iovec iov = {&nothing, 1};
+    union {
+        struct cmsghdr header;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    control.header = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &bridge->config.fence_fd, sizeof(int));
+    return sendmsg(bridge->config.client_fd, &message, MSG_NOSIGNAL) == 1;
+}
+
+static int create_fence(struct bridge *bridge) {
+    struct create2 create;
+    int received = peek(bridge, &create, sizeof(create));
+    if (received <= 0) {
+        return received;
+    }
+    if (create.target != FENCE_TARGET || create.format != FENCE_FORMAT ||
+        create.bind != FENCE_BIND || create.data_size != FENCE_BYTES || create.handle >= HANDLES) {
+        return 2;
+    }
+    bridge->fences[create.handle / 8] |= (uint8_t)(1 << create.handle % 8);
+    received = receive(bridge, &create, sizeof(create));
+    return received == 1 ? send_fence(bridge) : received;
+}
+
+static int unref_fence(struct bridge *bridge) {
+    uint32_t handle;
+    int received = peek(bridge, &handle, sizeof(handle));
+    if (received <= 0) {
+        return received;
+    }
+    uint8_t bit = (uint8_t)(1 << handle % 8);
+    if (handle >= HANDLES || !(bridge->fences[handle / 8] & bit)) {
+        return 2;
+    }
+    bridge->fences[handle / 8] &= (uint8_t)~bit;
+    return receive(bridge, &handle, sizeof(handle));
+}
+
+/* 1: done; 2: Python's to do; 0, -errno: as receive(). */
+static int serve(struct bridge *bridge, uint32_t length, uint32_t command) {
+    switch (command) {
+    case VCMD_SUBMIT_CMD:
+        return submit(bridge, length);
+    case VCMD_RESOURCE_BUSY_WAIT:
+        return busy_wait(bridge);
+    case VCMD_TRANSFER_GET2:
+        return transfer(bridge, VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D);
+    case VCMD_TRANSFER_PUT2:
+        return transfer(bridge, VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D);
+    case VCMD_RESOURCE_CREATE2:
+        return create_fence(bridge);
+    case VCMD_RESOURCE_UNREF:
+        return unref_fence(bridge);
+    default:
+        return 2;
+    }
+}
+
 int bridge_run(struct bridge *bridge, uint32_t *length, uint32_t *command) {
-    int result = 1;
-    while (result == 1) {
+    int result;
+    do {
         uint32_t header[2];
         result = receive(bridge, header, sizeof(header));
-        if (result <= 0) {
-            break;
-        }
-        if (header[1] == VCMD_SUBMIT_CMD) {
-            result = submit(bridge, header[0]);
-        } else if (header[1] == VCMD_RESOURCE_BUSY_WAIT) {
-            result = busy_wait(bridge);
-        } else if (header[1] == VCMD_TRANSFER_GET2) {
-            result = transfer(bridge, VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D);
-        } else if (header[1] == VCMD_TRANSFER_PUT2) {
-            result = transfer(bridge, VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D);
-        } else {
+        if (result == 1) {
             *length = header[0];
             *command = header[1];
-            break;
+            result = serve(bridge, header[0], header[1]);
         }
-    }
-    return result;
+    } while (result == 1);
+    return result == 2 ? 1 : result;
 }

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * What a vtest bridge does for every frame, in C, so that the bridge does not show in a benchmark:
- * command streams, transfers and waiting.  What happens once for a resource returns to Python.
+ * command streams, transfers, fences and waiting.  What happens once for a resource returns to
+ * Python.
+ *
+ * A fence of Mesa's vtest driver is a buffer of 8 bytes, one for each frame, that no stream names
+ * and nobody writes to: the driver only asks whether it is busy, which is answered by the fences of
+ * virtio-gpu.  So the device never hears of these buffers, as it does not with a kernel's driver,
+ * whose fences are the kernel's.
  */
 #ifndef VTEST_LOOP_H
 #define VTEST_LOOP_H
@@ -23,6 +29,7 @@ struct bridge_config {
     int kick_fd, call_fd;
     uint64_t arena, arena_bytes;
     uint32_t ctx_id;
+    int fence_fd; /* memory for all fences of the client */
 };
 
 struct bridge *bridge_new(const struct bridge_config *config);

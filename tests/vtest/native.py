@@ -4,6 +4,7 @@
 import hashlib
 import importlib.util
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -39,4 +40,7 @@ def _compile(name: str, header: str) -> Path:
         extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
     )
     BUILD.mkdir(parents=True, exist_ok=True)
-    return Path(ffi.compile(tmpdir=str(BUILD)))
+    # Another may be compiling it too, or loading it: it appears whole.
+    with tempfile.TemporaryDirectory(dir=BUILD) as folder:
+        made = Path(ffi.compile(tmpdir=folder))
+        return made.replace(BUILD / made.name)

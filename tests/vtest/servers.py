@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,13 +16,26 @@ from pathlib import Path
 
 from tests.vtest.bridge import DEFAULT_SOCKET
 
-# What a client needs to draw by a vtest server; Mesa before 24 knows no other socket than the default one.
+# What a client needs to draw by a vtest server.
 CLIENT = {"GALLIUM_DRIVER": "virpipe", "LIBGL_ALWAYS_SOFTWARE": "1"}
 REFERENCE = "virgl_test_server"
 SUBJECT = "vgpud"
 START_SECONDS = 20
+# A device process keeps no compiled shaders on disk, where one guest's would be another's: so nobody does.
+NO_CACHE = {"MESA_SHADER_CACHE_DISABLE": "true"}
 # virgl_test_server has no quotas.
 CONFIGURATION = '[limits]\nimage_memory = "64GiB"\n'
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """No other program that asks for this has a server meanwhile.
+
+    Mesa before 24 knows no other socket than the default one.
+    """
+    with DEFAULT_SOCKET.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def client_environment() -> dict[str, str]:
@@ -62,7 +76,11 @@ SERVERS = {SUBJECT: subject, REFERENCE: reference}
 @contextlib.contextmanager
 def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=os.environ | NO_CACHE,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield process
