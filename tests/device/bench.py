@@ -36,11 +36,11 @@ class Bench:
             num_scanouts=2,
             displays=(messages.DisplaySize(1280, 800), messages.DisplaySize(640, 480)),
         )
+        self.plane = FakePlane()
+        renderer = renderer_class(mode)(self.plane, self.start.renderer)
         device, daemon = socket.socketpair()
         self.daemon = Connection(daemon.detach())
         self.link = Connection(device.detach())
-        self.plane = FakePlane()
-        renderer = renderer_class(mode)(self.plane, self.start.renderer)
         self.device = Device(self.plane, self.link, renderer, self.start)
         self._chain = 0
 

@@ -101,7 +101,11 @@ class DeviceProcess:
             ]
             for thread in self._threads:
                 thread.start()
-            self.started = self.request(start, (self.state_fd, present.fileno()))
+            try:
+                self.started = self.request(start, (self.state_fd, present.fileno()))
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self

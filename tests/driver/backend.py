@@ -97,15 +97,18 @@ class Machine:
     ) -> None:
         """``guest`` and ``frontend`` are keywords for Guest and Frontend.connect."""
         self.outputs = outputs
-        self.memory = memory or GuestMemory(64 * MiB)
-        self.guest = Guest(self.memory, **(guest or {}))
-        self.frontend = Frontend.connect(socket_path, **(frontend or {}))
-        self.display = DisplayServer(outputs)
         with ExitStack() as failed:
-            failed.callback(self.close)
+            self.memory = memory or GuestMemory(64 * MiB)
+            failed.callback(self.memory.close)
+            self.guest = Guest(self.memory, **(guest or {}))
+            failed.callback(self.guest.close)
+            self.display = DisplayServer(outputs)
+            failed.callback(lambda: self.display.close())
+            self.frontend = Frontend.connect(socket_path, **(frontend or {}))
+            failed.callback(self.frontend.close)
             theirs = None if headless else self.display.theirs
             self.frontend.start(self.memory, self.guest.queues, theirs)
-            failed.pop_all()
+            self._owned = failed.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -139,8 +142,4 @@ class Machine:
         self.frontend.driver_ok(self.memory, self.guest.queues, self.new_display())
 
     def close(self) -> None:
-        with ExitStack() as stack:
-            stack.callback(self.memory.close)
-            stack.callback(self.guest.close)
-            stack.callback(self.display.close)
-            stack.callback(self.frontend.close)
+        self._owned.close()

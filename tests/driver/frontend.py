@@ -156,9 +156,10 @@ class Frontend:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 connection.connect(str(path))
-            except (FileNotFoundError, ConnectionRefusedError):
+            except OSError as error:
                 connection.close()
-                if time.monotonic() > end:
+                expected = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+                if not expected or time.monotonic() > end:
                     raise
                 time.sleep(0.002)
             else:
@@ -302,16 +303,16 @@ class Frontend:
         self.tell(Request.SET_FEATURES, _u64(features), ack=ack)
 
     def set_gpu_socket(self, display: socket.socket) -> None:
-        self.tell(Request.GPU_SET_SOCKET, fds=[display.fileno()])
-        display.close()
+        with display:
+            self.tell(Request.GPU_SET_SOCKET, fds=[display.fileno()])
 
     def set_backend_channel(self) -> None:
         if self.backend_channel is not None:
             self.backend_channel.close()
         self.backend_channel, theirs = socket.socketpair()
         self.backend_channel.settimeout(self.connection.gettimeout())
-        self.tell(Request.SET_BACKEND_REQ_FD, fds=[theirs.fileno()], ack=True)
-        theirs.close()
+        with theirs:
+            self.tell(Request.SET_BACKEND_REQ_FD, fds=[theirs.fileno()], ack=True)
 
     def set_up_vring(self, memory: GuestMemory, index: int, queue: Queue) -> None:
         """NUM, BASE, ADDR, KICK: the ring is started."""
