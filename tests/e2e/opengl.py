@@ -3,19 +3,48 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import gzip
+import json
+import re
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from vgpud.cli.renderer_check import probe
+from vgpud.errors import RendererError
+
+from .daemon import Daemon, chosen_backend
+from .likeness import Deviation, deviation
 from .machine import Machine, MachineOptions
 from .parts import BUILD_TIMEOUT, HERE
 from .picture import Picture
 
 MODE = (1024, 768)
+SIZE = "1024x768"
 # Where Mesa is in the guest's memory.
 ROOT = "/gl"
-SOFTWARE = "MESA_LOADER_DRIVER_OVERRIDE=kms_swrast"
+# The guest's own renderer.  With F16C it would compute what GLES calls mediump in 16 bits, which virgl does not.
+SOFTWARE = "MESA_LOADER_DRIVER_OVERRIDE=kms_swrast GALLIUM_OVERRIDE_CPU_CAPS=sse4.1"
+FOREVER = 1_000_000
+
+
+@functools.cache
+def unavailable() -> str:
+    """Why the mode cannot be had here, or nothing."""
+    if chosen_backend() != "vgpud":
+        return "nothing but vgpud draws OpenGL without a GPU"
+    try:
+        probe({"mode": "virglrenderer"})
+    except RendererError as error:
+        return str(error)
+    return ""
 
 
 @functools.cache
@@ -28,10 +57,11 @@ def disk() -> Path:
     return Path(made.stdout.strip())
 
 
-def options() -> MachineOptions:
+def options(base: MachineOptions | None = None) -> MachineOptions:
     """A machine with the disk, and memory to unpack it into."""
     drive = f"file={disk()},if=none,id=gl,format=raw,readonly=on"
-    return MachineOptions(
+    return replace(
+        base or MachineOptions(),
         memory="2G",
         kernel_options="modules=virtio_gpu,virtio_input,evdev,virtio_blk",
         arguments=("-drive", drive, "-device", "virtio-blk-pci,drive=gl"),
@@ -52,9 +82,107 @@ def run(machine: Machine, command: str, timeout: float = 60) -> str:
     return machine.guest.run(f"chroot {ROOT} {command}", timeout=timeout)
 
 
+def contexts(daemon: Daemon) -> list[dict[str, Any]]:
+    """Of the daemon's one machine: ctx_id, capset_id and debug_name, which is the program's."""
+    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(daemon.socket_path)]
+    said = subprocess.run([*command, "status", "--json"], capture_output=True, check=True)
+    (machine,) = json.loads(said.stdout)["machines"]
+    found: list[dict[str, Any]] = machine["contexts"]
+    return found
+
+
+# --- programs of others, held on a frame
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a program shows at its Nth page flip."""
+
+    command: str
+    flip: int = 4
+
+
+# Each frame is waited for and shown; a plane of virtio-gpu takes no alpha.
+GLMARK2 = (
+    "glmark2-es2-drm --swap-mode fifo --visual-config red=8:green=8:blue=8:alpha=0 --benchmark"
+)
+
+
+@contextmanager
+def held(machine: Machine, drawing: Drawing, environment: str = "") -> Iterator[str]:
+    """The program waits at that flip for as long as the block lasts; the name of its renderer."""
+    preloaded = f"LD_PRELOAD=/usr/lib/hold.so HOLD_LOG=/tmp/held HOLD_FRAME={drawing.flip}"
+    program = drawing.command.split()[0]
+    # kmscube ends when its standard input does.
+    machine.guest.run(
+        f"rm -f /tmp/held; sleep 600 | env {preloaded} HOLD_MODE={SIZE} {environment}"
+        f" chroot {ROOT} {drawing.command} >/tmp/held.log 2>&1 &"
+    )
+    machine.guest.run(f"until [ -e /tmp/held ]; do pidof {program} || exit 1; sleep 0.1; done", 120)
+    log = machine.guest.run("cat /tmp/held.log")
+    (renderer, *_) = re.findall(r'(?:GL_RENDERER: +|renderer: ")(.*)', log)
+    try:
+        yield renderer
+    finally:
+        kill(machine, program)
+
+
+def expected_picture(machine: Machine, drawing: Drawing) -> Picture:
+    """As the guest draws it without the host; drawn once."""
+    cache: dict[Drawing, Picture] = machine.notes
+    if drawing not in cache:
+        with held(machine, drawing, SOFTWARE) as renderer:
+            assert renderer.startswith("llvmpipe")
+            cache[drawing] = steady(machine)
+    return cache[drawing]
+
+
+def shown_picture(machine: Machine, drawing: Drawing, expected: Picture) -> Deviation:
+    """How far the screen is from a picture when the host draws."""
+    with held(machine, drawing) as renderer:
+        assert renderer.startswith("virgl")
+        return nearest(machine, expected)
+
+
+def kill(machine: Machine, program: str) -> None:
+    """And what holds its standard input."""
+    machine.guest.run(
+        f"killall -9 {program} sleep; while pidof {program}; do sleep 0.1; done", check=False
+    )
+
+
+def steady(machine: Machine) -> Picture:
+    """The first picture that is no console, and does not change any more."""
+    last = machine.wait_picture(
+        lambda shown: (shown.width, shown.height) == MODE and len(shown.colours()) > 100,
+        "a drawing",
+    )
+    while True:
+        time.sleep(0.3)
+        picture = machine.screendump()
+        if picture == last:
+            return picture
+        last = picture
+
+
+def nearest(machine: Machine, expected: Picture, timeout: float = 5) -> Deviation:
+    """The screen's deviation as soon as it is tolerable, or else the last one: what is shown last may still come."""
+    end = time.monotonic() + timeout
+    while not (found := deviation(picture := machine.screendump(), expected)).tolerable:
+        if time.monotonic() > end:
+            machine.keep(expected, "expected")
+            machine.keep(picture, "shown")
+            break
+        time.sleep(0.1)
+    return found
+
+
+# --- the program of our own
+
+
 def start_scene(machine: Machine, frames: int, environment: str = "") -> None:
     """The cube begins to turn; ``environment`` may choose another renderer."""
-    command = f"chroot {ROOT} scene {MODE[0]}x{MODE[1]} {frames}"
+    command = f"chroot {ROOT} scene {SIZE} {frames}"
     machine.guest.run(f"{environment} {command} >/tmp/scene.log 2>&1 &")
 
 
@@ -70,30 +198,39 @@ def wait_for_scene(machine: Machine, timeout: float = 90) -> str:
 
 def wait_until_it_draws(machine: Machine) -> None:
     """Until its first frames are on the screen."""
-    machine.wait_picture(lambda shown: (shown.width, shown.height) == MODE, "that of the scene")
+    machine.wait_picture(
+        lambda shown: (shown.width, shown.height) == MODE and len(shown.colours()) > 100,
+        "that of the scene",
+    )
 
 
 def stop_scene(machine: Machine) -> None:
-    machine.guest.run("killall -9 scene; while pidof scene; do sleep 0.1; done", check=False)
+    kill(machine, "scene")
 
 
-def scene(machine: Machine, frames: int, environment: str = "") -> tuple[Picture, str]:
-    """The last of so many frames as the screen shows it, and the renderer that drew it."""
-    start_scene(machine, frames, environment)
-    renderer = wait_for_scene(machine)
-    last = machine.screendump()
-    while (picture := machine.screendump()) != last:
-        last = picture
+@contextmanager
+def shown_scene(machine: Machine, frames: int) -> Iterator[None]:
+    """Its last frame is on the screen for as long as the block lasts, drawn by the host."""
+    start_scene(machine, frames)
+    assert wait_for_scene(machine).startswith("virgl")
+    try:
+        yield
+    finally:
+        stop_scene(machine)
+
+
+def expected_scene(machine: Machine, frames: int) -> Picture:
+    """Its last frame as the guest draws it without the host."""
+    start_scene(machine, frames, SOFTWARE)
+    assert wait_for_scene(machine).startswith("llvmpipe")
+    picture = steady(machine)
     stop_scene(machine)
-    return picture, renderer
+    return picture
 
 
-def differing(one: Picture, other: Picture, tolerance: int) -> float:
-    """The part of all pixels in which some colour differs by more than ``tolerance`` of 255."""
-    assert (one.width, one.height) == (other.width, other.height)
-    wrong = {
-        place // 3
-        for place, (a, b) in enumerate(zip(one.pixels, other.pixels, strict=True))
-        if abs(a - b) > tolerance
-    }
-    return len(wrong) / (one.width * one.height)
+def scene_off_screen(machine: Machine, frames: int) -> Picture:
+    """Its last frame as the render node gives it to the program."""
+    renderer = run(machine, f"scene {SIZE} {frames} /tmp/scene.ppm")
+    assert renderer.startswith("virgl")
+    packed = machine.guest.run("gzip -1 -c /tmp/scene.ppm | base64")
+    return Picture.from_ppm(gzip.decompress(base64.b64decode(packed)))

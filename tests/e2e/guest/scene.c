@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * scene MODE FRAMES [X]: draws a turning cube with OpenGL ES on the first connected output, shows
- * frame after frame, and keeps the last one on the screen until it is killed.  What frame N looks
- * like depends on N alone, so that two renderers can be compared.  MODE: WIDTHxHEIGHT.  Prints the
+ * scene MODE FRAMES: draws a turning cube with OpenGL ES on the first connected output, shows frame
+ * after frame, and keeps the last one on the screen until it is killed.  What frame N looks like
+ * depends on N alone, so that two renderers can be compared.  MODE: WIDTHxHEIGHT.  Prints the
  * renderer, then "shown" when the last frame is on the screen.
+ *
+ * scene MODE FRAMES FILE: draws the same on no screen, by the render node, and leaves the last
+ * frame in the file (PPM).
  */
 #include <EGL/egl.h>
 #include <EGL/eglext.h>
@@ -67,6 +70,16 @@ struct screen {
     EGLSurface window;
 };
 
+static void use(EGLDisplay display, EGLSurface surface, EGLConfig config) {
+    static const EGLint version[] = {EGL_CONTEXT_CLIENT_VERSION, 2, EGL_NONE};
+    EGLContext context = eglCreateContext(display, config, EGL_NO_CONTEXT, version);
+    if (!eglMakeCurrent(display, surface, surface, context)) {
+        fail("making the context current");
+    }
+    printf("%s\n", (const char *)glGetString(GL_RENDERER));
+    fflush(stdout);
+}
+
 static EGLConfig choose_config(EGLDisplay display, EGLint format) {
     static const EGLint wanted[] = {EGL_RENDERABLE_TYPE, EGL_OPENGL_ES2_BIT, EGL_DEPTH_SIZE, 16,
                                     EGL_NONE};
@@ -84,7 +97,6 @@ static EGLConfig choose_config(EGLDisplay display, EGLint format) {
 }
 
 static struct screen open_screen(const struct output *output) {
-    static const EGLint version[] = {EGL_CONTEXT_CLIENT_VERSION, 2, EGL_NONE};
     struct gbm_device *device = gbm_create_device(output->fd);
     struct screen screen = {
         .surface =
@@ -97,13 +109,40 @@ static struct screen open_screen(const struct output *output) {
     }
     eglBindAPI(EGL_OPENGL_ES_API);
     EGLConfig config = choose_config(screen.display, GBM_FORMAT_XRGB8888);
-    EGLContext context = eglCreateContext(screen.display, config, EGL_NO_CONTEXT, version);
     screen.window = eglCreatePlatformWindowSurface(screen.display, config, screen.surface, NULL);
-    if (!eglMakeCurrent(screen.display, screen.window, screen.window, context)) {
-        fail("making the context current");
-    }
-    printf("%s\n", (const char *)glGetString(GL_RENDERER));
+    use(screen.display, screen.window, config);
     return screen;
+}
+
+/* Makes a framebuffer object of that size current, on the device's render node. */
+static void open_offscreen(int width, int height) {
+    int fd = open("/dev/dri/renderD128", O_RDWR | O_CLOEXEC);
+    GLuint names[2], framebuffer;
+    EGLDisplay display;
+    if (fd < 0) {
+        fail("opening the render node");
+    }
+    display = eglGetPlatformDisplay(EGL_PLATFORM_GBM_KHR, gbm_create_device(fd), NULL);
+    if (!eglInitialize(display, NULL, NULL)) {
+        fail("starting EGL");
+    }
+    eglBindAPI(EGL_OPENGL_ES_API);
+    use(display, EGL_NO_SURFACE, choose_config(display, GBM_FORMAT_XRGB8888));
+    glGenTextures(1, &names[0]);
+    glBindTexture(GL_TEXTURE_2D, names[0]);
+    glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA, width, height, 0, GL_RGBA, GL_UNSIGNED_BYTE, NULL);
+    glBindTexture(GL_TEXTURE_2D, 0);
+    glGenRenderbuffers(1, &names[1]);
+    glBindRenderbuffer(GL_RENDERBUFFER, names[1]);
+    glRenderbufferStorage(GL_RENDERBUFFER, GL_DEPTH_COMPONENT16, width, height);
+    glGenFramebuffers(1, &framebuffer);
+    glBindFramebuffer(GL_FRAMEBUFFER, framebuffer);
+    glFramebufferTexture2D(GL_FRAMEBUFFER, GL_COLOR_ATTACHMENT0, GL_TEXTURE_2D, names[0], 0);
+    glFramebufferRenderbuffer(GL_FRAMEBUFFER, GL_DEPTH_ATTACHMENT, GL_RENDERBUFFER, names[1]);
+    if (glCheckFramebufferStatus(GL_FRAMEBUFFER) != GL_FRAMEBUFFER_COMPLETE) {
+        fail("completing the framebuffer");
+    }
+    glViewport(0, 0, width, height);
 }
 
 /* --- the cube */
@@ -128,12 +167,13 @@ static void add_shader(GLuint program, GLenum kind, const char *source) {
     glAttachShader(program, shader);
 }
 
+/* The matrix's place. */
 static GLint prepare(void) {
     static const GLfloat corners[] = {-1, -1, -1, 1, -1, -1, -1, 1, -1, 1, 1, -1,
                                       -1, -1, 1,  1, -1, 1,  -1, 1, 1,  1, 1, 1};
     static const GLubyte checks[] = {255, 255, 255, 255, 0,   0,   0,   255,
                                      0,   0,   0,   255, 255, 255, 255, 255};
-    GLuint program = glCreateProgram();
+    GLuint program = glCreateProgram(), texture;
     add_shader(program, GL_VERTEX_SHADER, vertex_shader);
     add_shader(program, GL_FRAGMENT_SHADER, fragment_shader);
     glBindAttribLocation(program, 0, "position");
@@ -141,6 +181,8 @@ static GLint prepare(void) {
     glUseProgram(program);
     glVertexAttribPointer(0, 3, GL_FLOAT, GL_FALSE, 0, corners);
     glEnableVertexAttribArray(0);
+    glGenTextures(1, &texture);
+    glBindTexture(GL_TEXTURE_2D, texture);
     glTexImage2D(GL_TEXTURE_2D, 0, GL_RGBA, 2, 2, 0, GL_RGBA, GL_UNSIGNED_BYTE, checks);
     glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MIN_FILTER, GL_NEAREST);
     glTexParameteri(GL_TEXTURE_2D, GL_TEXTURE_MAG_FILTER, GL_NEAREST);
@@ -194,14 +236,45 @@ static void show(const struct output *output, struct screen *screen) {
     before = buffer;
 }
 
-int main(int argc, char **argv) {
-    if (argc < 3) {
-        fail("reading the arguments");
+/* GL's first row is the lowest. */
+static void write_picture(const char *path, int width, int height) {
+    size_t row = (size_t)width * 4;
+    GLubyte *pixels = malloc(row * (size_t)height);
+    FILE *file = fopen(path, "wb");
+    if (pixels == NULL || file == NULL) {
+        fail("making the picture's file");
     }
-    struct output output = open_output(argv[1]);
+    glReadPixels(0, 0, width, height, GL_RGBA, GL_UNSIGNED_BYTE, pixels);
+    fprintf(file, "P6\n%d %d\n255\n", width, height);
+    for (int y = height - 1; y >= 0; y--) {
+        for (int x = 0; x < width; x++) {
+            fwrite(pixels + (size_t)y * row + (size_t)x * 4, 3, 1, file);
+        }
+    }
+    if (ferror(file) || fclose(file) != 0) {
+        fail("writing the picture");
+    }
+}
+
+static void draw_offscreen(const char *mode, int frames, const char *path) {
+    int width, height;
+    if (sscanf(mode, "%dx%d", &width, &height) != 2) {
+        fail("reading the size");
+    }
+    open_offscreen(width, height);
+    GLint matrix = prepare();
+    for (int frame = 0; frame < frames; frame++) {
+        draw(matrix, frame, (float)width / (float)height);
+        glFinish();
+    }
+    write_picture(path, width, height);
+}
+
+static void draw_on_screen(const char *mode, int frames) {
+    struct output output = open_output(mode);
     struct screen screen = open_screen(&output);
     GLint matrix = prepare();
-    for (int frame = 0; frame < atoi(argv[2]); frame++) {
+    for (int frame = 0; frame < frames; frame++) {
         draw(matrix, frame, (float)output.mode.hdisplay / (float)output.mode.vdisplay);
         show(&output, &screen);
     }
@@ -210,4 +283,15 @@ int main(int argc, char **argv) {
     for (;;) {
         pause();
     }
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) {
+        fail("reading the arguments");
+    }
+    if (argc > 3) {
+        draw_offscreen(argv[1], atoi(argv[2]), argv[3]);
+        return 0;
+    }
+    draw_on_screen(argv[1], atoi(argv[2]));
 }
