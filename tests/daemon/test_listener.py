@@ -19,23 +19,16 @@ def refused(*arguments: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
-def test_a_group_that_may_not_be_given_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "name"), [(os, "chown"), (Path, "chmod")], ids=["its group", "its permissions"]
+)
+def test_a_socket_that_cannot_be_given_away_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, name: str
 ) -> None:
     path = tmp_path / "vgpu.sock"
-    monkeypatch.setattr(os, "chown", refused)
+    monkeypatch.setattr(module, name, refused)
     with pytest.raises(ConfigurationError, match="Operation not permitted"):
         open_listener(Socket(path=path, group="0"))
-    assert not path.exists()
-
-
-def test_permissions_that_may_not_be_set_leave_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "vgpu.sock"
-    monkeypatch.setattr(Path, "chmod", refused)
-    with pytest.raises(ConfigurationError, match="Operation not permitted"):
-        open_listener(Socket(path=path))
     assert not path.exists()
 
 
