@@ -57,6 +57,8 @@ class MachineOptions:
     accelerator: str = ""
     """tcg or kvm; by default what VGPUD_E2E_ACCELERATOR says, otherwise tcg."""
     arguments: Sequence[str] = field(default_factory=tuple)
+    environment: dict[str, str] = field(default_factory=dict)
+    """QEMU's, beside the tests' own."""
 
 
 class Machine:
@@ -88,7 +90,12 @@ class Machine:
             *self.options.arguments,
         ]
         qemu = self.options.qemu or parts.system_qemu()
-        self.process = Process(name, [qemu, *arguments], pass_fds=[end.fileno() for end in theirs])
+        self.process = Process(
+            name,
+            [qemu, *arguments],
+            pass_fds=[end.fileno() for end in theirs],
+            environment=self.options.environment,
+        )
         for end in theirs:
             end.close()
         self.serial = Log(serial.makefile("rb", buffering=0))
