@@ -16,13 +16,18 @@ from tests.vtest import native
 
 CTX_ID = 1
 ARENA = 48 * MiB
-OWN_MEMORY = ARENA + 8 * MiB
 # As QEMU has it for a device that offers VIRGL.
 CONTROL_QUEUE_SIZE = 256
 # Guest addresses of the resources' memory; each has a slot of its own in the memory table.
 SHARED_BASE = 1 << 40
 USER_OFFSET = 1 << 42
+# Of the memory table's slots the guest's own memory has one.
 MAX_SHARED = 500
+# Buffers beyond that which can do with a copy, in rooms of their own (mirror.h): VIRGL_BIND_VERTEX_BUFFER, INDEX, CONSTANT.
+MIRRORED_BINDS = (1 << 4, 1 << 5, 1 << 6)
+MIRROR_BYTES, MIRRORS = 1 * MiB, 1000
+# Pages that are not touched cost nothing.
+OWN_MEMORY = ARENA + 8 * MiB + MIRROR_BYTES * MIRRORS
 
 
 class DeviceError(Exception):
@@ -31,10 +36,11 @@ class DeviceError(Exception):
 
 @dataclass
 class Shared:
-    """Memory that a client draws from: a memfd, and the device's region of it."""
+    """Memory that a client draws from: a memfd, and the device's region of it, or where its copy is."""
 
     fd: int
-    region: Region
+    region: Region | None
+    mirror: int = 0
 
 
 def _memory(size: int, name: str) -> int:
@@ -58,6 +64,9 @@ class Driver:
             raise DeviceError("the backend does not offer VIRGL")
         self.shared: dict[int, Shared] = {}
         self.next_address = SHARED_BASE
+        self.free_slots = MAX_SHARED
+        rooms = self.memory.allocate(MIRROR_BYTES * MIRRORS, PAGE)
+        self.free_rooms = [rooms + number * MIRROR_BYTES for number in range(MIRRORS)]
         self.fence_fd = _memory(PAGE, "vtest-fences")
         module = native.load()
         self.ffi, self.lib = module.ffi, module.lib
@@ -140,24 +149,36 @@ class Driver:
     def create(self, resource_id: int, resource: Resource3D, data_size: int) -> int:
         """Makes a resource with shared memory of ``data_size`` bytes; its descriptor, or -1 without."""
         self.post(commands_3d.resource_create_3d(resource_id, resource))
-        fd = self._back(resource_id, data_size) if data_size else -1
+        fd = self._back(resource_id, resource, data_size) if data_size else -1
         self.post(commands_3d.ctx_attach_resource(CTX_ID, resource_id))
         return fd
 
-    def _back(self, resource_id: int, data_size: int) -> int:
+    def _back(self, resource_id: int, resource: Resource3D, data_size: int) -> int:
         # At once, as a vtest server does it: streams too can move data between a resource and its memory.
-        if len(self.shared) >= MAX_SHARED:
-            raise DeviceError(f"the client has more than {MAX_SHARED} resources with memory")
         size = -(-data_size // PAGE) * PAGE
-        fd = _memory(size, "vtest-resource")
-        user_address = self.next_address + USER_OFFSET
-        region = self.memory.add(self.next_address, size, fd=fd, user_address=user_address)
+        shared = Shared(_memory(size, "vtest-resource"), None)
+        self.shared[resource_id] = shared
+        if self.free_slots:
+            address = self._add_region(shared, size)
+        elif resource.bind in MIRRORED_BINDS and size <= MIRROR_BYTES and self.free_rooms:
+            shared.mirror = address = self.free_rooms.pop()
+            self._checked(
+                self.lib.bridge_mirror(self.bridge, resource_id, shared.fd, address, size)
+            )
+        else:
+            raise DeviceError(f"the client has more than {MAX_SHARED} resources with memory")
+        self.post(commands.resource_attach_backing(resource_id, [(address, size)]))
+        return shared.fd
+
+    def _add_region(self, shared: Shared, size: int) -> int:
+        self.free_slots -= 1
+        address = self.next_address
+        shared.region = self.memory.add(
+            address, size, fd=shared.fd, user_address=address + USER_OFFSET
+        )
         self.next_address += size + PAGE
-        self.shared[resource_id] = Shared(fd, region)
-        self.frontend.add_region(region)
-        entries = [(region.guest_address, size)]
-        self.post(commands.resource_attach_backing(resource_id, entries))
-        return fd
+        self.frontend.add_region(shared.region)
+        return address
 
     def unref(self, resource_id: int) -> None:
         shared = self.shared.pop(resource_id, None)
@@ -167,6 +188,14 @@ class Driver:
         self.post(commands.resource_unref(resource_id))
         if shared is not None:
             self.wait()
+            self._release(resource_id, shared)
+
+    def _release(self, resource_id: int, shared: Shared) -> None:
+        if shared.region is not None:
             self.frontend.remove_region(shared.region)
             self.memory.remove(shared.region)
-            os.close(shared.fd)
+            self.free_slots += 1
+        else:
+            self.lib.bridge_forget_mirror(self.bridge, resource_id)
+            self.free_rooms.append(shared.mirror)
+        os.close(shared.fd)

@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "mirror.h"
+
 enum { PATIENCE = 600 * 1000 }; /* milliseconds: some streams take minutes in software */
 enum { PIECES = 3, REQUEST_BYTES = 8192, RESPONSE_BYTES = 4096 };
 enum {
@@ -45,6 +47,7 @@ struct bridge {
     uint64_t fence_id;
     uint32_t errors, last_error;
     uint8_t fences[HANDLES / 8]; /* whether a handle is one of a fence */
+    struct mirrors mirrors;
 };
 
 static uint8_t *at(struct bridge *bridge, uint64_t guest_address) {
@@ -76,6 +79,7 @@ struct bridge *bridge_new(const struct bridge_config *config) {
 }
 
 void bridge_free(struct bridge *bridge) {
+    mirrors_clear(&bridge->mirrors);
     free(bridge);
 }
 
@@ -119,7 +123,19 @@ int bridge_wait(struct bridge *bridge) {
     while (bridge->in_flight > 0 && error == 0) {
         error = sleep_for_used(bridge);
     }
+    if (error == 0) {
+        mirrors_pull(&bridge->mirrors);
+    }
     return error;
+}
+
+int bridge_mirror(struct bridge *bridge, uint32_t handle, int fd, uint64_t guest_address,
+                  uint32_t bytes) {
+    return mirrors_add(&bridge->mirrors, handle, fd, at(bridge, guest_address), bytes);
+}
+
+void bridge_forget_mirror(struct bridge *bridge, uint32_t handle) {
+    mirrors_remove(&bridge->mirrors, handle);
 }
 
 static int take_slot(struct bridge *bridge, uint32_t *slot) {
@@ -248,6 +264,7 @@ static int submit(struct bridge *bridge, uint32_t words) {
                 .ctx_id = bridge->config.ctx_id},
         .size = length,
     };
+    mirrors_push(&bridge->mirrors);
     offer(bridge, slot, sizeof(*command), stream, length, sizeof(struct virtio_gpu_ctrl_hdr));
     return 1;
 }
@@ -289,7 +306,11 @@ static int transfer(struct bridge *bridge, uint32_t type) {
         .resource_id = words[0],
         .level = words[1],
     };
+    mirrors_push(&bridge->mirrors);
     offer(bridge, slot, sizeof(*command), 0, 0, sizeof(struct virtio_gpu_ctrl_hdr));
+    if (type == VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D) {
+        mirrors_written(&bridge->mirrors, words[0]);
+    }
     return 1;
 }
 

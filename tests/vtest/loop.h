@@ -45,6 +45,11 @@ int bridge_post(struct bridge *bridge, const uint8_t *request, uint32_t length);
  * most 4096 bytes. */
 int bridge_ask(struct bridge *bridge, const uint8_t *request, uint32_t length, uint8_t *response,
                uint32_t response_length);
+/* Keeps a copy of a resource's memory, which is mapped from `fd`, at a guest address; 0 or -errno.
+ * And no longer. */
+int bridge_mirror(struct bridge *bridge, uint32_t handle, int fd, uint64_t guest_address,
+                  uint32_t bytes);
+void bridge_forget_mirror(struct bridge *bridge, uint32_t handle);
 /* Waits until nothing is in flight. */
 int bridge_wait(struct bridge *bridge);
 /* How many commands were answered with an error, and the type of the last such response. */

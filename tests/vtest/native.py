@@ -11,16 +11,18 @@ from typing import Any
 import cffi
 
 HERE = Path(__file__).resolve().parent
+HEADERS = [HERE / "loop.h", HERE / "mirror.h"]
+SOURCES = [HERE / "loop.c", HERE / "mirror.c"]
 BUILD = HERE.parent.parent / "build" / "vtest"
 PUBLIC = re.compile(r"/\* \[python\] \*/\n(.*?)/\* \[end python\] \*/", re.DOTALL)
 
 
 def load() -> Any:
     """The module, with ``ffi`` and ``lib``."""
-    header, source = (HERE / "loop.h").read_text(), (HERE / "loop.c").read_text()
-    name = f"vtest_loop_{hashlib.sha256((header + source).encode()).hexdigest()[:16]}"
+    text = "".join(path.read_text() for path in (*HEADERS, *SOURCES))
+    name = f"vtest_loop_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     found = list(BUILD.glob(f"{name}*.so"))
-    path = found[0] if found else _compile(name, header)
+    path = found[0] if found else _compile(name)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -29,13 +31,13 @@ def load() -> Any:
     return module
 
 
-def _compile(name: str, header: str) -> Path:
+def _compile(name: str) -> Path:
     ffi = cffi.FFI()
-    ffi.cdef("\n".join(PUBLIC.findall(header)))
+    ffi.cdef("\n".join(PUBLIC.findall(HEADERS[0].read_text())))
     ffi.set_source(
         name,
         '#include "loop.h"',
-        sources=[str(HERE / "loop.c")],
+        sources=[str(path) for path in SOURCES],
         include_dirs=[str(HERE)],
         extra_compile_args=["-O2", "-Wall", "-Wextra", "-Wno-unused-parameter"],
     )
