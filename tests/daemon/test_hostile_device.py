@@ -104,10 +104,11 @@ async def test_the_front_end_is_answered_whatever_its_device_process_does(
         assert frontend.get_vring_base(0) == 0
         frontend.close()
 
-    async with trio.open_nursery() as nursery:
-        end = trio.socket.from_stdlib_socket(theirs)
-        nursery.start_soon(serve_frontend, end, CONFIG, Machines(), "a test")
-        await trio.to_thread.run_sync(talk)
+    with ours:
+        async with trio.open_nursery() as nursery:
+            end = trio.socket.from_stdlib_socket(theirs)
+            nursery.start_soon(serve_frontend, end, CONFIG, Machines(), "a test")
+            await trio.to_thread.run_sync(talk)
     assert not any("mistake in this program" in line for line in log)
     assert children(os.getpid()) == []
     # (Fewer, when something of an earlier test has been collected meanwhile.)

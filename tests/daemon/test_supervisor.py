@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,16 +51,17 @@ async def running(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> Asy
     nursery.start_soon(
         serve_frontend, trio.socket.from_stdlib_socket(theirs), Config(), Machines(), "a test"
     )
-    memory, display = GuestMemory(16 * MiB), DisplayServer()
-    guest, frontend = Guest(memory), Frontend(ours)
-    await in_thread(lambda: frontend.start(memory, guest.queues, display.theirs))
-    yield Running(guest, frontend, log)
-    frontend.close()
-    await in_thread(lambda: wait_until(lambda: not children(os.getpid())))
-    display.close()
-    guest.close()
-    memory.close()
-    logger.remove(handler)
+    with ExitStack() as owned:
+        owned.callback(logger.remove, handler)
+        memory, display = GuestMemory(16 * MiB), DisplayServer()
+        owned.callback(memory.close)
+        guest, frontend = Guest(memory), Frontend(ours)
+        for closing in (guest.close, display.close, frontend.close):
+            owned.callback(closing)
+        await in_thread(lambda: frontend.start(memory, guest.queues, display.theirs))
+        yield Running(guest, frontend, log)
+        frontend.close()
+        await in_thread(lambda: wait_until(lambda: not children(os.getpid())))
 
 
 async def test_a_process_that_does_not_answer_is_replaced(running: Running) -> None:

@@ -8,7 +8,8 @@ import pytest
 from .booted import CannotBootError, Systemd
 
 
-@pytest.fixture(scope="session")
+# It is a child of this process, which other folders' tests count.
+@pytest.fixture(scope="package")
 def systemd() -> Iterator[Systemd]:
     try:
         booted = Systemd()
