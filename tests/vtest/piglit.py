@@ -30,10 +30,10 @@ RUNS = {REFERENCE: REFERENCE, SUBJECT: SUBJECT, AGAIN: REFERENCE}
 SELECTION = {
     "quick_shader": (r"^spec@glsl-1\.[1235]0@execution@",),
     "quick_gl": (
-        r"^spec@(arb|ext)_framebuffer_(object|srgb|blit)@",
-        r"^spec@(arb|ext)_(depth|packed|copy)_",
-        r"^spec@(arb|ext|oes|nv)_texture_(?!gather|barrier)",
-        r"^spec@!opengl (1\.[1-5]|2\.[01]|3\.0)@",
+        r"^spec@(arb|ext)_framebuffer_(object|srgb)@",
+        r"^spec@ext_packed_depth_stencil@",
+        r"^spec@(arb|ext|oes|nv)_texture_(?!gather|barrier|multisample|view|cube|storage|buffer)",
+        r"^spec@!opengl 1\.[1-5]@",
     ),
 }
 """Profiles of piglit's, and which of their tests."""

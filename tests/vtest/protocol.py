@@ -79,7 +79,9 @@ class Client:
                 raise ClientGoneError
             room = room[count:]
 
-    def send(self, command: int, payload: bytes = b"", length: int | None = None) -> None:
+    def send(
+        self, command: int, payload: bytes | bytearray = b"", length: int | None = None
+    ) -> None:
         """A message; ``length`` where it is not that of the payload in words."""
         words = len(payload) // WORD if length is None else length
         self.connection.sendall(HEADER.pack(words, command) + payload)
