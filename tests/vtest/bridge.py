@@ -94,23 +94,23 @@ class Session:
         self.driver.unref(res_handle)
 
 
-def serve(connection: socket.socket, backend: Path) -> None:
+def serve(connection: socket.socket, options: argparse.Namespace) -> None:
     """One client, until it goes."""
-    driver = Driver(backend, connection)
+    driver = Driver(options.backend, connection, mirrored=options.mirrored)
     try:
         Session(Client(connection), driver).run()
     finally:
         driver.close()
 
 
-def serve_apart(connection: socket.socket, backend: Path) -> None:
+def serve_apart(connection: socket.socket, options: argparse.Namespace) -> None:
     """In a process of its own, which nobody waits for."""
     if os.fork() != 0:
         return
     status = 0
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        serve(connection, backend)
+        serve(connection, options)
     except Exception:
         traceback.print_exc()
         status = 1
@@ -121,6 +121,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, help="vtest's own socket")
     parser.add_argument("--backend", type=Path, required=True, help="the backend's socket")
+    parser.add_argument(
+        "--mirrored", action="store_true", help="copies of buffers, as when slots are short"
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     arguments.socket.unlink(missing_ok=True)
@@ -131,7 +134,7 @@ def main() -> None:
         while True:
             connection, _ = listener.accept()
             with connection:
-                serve_apart(connection, arguments.backend)
+                serve_apart(connection, arguments)
 
 
 if __name__ == "__main__":

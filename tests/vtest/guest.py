@@ -51,9 +51,13 @@ def _memory(size: int, name: str) -> int:
 
 
 class Driver:
-    """One virtual machine: its own connection to the backend, so its own device process."""
+    """One virtual machine: its own connection to the backend, so its own device process.
 
-    def __init__(self, backend: Path, client: socket.socket) -> None:
+    ``mirrored``: every buffer that can do with a copy has one, not only those that find no slot.
+    """
+
+    def __init__(self, backend: Path, client: socket.socket, *, mirrored: bool = False) -> None:
+        self.mirrored = mirrored
         features = QEMU_FEATURES | Feature.VIRGL
         self.frontend = Frontend.connect(backend, wanted_features=features, timeout=30)
         self.memory = GuestMemory(OWN_MEMORY)
@@ -158,9 +162,10 @@ class Driver:
         size = -(-data_size // PAGE) * PAGE
         shared = Shared(_memory(size, "vtest-resource"), None)
         self.shared[resource_id] = shared
-        if self.free_slots:
+        can_mirror = resource.bind in MIRRORED_BINDS and size <= MIRROR_BYTES and self.free_rooms
+        if self.free_slots and not (self.mirrored and can_mirror):
             address = self._add_region(shared, size)
-        elif resource.bind in MIRRORED_BINDS and size <= MIRROR_BYTES and self.free_rooms:
+        elif can_mirror:
             shared.mirror = address = self.free_rooms.pop()
             self._checked(
                 self.lib.bridge_mirror(self.bridge, resource_id, shared.fd, address, size)

@@ -54,7 +54,7 @@ def reference() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def subject() -> Iterator[list[int]]:
+def subject(*options_of_bridge: str) -> Iterator[list[int]]:
     """vgpud in the virglrenderer mode, and the bridge."""
     DEFAULT_SOCKET.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="vgpud-vtest-") as folder:
@@ -63,6 +63,7 @@ def subject() -> Iterator[list[int]]:
         options = ["--config", str(configuration), "--gpu-mode", "virglrenderer"]
         vgpud = [sys.executable, "-m", "vgpud", "--socket-path", str(backend), *options]
         bridge = [sys.executable, "-m", "tests.vtest.bridge", "--backend", str(backend)]
+        bridge += options_of_bridge
         with _running(vgpud) as daemon:
             _wait_for(backend)
             with _running(bridge) as server:

@@ -92,8 +92,11 @@ def drawn_by_reference(path: Path) -> bytes:
     return pixels
 
 
-def test_frames_are_those_of_virgl_test_server_to_the_byte(tmp_path: Path) -> None:
-    with alone(), subject():
+@pytest.mark.parametrize("options", [(), ("--mirrored",)], ids=["shared", "mirrored"])
+def test_frames_are_those_of_virgl_test_server_to_the_byte(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
+    with alone(), subject(*options):
         path = tmp_path / "subject"
         name, pixels = drawn(drawing(path, client_environment()), path)
     assert name.startswith("virgl")
