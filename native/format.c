@@ -2,6 +2,7 @@
 #include "format.h"
 
 #include <linux/virtio_gpu.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "stream.h"
@@ -55,27 +56,44 @@ static void copy_streaming(uint8_t *restrict to, const uint8_t *restrict from, s
         }                                                                                          \
     }
 
-CONVERTER(convert_rgba, from_rgba(pixel))
-CONVERTER(convert_rgbx, from_rgba(pixel) | (uint32_t)OPAQUE)
-CONVERTER(convert_argb, from_argb(pixel))
-CONVERTER(convert_xrgb, from_argb(pixel) | (uint32_t)OPAQUE)
-CONVERTER(convert_abgr, from_abgr(pixel))
-CONVERTER(convert_xbgr, from_abgr(pixel) | (uint32_t)OPAQUE)
+/* Each of them again for a processor that shuffles 32 bytes at once. */
+#if defined(__x86_64__)
+#define CONVERTERS(name, expression)                                                               \
+    CONVERTER(name, expression)                                                                    \
+    __attribute__((target("avx2"))) CONVERTER(name##_wide, expression)
+#define WIDE(name) name##_wide
+static bool has_wide(void) {
+    return __builtin_cpu_supports("avx2");
+}
+#else
+#define CONVERTERS(name, expression) CONVERTER(name, expression)
+#define WIDE(name) name
+static bool has_wide(void) {
+    return false;
+}
+#endif
+
+CONVERTERS(convert_rgba, from_rgba(pixel))
+CONVERTERS(convert_rgbx, from_rgba(pixel) | (uint32_t)OPAQUE)
+CONVERTERS(convert_argb, from_argb(pixel))
+CONVERTERS(convert_xrgb, from_argb(pixel) | (uint32_t)OPAQUE)
+CONVERTERS(convert_abgr, from_abgr(pixel))
+CONVERTERS(convert_xbgr, from_abgr(pixel) | (uint32_t)OPAQUE)
 
 /* B8G8R8X8 is copied as it is: the display ignores the fourth byte, and a copy is what Linux'
  * framebuffers get. */
 static const struct {
     uint32_t format;
-    format_convert convert;
+    format_convert convert, wide;
 } FORMATS[] = {
-    {VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, copy},
-    {VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, copy},
-    {VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, convert_argb},
-    {VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, convert_xrgb},
-    {VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, convert_rgba},
-    {VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, convert_xbgr},
-    {VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, convert_abgr},
-    {VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, convert_rgbx},
+    {VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM, copy, copy},
+    {VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, copy, copy},
+    {VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM, convert_argb, WIDE(convert_argb)},
+    {VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM, convert_xrgb, WIDE(convert_xrgb)},
+    {VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM, convert_rgba, WIDE(convert_rgba)},
+    {VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM, convert_xbgr, WIDE(convert_xbgr)},
+    {VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM, convert_abgr, WIDE(convert_abgr)},
+    {VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM, convert_rgbx, WIDE(convert_rgbx)},
 };
 
 enum { FORMAT_COUNT = sizeof(FORMATS) / sizeof(FORMATS[0]) };
@@ -83,7 +101,7 @@ enum { FORMAT_COUNT = sizeof(FORMATS) / sizeof(FORMATS[0]) };
 format_convert format_converter(uint32_t format) {
     for (int i = 0; i < FORMAT_COUNT; i++)
         if (FORMATS[i].format == format)
-            return FORMATS[i].convert;
+            return has_wide() ? FORMATS[i].wide : FORMATS[i].convert;
     return NULL;
 }
 

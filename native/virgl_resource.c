@@ -207,8 +207,7 @@ int virgl_resource_make_canvas(struct device *device, struct resource *resource)
 
 /* Rows come as the guest counts them, whichever way up the library keeps them. */
 static int read(struct device *device, const struct resource *resource,
-                const struct rectangle *rectangle, uint64_t stride, uint64_t offset,
-                struct iovec *iov) {
+                const struct rectangle *rectangle, uint64_t stride, struct iovec *iov) {
     struct virgl_box box = {.x = rectangle->x,
                             .y = rectangle->y,
                             .w = rectangle->width,
@@ -216,7 +215,7 @@ static int read(struct device *device, const struct resource *resource,
                             .d = 1};
 
     return api_of(device)->transfer_read_iov(resource->resource_id, 0, 0, (uint32_t)stride, 0, &box,
-                                             offset, iov, 1);
+                                             0, iov, 1);
 }
 
 static bool is_plain(const struct resource *resource) {
@@ -225,14 +224,40 @@ static bool is_plain(const struct resource *resource) {
     return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM || format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 }
 
-enum { BAND_BYTES = 512 << 10 }; /* small enough to be in the cache when it is converted */
+/* Small enough to be in the cache still when it is converted, by us or, from OpenGL ES, by the
+ * library. */
+enum { BAND_BYTES = 512 << 10, PLAIN_BAND_BYTES = 2 << 20 };
+
+static uint32_t rows_of(const struct rectangle *rectangle, uint64_t band_bytes) {
+    uint64_t row = image_stride(rectangle->width);
+
+    return row < band_bytes ? (uint32_t)(band_bytes / row) : 1;
+}
+
+static int read_plain(struct device *device, const struct resource *resource,
+                      const struct rectangle *rectangle, uint8_t *to) {
+    uint64_t stride = canvas_stride(resource->canvas);
+    uint32_t rows = rows_of(rectangle, PLAIN_BAND_BYTES);
+    struct rectangle band = *rectangle;
+    int error = 0;
+
+    for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
+        struct iovec iov;
+        band.y = rectangle->y + y;
+        band.height = smaller_u32(rows, rectangle->height - y);
+        iov =
+            (struct iovec){to + y * stride, stride * (band.height - 1) + image_stride(band.width)};
+        error = read(device, resource, &band, stride, &iov);
+    }
+    return error;
+}
 
 static int read_band(struct device *device, const struct resource *resource,
                      const struct rectangle *band, uint8_t *to) {
     uint8_t *scratch = device->virgl->scratch;
     uint64_t row = image_stride(band->width);
     struct iovec iov = {scratch, row * band->height};
-    int error = read(device, resource, band, row, 0, &iov);
+    int error = read(device, resource, band, row, &iov);
 
     for (uint32_t y = 0; error == 0 && y < band->height; y++)
         resource->convert(to + y * canvas_stride(resource->canvas), scratch + y * row, band->width);
@@ -242,12 +267,12 @@ static int read_band(struct device *device, const struct resource *resource,
 static int read_converted(struct device *device, const struct resource *resource,
                           const struct rectangle *rectangle, uint8_t *to) {
     struct virgl_device *virgl = device->virgl;
-    uint64_t row = image_stride(rectangle->width);
-    uint32_t rows = row < BAND_BYTES ? (uint32_t)(BAND_BYTES / row) : 1;
+    uint32_t rows = rows_of(rectangle, BAND_BYTES);
     struct rectangle band = *rectangle;
     int error = 0;
 
-    if (!virgl_make_room(&virgl->scratch, &virgl->scratch_room, row * rows))
+    if (!virgl_make_room(&virgl->scratch, &virgl->scratch_room,
+                         image_stride(rectangle->width) * rows))
         return -ENOMEM;
     for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
         band.y = rectangle->y + y;
@@ -262,13 +287,13 @@ int virgl_resource_read_back(struct device *device, struct resource *resource,
     struct canvas *canvas = resource->canvas;
     uint64_t stride = canvas_stride(canvas);
     uint64_t offset = rectangle->y * stride + (uint64_t)rectangle->x * IMAGE_PIXEL_BYTES;
-    struct iovec iov;
+    uint8_t *to;
 
     if (canvas_held(canvas))
         channel_receive(&device->channel); /* it may have been released meanwhile */
     canvas_begin_write(canvas, rectangle);
-    iov = (struct iovec){canvas_pixels(canvas, canvas->slot), canvas_slot_bytes(canvas)};
+    to = canvas_pixels(canvas, canvas->slot) + offset;
     if (is_plain(resource))
-        return read(device, resource, rectangle, stride, offset, &iov);
-    return read_converted(device, resource, rectangle, (uint8_t *)iov.iov_base + offset);
+        return read_plain(device, resource, rectangle, to);
+    return read_converted(device, resource, rectangle, to);
 }

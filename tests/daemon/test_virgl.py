@@ -166,6 +166,28 @@ def test_rows_are_seen_in_the_order_of_the_guests_memory(machine: Machine, flags
     assert machine.display.wait_for_picture(0, pixels)
 
 
+@pytest.mark.parametrize("flags", [0, commands_3d.FLAG_Y_0_TOP])
+@pytest.mark.parametrize("pixel_format", [Format.B8G8R8X8_UNORM, Format.R8G8B8X8_UNORM])
+def test_a_large_picture_is_seen_in_its_order(
+    machine: Machine, pixel_format: int, flags: int
+) -> None:
+    width, height = 1000, 800
+    large = Resource3D(format=pixel_format, width=width, height=height, flags=flags)
+    address = machine.memory.allocate(width * height * 4, PAGE)
+    machine.guest.do(commands_3d.resource_create_3d(5, large))
+    machine.guest.do(commands.resource_attach_backing(5, [(address, width * height * 4)]))
+    machine.guest.do(commands_3d.ctx_attach_resource(CTX, 5))
+    pixels = bytearray(os.urandom(width * height * 4))
+    pixels[3::4] = b"\xff" * (width * height)
+    machine.memory.write(address, bytes(pixels))
+    put(machine, 5, Box(0, 0, 0, width, height, 1))
+    machine.guest.do(commands.set_scanout(0, 5, Rectangle(0, 0, width, height)))
+    machine.guest.do(commands.resource_flush(5, Rectangle(0, 0, width, height)))
+    if pixel_format == Format.R8G8B8X8_UNORM:
+        pixels[0::4], pixels[2::4] = pixels[2::4], pixels[0::4]
+    assert machine.display.wait_for_picture(0, bytes(pixels))
+
+
 def test_only_the_flushed_rectangle_is_sent(machine: Machine) -> None:
     memory = texture(machine, 5, Format.R8G8B8X8_UNORM)
     memory.write(0, bytes(WIDTH * HEIGHT * 4))
