@@ -11,16 +11,18 @@ from tests.driver.gpu import CommandFailedError
 from tests.driver.queue import NoResponseError
 from tests.vtest.servers import REFERENCE
 
-from . import opengl, report
+from . import opengl, report, virgl
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
 from .rows import ROWS, Numbers, Row
 from .verify import verify
 
+ALL_ROWS = ROWS + virgl.ROWS
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    names = [row.name for row in ROWS] + [scene.name for scene in opengl.SCENES]
+    names = [row.name for row in ALL_ROWS] + [scene.name for scene in opengl.SCENES]
     parser = argparse.ArgumentParser(prog="contrib/bench/run", description=__doc__)
     parser.add_argument("--rows", metavar="LIST", help=f"comma-separated, of {', '.join(names)}")
     parser.add_argument("--peer", action="append", metavar="NAME", help="vgpud, qemu or rust")
@@ -100,7 +102,7 @@ def measure(options: argparse.Namespace, measured: dict[Peer, list[Row]]) -> rep
                 peer: stack.enter_context(BenchMachine(peer, options.run_pages))
                 for peer in measured
             }
-            for row in ROWS:
+            for row in ALL_ROWS:
                 for peer, machine in machines.items():
                     if row not in measured[peer]:
                         continue
@@ -129,13 +131,15 @@ def measure_scenes(options: argparse.Namespace) -> report.Samples:
 
 def main() -> None:
     options = parse()
-    rows = [row for row in ROWS if row.name in options.rows]
+    rows = [row for row in ALL_ROWS if row.name in options.rows]
     machine = f"{os.cpu_count()} cores, Linux {os.uname().release}"
     say(f"{machine}, load {os.getloadavg()[0]:.2f}")
     measured = {}
     for peer in chosen_peers(options):
         draws = verified(peer)
-        measured[peer] = [row for row in rows if draws or not row.draws]
+        contexts = peer.name == report.SUBJECT and options.gpu_mode == "virglrenderer"
+        possible = ROWS + (virgl.ROWS if contexts else ())
+        measured[peer] = [row for row in rows if row in possible and (draws or not row.draws)]
     names = [peer.name for peer in measured]
     samples = measure(options, measured)
     if scenes := measure_scenes(options):

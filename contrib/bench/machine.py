@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.driver.backend import Backend
-from tests.driver.frontend import Frontend
+from tests.driver.frontend import QEMU_FEATURES, Feature, Frontend
 from tests.driver.gpu import Guest, Resource
 from tests.driver.memory import GuestMemory, MiB
 
@@ -36,7 +36,10 @@ class BenchMachine:
         started = time.monotonic()
         self.backend = Backend(peer.arguments)
         self.frontend = Frontend.connect(
-            self.backend.socket_path, config_size=peer.config_size, timeout=10
+            self.backend.socket_path,
+            wanted_features=QEMU_FEATURES | Feature.VIRGL,
+            config_size=peer.config_size,
+            timeout=10,
         )
         self.startup = time.monotonic() - started
         self.memory = GuestMemory(MEMORY)

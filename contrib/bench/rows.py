@@ -50,19 +50,20 @@ class Row:
     draws: bool = False
 
 
-def transfers(machine: BenchMachine, scale: float) -> Numbers:
-    """1x1 transfers, 64 in flight all the time: the driver only moves avail_idx on as used_idx moves."""
-    resource = machine.guest.create_2d(CELL, CELL)
-    pixel = Rectangle(0, 0, 1, 1)
-    request = commands.transfer_to_host_2d(resource.resource_id, pixel)
-    queue = PreparedQueue(machine.guest.control, [request] * IN_FLIGHT)
+def keep_in_flight(
+    machine: BenchMachine, queue: PreparedQueue, scale: float
+) -> tuple[float, float]:
+    """Commands a second, and seconds of CPU of the backend for each, with all the chains in flight all the time.
+
+    The driver only moves avail_idx on as used_idx moves.  Checks and releases the queue.
+    """
     available, used = queue.available, queue.used
-    for place in range(IN_FLIGHT):
-        available[2 + place] = place
+    for place in range(queue.size):
+        available[2 + place] = place % IN_FLIGHT
     begun, cpu = time.perf_counter(), machine.cpu_of_backend()
     end = begun + scale
     done, seen = 0, queue.idx
-    while (now := time.perf_counter()) < end:
+    while (now := time.perf_counter()) < end or not done:
         for _ in range(16):
             used_idx = used[1]
             step = (used_idx - seen) & 0xFFFF
@@ -79,8 +80,17 @@ def transfers(machine: BenchMachine, scale: float) -> Numbers:
     queue.wait()
     queue.check()
     queue.release()
+    return done / (now - begun), cpu / done
+
+
+def transfers(machine: BenchMachine, scale: float) -> Numbers:
+    """1x1 transfers, 64 in flight."""
+    resource = machine.guest.create_2d(CELL, CELL)
+    request = commands.transfer_to_host_2d(resource.resource_id, Rectangle(0, 0, 1, 1))
+    queue = PreparedQueue(machine.guest.control, [request] * IN_FLIGHT)
+    rate, cpu = keep_in_flight(machine, queue, scale)
     machine.drop(resource)
-    return {"rate": done / (now - begun), "cpu": cpu / done * 1e6}
+    return {"rate": rate, "cpu": cpu * 1e6}
 
 
 def alone(machine: BenchMachine, scale: float) -> Numbers:
