@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Writes the lists of the manuals, and config/vgpud.toml, from the table of options.
+"""Writes the lists of the manuals, config/vgpud.toml and contrib/completions/, from the table of options.
 
 A list stands between two comments in its page; the rest of a page is written by hand.  ``--check`` changes nothing and
 fails if something would change.
@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from man.completions import completions  # noqa: E402
 from vgpud.cli.arguments import ACTIONS, default_text  # noqa: E402
 from vgpud.config.dump import TABLES, example  # noqa: E402
 from vgpud.config.kinds import Boolean, Choices  # noqa: E402
@@ -161,15 +162,21 @@ def page(name: str) -> str:
     return text
 
 
+def current(name: str) -> str | None:
+    return (ROOT / name).read_text() if (ROOT / name).exists() else None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say what would change")
     check = parser.parse_args().check
-    texts = {name: page(name) for name in LISTS} | {"config/vgpud.toml": example()}
-    stale = [name for name, text in texts.items() if (ROOT / name).read_text() != text]
+    texts = {name: page(name) for name in LISTS}
+    texts |= {"config/vgpud.toml": example()} | completions()
+    stale = [name for name, text in texts.items() if current(name) != text]
     for name in stale:
         sys.stdout.write(f"{name}: {'stale: run man/generate.py' if check else 'written'}\n")
         if not check:
+            (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
             (ROOT / name).write_text(texts[name])
     return 1 if check and stale else 0
 

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# Written by man/generate.py.
+
+complete -c vgpud -f
+complete -c vgpud -s s -l socket-path -r -F -d 'Listen at this Unix domain socket'
+complete -c vgpud -l fd -r -d 'Use this inherited descriptor'
+complete -c vgpud -l socket-mode -r -d 'Permissions of the socket file, in octal'
+complete -c vgpud -l socket-group -r -d 'Group that owns the socket file, by name or number'
+complete -c vgpud -s g -l gpu-mode -r -a '2d null virglrenderer gfxstream' -d 'What draws'
+complete -c vgpud -l virgl -d 'The same as --gpu-mode virglrenderer'
+complete -c vgpud -s c -l capset -r -a '(__fish_append , virgl virgl2 venus drm gfxstream-vulkan gfxstream-gles gfxstream-composer cross-domain)' -d 'Capability sets to offer'
+complete -c vgpud -l use-egl -a 'true false' -d 'Let the renderer use EGL'
+complete -c vgpud -l use-glx -a 'true false' -d 'Let the renderer use GLX'
+complete -c vgpud -l use-gles -a 'true false' -d 'Let the renderer use OpenGL ES'
+complete -c vgpud -l use-surfaceless -a 'true false' -d 'Let the renderer work without a window system'
+complete -c vgpud -l gpu-device -l render-node -r -F -d 'DRM render node of the GPU to draw with, such as /dev/dri/renderD128'
+complete -c vgpud -l headless -a 'true false' -d 'Show nothing'
+complete -c vgpud -l log-level -r -a 'debug info warning error' -d 'Least important messages to log'
+complete -c vgpud -l log-format -r -a 'auto text journal json' -d 'text has a time on each line, journal a priority as in sd-daemon(3), json an object with time, level, instance, machine, module, message and extra'
+complete -c vgpud -l config -r -F -d 'Read this file in place of the general one of the search path'
+complete -c vgpud -l instance -r -d 'Read NAME.toml too'
+complete -c vgpud -l check-config -d 'List every mistake in the configuration and end'
+complete -c vgpud -l print-config -d 'Print the configuration as TOML, with where each value came from, and end'
+complete -c vgpud -l print-capabilities -d 'Print what this backend can do as JSON, ignoring other flags, and end'
+complete -c vgpud -s h -l help -d 'Print this help and end'
+complete -c vgpud -s V -l version -d 'Print the version and end'
