@@ -54,6 +54,8 @@ class Reports:
         self._display = display
         self._nursery = nursery
         self._questions = 0
+        self._answered = trio.Event()  # the question that came last
+        self._answered.set()
         said = logger.bind(module=MODULE)
         self._logs = {
             level: LimitedLog(partial(said.log, level, "{}"), LINES_AT_ONCE, LINES_PER_SECOND)
@@ -96,11 +98,19 @@ class Reports:
         if self._questions >= MAXIMUM_QUESTIONS:
             raise LinkError("more questions than a guest can ask")
         self._questions += 1
-        self._nursery.start_soon(self._answer, link, question)
+        before, self._answered = self._answered, trio.Event()
+        self._nursery.start_soon(self._answer, link, question, before, self._answered)
 
     async def _answer(
-        self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid
+        self,
+        link: TrioConnection,
+        question: messages.GetDisplayInfo | messages.GetEdid,
+        before: trio.Event,
+        answered: trio.Event,
     ) -> None:
+        """In the order of the questions: Linux looks at its displays when it has GET_DISPLAY_INFO's
+        answer, by the EDIDs that it asked for before.
+        """
         display = self._display()
         answer: messages.DisplayInfo | messages.Edid
         try:
@@ -109,8 +119,10 @@ class Reports:
                 answer = messages.Edid(question.request, response)
             else:
                 answer = messages.DisplayInfo(question.request, await display.display_info())
+            await before.wait()
             # The process that asked may have died meanwhile.
             with suppress(LinkClosedError):
                 await link.send(answer)
         finally:
             self._questions -= 1
+            answered.set()
