@@ -270,6 +270,52 @@ def test_a_guest_that_crashes_it_again_and_again_is_slowed_down(machine: Machine
     assert time.monotonic() - began > 0.7
 
 
+IMPATIENT = """
+from vgpud.daemon import supervisor
+supervisor.ANSWER_SECONDS, supervisor.LOOK_SECONDS = 2.0, 1.0
+from vgpud.__main__ import main
+main()
+"""
+
+
+def impatient(socket_path: Path) -> list[str | Path]:
+    """A daemon that waits for seconds where others wait for half a minute."""
+    program = [sys.executable, "-c", IMPATIENT, "--gpu-mode", "virglrenderer"]
+    return [*program, "--socket-path", socket_path]
+
+
+def test_a_stream_that_takes_minutes_costs_contexts_and_nothing_else() -> None:
+    with (
+        Backend(impatient) as backend,
+        Machine(
+            backend.socket_path, frontend={"wanted_features": QEMU_FEATURES | Feature.VIRGL}
+        ) as machine,
+    ):
+        guest = machine.guest
+        guest.do(commands_3d.ctx_create(CTX))
+        desktop = guest.create_2d(WIDTH, HEIGHT)
+        guest.fill(desktop, b"\x55" * 4)
+        guest.show(desktop)
+        large = Resource3D(format=Format.B8G8R8A8_UNORM, width=4096, height=4096)
+        for resource_id in (50, 51):
+            guest.do(commands_3d.resource_create_3d(resource_id, large))
+            guest.do(commands_3d.ctx_attach_resource(CTX, resource_id))
+        copy = commands_3d.copy_region(50, 51, Box(0, 0, 0, 4096, 4096, 1))
+        before = status(backend)["device_process"]
+        # 64 MiB each, copied within the call.
+        pending = guest.submit(commands_3d.submit_3d(CTX, copy * 10000, 7))
+        assert wait_until(lambda: status(backend)["restarts"] == 1, 20)
+        assert not Path(f"/proc/{before}").exists()
+        assert f"device process {before} does not answer Ping" in backend.log
+        response = guest.wait(pending)
+        assert (response.type, response.fence_id) == (ResponseType.ERR_UNSPEC, 7)
+        lost = guest.ask(commands_3d.submit_3d(CTX, NOP))
+        assert lost.type == ResponseType.ERR_INVALID_CONTEXT_ID
+        assert machine.display.wait_for_picture(0, b"\x55" * (WIDTH * HEIGHT * 4))
+        guest.do(commands_3d.ctx_create(2))
+        guest.do(commands_3d.submit_3d(2, NOP, 8))
+
+
 def test_the_mode_that_cannot_start_ends_with_69_and_one_line(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     flags = ["--gpu-mode", "virglrenderer", "--use-egl=false"]

@@ -143,6 +143,7 @@ class Ccmd(IntEnum):
     CREATE_OBJECT = 1
     SET_FRAMEBUFFER_STATE = 5
     CLEAR = 7
+    RESOURCE_COPY_REGION = 17
     BEGIN_QUERY = 19
     END_QUERY = 20
     GET_QUERY_RESULT = 21
@@ -184,6 +185,12 @@ def query(result_id: int) -> bytes:
     )
     asked = words(word(Ccmd.BEGIN_QUERY, 1), 2, word(Ccmd.END_QUERY, 1), 2)
     return created + asked + words(word(Ccmd.GET_QUERY_RESULT, 2), 2, 0)
+
+
+def copy_region(to: int, source: int, box: Box) -> bytes:
+    """Copies a box of one resource to the same place of another."""
+    x, y, z, *_ = numbers = struct.unpack("<6I", box.pack())
+    return words(word(Ccmd.RESOURCE_COPY_REGION, 13), to, 0, x, y, z, source, 0, *numbers)
 
 
 def read_back(resource_id: int, box: Box) -> bytes:
