@@ -88,7 +88,7 @@ def connector(machine: Machine, number: int) -> tuple[str, str]:
 
 
 def wait_for_connector(machine: Machine, number: int, seen: tuple[str, str]) -> None:
-    wait_until(lambda: connector(machine, number) == seen, f"output {number} to be {seen}")
+    wait_until(lambda: connector(machine, number) == seen, f"output {number} to be {seen}", 30)
 
 
 def test_a_running_guest_sees_displays_come_change_and_go(

@@ -162,12 +162,16 @@ def _add_scanout(parser: argparse.ArgumentParser) -> None:
         "--scanout", type=int, default=0, metavar="N", help="Which scanout; 0 without the flag."
     )
     parser.add_argument(
-        "--machine", metavar="NAME", help="Which machine, as status names it; or else the first."
+        "--machine",
+        metavar="NAME",
+        help="Which machine, as status names it or by its number; or else the first.",
     )
 
 
 def _add_displays(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("set",), metavar="set", help="What to do.")
+    parser.add_argument(
+        "action", choices=("set",), metavar="set", help="Change what is plugged in."
+    )
     parser.add_argument(
         "size",
         type=_size,
