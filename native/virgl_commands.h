@@ -35,8 +35,7 @@ int resource_create_3d(struct device *device, const struct resource_3d *resource
 /* How much host memory it takes, estimated; UINT64_MAX when that cannot be counted. */
 uint64_t resource_3d_bytes(const struct resource_3d *resource);
 
-/* `context_init`: a capset's number, 0: the library's choice.  -EEXIST, -ENOMEM, -EINVAL, -ENOSYS.
- */
+/* `context_init`: a capset's number, 0: the library's choice.  -EEXIST, -ENOMEM, -EINVAL. */
 int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init, const char *name,
                    uint32_t length);
 /* These: -ESRCH no such context, -ENOENT no such resource. */

@@ -22,10 +22,9 @@ struct virgl_context *virgl_context_find(struct virgl_device *virgl, uint32_t ct
 
 static int create_in_library(const struct virgl_api *api, uint32_t ctx_id, uint32_t context_init,
                              const char *name, uint32_t length) {
-    if (context_init == 0)
+    /* The sets that are offered are virgl's, which is what a context without one has as well. */
+    if (context_init == 0 || api->context_create_with_flags == NULL)
         return api->context_create(ctx_id, length, name);
-    if (api->context_create_with_flags == NULL)
-        return -ENOSYS;
     return api->context_create_with_flags(ctx_id, context_init, length, name);
 }
 
@@ -57,7 +56,7 @@ int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init
         return -ENOMEM;
     error = create_in_library(&virgl->virgl->api, ctx_id, context_init, name, length);
     if (error != 0)
-        return error == -ENOSYS ? error : -EINVAL;
+        return -EINVAL;
     virgl->contexts[virgl->context_count++] = (struct virgl_context){.ctx_id = ctx_id};
     return 0;
 }

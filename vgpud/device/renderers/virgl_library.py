@@ -132,6 +132,8 @@ def _check_device(path: str) -> None:
 def _advice(options: RendererOptions, reason: str) -> str:
     if "cannot open shared object" in reason:
         return "install libvirglrenderer1, or take --gpu-mode 2d"
+    if " has no " in reason or "malloc()" in reason:
+        return "install another release of libvirglrenderer1, or take --gpu-mode 2d"
     if options.gpu_device:
         return "try without --gpu-device, or --gpu-mode 2d"
     if options.gles:
