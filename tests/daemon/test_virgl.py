@@ -316,11 +316,25 @@ def test_a_stream_that_takes_minutes_costs_contexts_and_nothing_else() -> None:
         guest.do(commands_3d.submit_3d(2, NOP, 8))
 
 
-def test_the_mode_that_cannot_start_ends_with_69_and_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--use-egl=false"], "--use-egl"),
+        (["--use-egl=false", "--use-glx"], "DISPLAY is not set"),
+        (["--use-surfaceless=false"], "--gpu-device"),
+        (["--gpu-device", "/dev/null"], "no DRM device"),
+        (["--gpu-device", "/dev/nothing"], "No such file"),
+        (["--capset", "venus"], "virgl and virgl2 are"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_the_mode_that_cannot_start_ends_with_69_and_one_line(
+    tmp_path: Path, flags: list[str], reason: str
+) -> None:
     path = tmp_path / "socket"
-    flags = ["--gpu-mode", "virglrenderer", "--use-egl=false"]
     done = subprocess.run(
-        [sys.executable, "-m", "vgpud", "--socket-path", path, *flags],
+        [*vgpud(path), *flags],
+        env={name: value for name, value in os.environ.items() if name != "DISPLAY"},
         capture_output=True,
         text=True,
         timeout=20,
@@ -328,5 +342,5 @@ def test_the_mode_that_cannot_start_ends_with_69_and_one_line(tmp_path: Path) ->
     )
     assert done.returncode == 69
     assert len(done.stderr.splitlines()) == 1
-    assert "--use-egl" in done.stderr
+    assert reason in done.stderr
     assert not path.exists()

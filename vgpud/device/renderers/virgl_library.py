@@ -6,6 +6,7 @@ know starts ``python -m vgpud.device.renderers.probe``.
 """
 
 import os
+import stat
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
@@ -119,14 +120,22 @@ class VirglLibrary:
         return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
 
 
+DRM_MAJOR = 226
+"""Of graphics devices (linux/major.h)."""
+
+
 def _check_device(path: str) -> None:
-    """The library's own word for a device that cannot be opened would be -1."""
+    """The library's own word for a device that cannot be opened would be -1, and one that is none it draws without."""
     if not path:
         return
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise RendererError(f"the GPU {path} cannot be used: {error.strerror}") from None
+    kind = os.fstat(fd)
+    os.close(fd)
+    if not stat.S_ISCHR(kind.st_mode) or os.major(kind.st_rdev) != DRM_MAJOR:
+        raise RendererError(f"the GPU {path} cannot be used: it is no DRM device")
 
 
 def _advice(options: RendererOptions, reason: str) -> str:
