@@ -2,6 +2,10 @@
 """Hatchling's hook: puts the compiled extension into a wheel, or beside the package for an editable installation."""
 
 import importlib.util
+import os
+import shlex
+import shutil
+import sysconfig
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +24,19 @@ def _build_module(root: Path) -> ModuleType:
     return module
 
 
+def _missing() -> str | None:
+    """What of a compiler is not there, as a sentence."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    if shutil.which(compiler) is None:
+        return f"vgpud is partly in C, and no C compiler is here: {compiler} is not found (on Debian: apt install gcc libc6-dev)"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.exists():
+        return (
+            f"vgpud is partly in C, and {header} is not there (on Debian: apt install python3-dev)"
+        )
+    return None
+
+
 class NativeExtension(BuildHookInterface[Any]):
     """Runs for wheels only: a source distribution has the C files themselves."""
 
@@ -28,6 +45,9 @@ class NativeExtension(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
+        missing = _missing()
+        if missing is not None:
+            self.app.abort(missing)
         root = Path(self.root)
         if version == "editable":
             _build_module(root).build(root / "vgpud")
