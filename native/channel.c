@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "rights.h"
 #include "sealed.h"
 
 /* So many records are sent before a look at what came back, unless something waits for that. */
@@ -63,18 +64,6 @@ static void lost(struct channel *channel) {
 
 /* --- sending */
 
-static void attach(struct msghdr *message, void *control, size_t length, int fd) {
-    struct cmsghdr *header;
-
-    message->msg_control = control;
-    message->msg_controllen = length;
-    header = CMSG_FIRSTHDR(message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(fd));
-    memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-}
-
 static bool send_failed(struct channel *channel) {
     bool again = errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ||
                  errno == ETOOMANYREFS;
@@ -88,10 +77,7 @@ static bool send_failed(struct channel *channel) {
 
 /* `fd` -1: none attached. */
 static bool try_send(struct channel *channel, const struct present_record *record, int fd) {
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr aligned;
-    } control = {0};
+    union rights rights;
     struct iovec part = {(void *)(uintptr_t)record, sizeof(*record)};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
@@ -100,7 +86,7 @@ static bool try_send(struct channel *channel, const struct present_record *recor
     if (channel->fd < 0)
         return true;
     if (fd >= 0)
-        attach(&message, control.bytes, sizeof(control.bytes), fd);
+        rights_attach(&message, &rights, fd);
     if (sendmsg(channel->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return send_failed(channel);
     channel->full = false;
@@ -136,6 +122,13 @@ bool channel_send_batch(struct channel *channel) {
 
 bool channel_scanout(struct channel *channel, const struct present_record *record) {
     return try_send(channel, record, -1);
+}
+
+bool channel_buffer(struct channel *channel, const struct present_buffer *buffer, int fd) {
+    struct present_record record;
+
+    memcpy(&record, buffer, sizeof(record));
+    return try_send(channel, &record, fd);
 }
 
 /* --- the staging ring */

@@ -44,6 +44,8 @@ void channel_close(struct channel *channel);
 /* Each of these returns false when it has to be tried again later (channel_receive() has something,
  * or POLLOUT), true also when nobody is there to be told. */
 bool channel_scanout(struct channel *channel, const struct present_record *record);
+/* The scanout shows a DMA buffer from now on. */
+bool channel_buffer(struct channel *channel, const struct present_buffer *buffer, int fd);
 /* Copies the record's rectangle from a slot, to be sent with the batch. */
 bool channel_staged(struct channel *channel, struct present_record *record, struct canvas *canvas,
                     int slot);

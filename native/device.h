@@ -14,6 +14,7 @@
 #include "resource_table.h"
 #include "run.h"
 #include "stream.h"
+#include "virgl_export.h"
 
 struct scanout {
     struct resource *resource; /* NULL: disabled */
@@ -35,6 +36,11 @@ struct command {
 struct renderer_hooks {
     /* The resource is about to be shown and has no image yet; 0 or -errno. */
     int (*make_canvas)(struct device *device, struct resource *resource);
+    /* It has just got its image: takes its DMA buffer too, where it has one that can be shown. */
+    void (*export_buffer)(struct device *device, struct resource *resource);
+    /* Brings a rectangle of what was drawn into its image; 0, or an error. */
+    int (*read_back)(struct device *device, struct resource *resource,
+                     const struct rectangle *rectangle);
     /* Its backing came, went or moved. */
     void (*backing_changed)(struct device *device, struct resource *resource);
     /* It is about to go. */
@@ -90,6 +96,7 @@ struct device {
 
     struct resource_table resources;
     struct virgl_device *virgl; /* virgl_device.h; NULL: another renderer */
+    struct virgl_export export; /* DMA buffers of its textures */
     uint64_t image_bytes;       /* against the limits */
     uint64_t backing_entries;
     uint32_t next_image_id;

@@ -11,12 +11,18 @@
 #include <stdint.h>
 
 enum {
+    DISPLAY_SET_PROTOCOL_FEATURES = 2,
     DISPLAY_CURSOR_POS = 4,
     DISPLAY_CURSOR_POS_HIDE = 5,
     DISPLAY_CURSOR_UPDATE = 6,
     DISPLAY_SCANOUT = 7,
     DISPLAY_UPDATE = 8,
+    DISPLAY_DMABUF_SCANOUT = 9,
+    DISPLAY_DMABUF_UPDATE = 10,
+    DISPLAY_DMABUF_SCANOUT2 = 12, /* with DISPLAY_FEATURE_DMABUF2 */
 };
+
+enum { DISPLAY_FEATURE_DMABUF2 = 1 << 1 };
 
 enum { DISPLAY_SCANOUTS = 16, DISPLAY_CURSOR_PIXELS = 64 * 64 };
 
@@ -44,6 +50,28 @@ struct display_update {
     uint32_t height;
 };
 
+/* The buffer is attached; without one the scanout is disabled.  Answered by nothing. */
+struct display_dmabuf_scanout {
+    struct display_header header;
+    uint32_t scanout_id;
+    uint32_t x; /* what of the buffer is shown; QEMU looks at the size only */
+    uint32_t y;
+    uint32_t width;
+    uint32_t height;
+    uint32_t fd_width;
+    uint32_t fd_height;
+    uint32_t fd_stride;
+    uint32_t fd_flags;
+    uint32_t fd_drm_fourcc;
+} __attribute__((packed, aligned(4)));
+
+struct display_dmabuf_scanout2 {
+    struct display_dmabuf_scanout scanout;
+    uint64_t modifier;
+} __attribute__((packed, aligned(4)));
+
+/* A DMABUF_UPDATE is a display_update without pixels, answered by a reply without payload. */
+
 struct display_cursor_pos {
     struct display_header header;
     uint32_t scanout_id;
@@ -61,6 +89,8 @@ struct display_cursor_update {
 _Static_assert(sizeof(struct display_header) == 12, "the protocol's header");
 _Static_assert(sizeof(struct display_scanout) == 12 + 12, "SCANOUT");
 _Static_assert(sizeof(struct display_update) == 12 + 20, "UPDATE without its pixels");
+_Static_assert(sizeof(struct display_dmabuf_scanout) == 12 + 40, "DMABUF_SCANOUT");
+_Static_assert(sizeof(struct display_dmabuf_scanout2) == 12 + 48, "DMABUF_SCANOUT2");
 _Static_assert(sizeof(struct display_cursor_pos) == 12 + 12, "CURSOR_POS");
 _Static_assert(sizeof(struct display_cursor_update) == 12 + 16404, "CURSOR_UPDATE");
 

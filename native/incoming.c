@@ -8,7 +8,7 @@
 #include <errno.h>
 
 /* What was to be drawn on a scanout of another size is of no use. */
-static void drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
+void presenter_drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
     struct pending *next;
 
     for (struct pending *entry = presenter->queue.first; entry != NULL; entry = next) {
@@ -27,11 +27,12 @@ static void want_scanout(struct presenter *presenter, uint32_t scanout_id, uint3
                          uint32_t height) {
     struct size *wanted = &presenter->wanted[scanout_id];
 
+    presenter_leave_buffer(presenter, scanout_id);
     if (wanted->width == width && wanted->height == height)
         return;
     *wanted = (struct size){width, height};
     presenter_note_scanout(presenter, scanout_id);
-    drop_pixels(presenter, scanout_id);
+    presenter_drop_pixels(presenter, scanout_id);
 }
 
 static void drop_covered(struct presenter *presenter, const struct pending *over) {
@@ -89,11 +90,47 @@ static int take_forget(struct presenter *presenter, const struct received *recei
     return source_forget_image(&presenter->source, received);
 }
 
+/* ---- DMA buffers ---- */
+
+/* The display has to hear the scanout's size again, or that it is disabled. */
+static const struct size UNKNOWN = {0, 1};
+
+void presenter_leave_buffer(struct presenter *presenter, uint32_t scanout_id) {
+    if (!buffers_wanted(&presenter->buffers, scanout_id))
+        return;
+    if (buffers_forget(&presenter->buffers, scanout_id))
+        presenter->announced[scanout_id] = UNKNOWN;
+    presenter_note_scanout(presenter, scanout_id);
+}
+
+static int take_buffer(struct presenter *presenter, const struct received *received) {
+    struct present_buffer buffer;
+
+    if (source_check_buffer(received, &buffer) < 0)
+        return -EPROTO;
+    presenter_drop_pixels(presenter, buffer.scanout_id);
+    buffers_show(&presenter->buffers, &buffer, received->fd);
+    presenter->wanted[buffer.scanout_id] = (struct size){0, 0};
+    presenter_note_scanout(presenter, buffer.scanout_id);
+    return 0;
+}
+
+static int take_damage(struct presenter *presenter, const struct received *received) {
+    const struct present_record *record = &received->record;
+
+    if (source_check_scanout(received) < 0)
+        return -EPROTO;
+    buffers_damage(&presenter->buffers, record->scanout_id,
+                   &(struct rectangle){record->x, record->y, record->width, record->height});
+    return 0;
+}
+
 static int take_record(struct presenter *presenter, struct received *received) {
     static int (*const takers[])(struct presenter *, const struct received *) = {
         [PRESENT_SCANOUT] = take_scanout, [PRESENT_STAGED] = take_rectangle,
         [PRESENT_IMAGE] = take_rectangle, [PRESENT_STAGING] = take_staging,
-        [PRESENT_FORGET] = take_forget,
+        [PRESENT_FORGET] = take_forget,   [PRESENT_BUFFER] = take_buffer,
+        [PRESENT_DAMAGE] = take_damage,
     };
     uint32_t kind = received->record.kind;
 

@@ -11,7 +11,7 @@
 
 int outbox_init(struct outbox *outbox) {
     memset(outbox, 0, sizeof(*outbox));
-    outbox->source.fd = outbox->display.fd = -1;
+    outbox->source = outbox->display = (struct outbox_descriptor){.fd = -1, .replies = -1};
     outbox->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (outbox->wake < 0)
         return -errno;
@@ -19,10 +19,17 @@ int outbox_init(struct outbox *outbox) {
     return 0;
 }
 
-static void drop_descriptor(struct outbox_descriptor *descriptor) {
-    if (descriptor->given && descriptor->fd >= 0)
+static void close_descriptor(const struct outbox_descriptor *descriptor) {
+    if (descriptor->fd >= 0)
         close(descriptor->fd);
-    *descriptor = (struct outbox_descriptor){.fd = -1};
+    if (descriptor->replies >= 0)
+        close(descriptor->replies);
+}
+
+static void drop_descriptor(struct outbox_descriptor *descriptor) {
+    if (descriptor->given)
+        close_descriptor(descriptor);
+    *descriptor = (struct outbox_descriptor){.fd = -1, .replies = -1};
 }
 
 static void drop_messages(struct outbox *outbox) {
@@ -69,21 +76,29 @@ static void define_cursors_again(struct outbox *outbox) {
     }
 }
 
-int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd) {
-    int copy = -1;
+/* -1 of -1. */
+static int duplicate(int fd, int *copy) {
+    *copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    return fd >= 0 && *copy < 0 ? -errno : 0;
+}
 
-    if (fd >= 0) {
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (copy < 0)
-            return -errno;
+int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd, int replies) {
+    struct outbox_descriptor copy = {.given = true, .fd = -1, .replies = -1};
+    int error = duplicate(fd, &copy.fd);
+
+    if (error == 0)
+        error = duplicate(replies, &copy.replies);
+    if (error < 0) {
+        close_descriptor(&copy);
+        return error;
     }
     pthread_mutex_lock(&outbox->lock);
     drop_descriptor(descriptor);
-    *descriptor = (struct outbox_descriptor){.given = true, .fd = copy};
+    *descriptor = copy;
     if (descriptor == &outbox->display) {
         drop_messages(outbox); /* they were for the display before */
         define_cursors_again(outbox);
-        outbox->connected = copy >= 0;
+        outbox->connected = copy.fd >= 0;
     }
     pthread_mutex_unlock(&outbox->lock);
     wake(outbox);
@@ -204,7 +219,7 @@ void outbox_stop(struct outbox *outbox) {
 
 static void take_descriptor(struct outbox_descriptor *from, struct outbox_descriptor *to) {
     *to = *from;
-    *from = (struct outbox_descriptor){.fd = -1};
+    *from = (struct outbox_descriptor){.fd = -1, .replies = -1};
 }
 
 void outbox_collect(struct outbox *outbox, struct outbox_changes *changes) {

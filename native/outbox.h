@@ -35,6 +35,7 @@ struct outbox_cursor {
 struct outbox_descriptor {
     bool given;
     int fd;
+    int replies; /* of a display: where its replies go, -1: they are not read */
 };
 
 struct outbox {
@@ -58,7 +59,7 @@ void outbox_destroy(struct outbox *outbox);
 uint64_t outbox_now(void);
 
 /* Any thread. */
-int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd);
+int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd, int replies);
 int outbox_post(struct outbox *outbox, const uint8_t *bytes, uint32_t length);
 int outbox_move_cursor(struct outbox *outbox, uint32_t scanout_id, uint32_t x, uint32_t y,
                        bool visible);

@@ -7,6 +7,7 @@
 #include "presenter_state.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Between a frame's message and the next there is room for a cursor, within one there is not.  One
@@ -23,9 +24,27 @@ enum { MESSAGE_MAX = 1 << 30, SPLICE_MIN = 512 * 1024 };
 
 /* ---- messages without pixels ---- */
 
+/* What was agreed on is known from what is said about it. */
+static void note_message(struct presenter *presenter) {
+    struct {
+        struct display_header header;
+        uint32_t features; /* the lower half of a u64, whose upper half has none so far */
+    } message;
+
+    if (presenter->message.length < sizeof(message))
+        return;
+    memcpy(&message, presenter->message.bytes, sizeof(message));
+    if (message.header.request != DISPLAY_SET_PROTOCOL_FEATURES)
+        return;
+    if (~presenter->protocol_features & message.features & DISPLAY_FEATURE_DMABUF2)
+        buffers_tell_modifiers(&presenter->buffers);
+    presenter->protocol_features = message.features;
+}
+
 static bool begin_message(struct presenter *presenter) {
     if (!outbox_take_message(&presenter->outbox, &presenter->message))
         return false;
+    note_message(presenter);
     sender_add(&presenter->sender, presenter->message.bytes, presenter->message.length);
     return true;
 }
@@ -54,6 +73,17 @@ static bool begin_scanouts(struct presenter *presenter) {
         };
         sender_add(&presenter->sender, message, sizeof(*message));
     }
+    return true;
+}
+
+static bool begin_buffers(struct presenter *presenter) {
+    bool modifiers = presenter->protocol_features & DISPLAY_FEATURE_DMABUF2;
+    int scanout_id = buffers_begin_frame(&presenter->buffers, &presenter->sender, modifiers);
+
+    if (scanout_id < 0)
+        return false;
+    presenter->shown_updates++;
+    presenter->shown_dmabufs++;
     return true;
 }
 
@@ -156,8 +186,9 @@ static bool begin_pixels(struct presenter *presenter) {
 }
 
 bool presenter_begin_next(struct presenter *presenter) {
-    bool begun = begin_message(presenter) || begin_cursor(presenter) || begin_scanouts(presenter) ||
-                 begin_pixels(presenter);
+    bool begun = begin_message(presenter) || begin_cursor(presenter) ||
+                 buffers_begin_leaving(&presenter->buffers, &presenter->sender) ||
+                 begin_scanouts(presenter) || begin_buffers(presenter) || begin_pixels(presenter);
 
     if (begun) {
         presenter->begun_at = presenter->sender.written;
@@ -198,6 +229,7 @@ void presenter_complete(struct presenter *presenter) {
     presenter->shown_bytes += presenter->sender.written - presenter->begun_at;
     free(presenter->message.bytes);
     presenter->message.bytes = NULL;
+    buffers_complete(&presenter->buffers);
     presenter->sending_count = 0;
     for (unsigned i = 0; i < count; i++)
         if (pending_staged(presenter->sending[i]))

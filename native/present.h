@@ -14,6 +14,10 @@
  * attached to the first record that names it, and to the first after a PRESENT_FORGET
  *   PRESENT_FORGET    the image will not be named again; what was sent of it stays valid until
  *                     released.  At most PRESENT_IMAGES are known at a time
+ *   PRESENT_BUFFER    the scanout shows the whole of a DMA buffer, which is attached
+ *                     (struct present_buffer); until a SCANOUT, STAGED or IMAGE of it comes
+ *   PRESENT_DAMAGE    that rectangle of the scanout's DMA buffer was drawn.  Never answered: the
+ *                     presenter merges what a display does not keep up with
  * Presenter → device process
  *   PRESENT_CONSUMED  everything staged before `position` has been read: that of the last record
  *                     that was dealt with plus its bytes.  May lag behind, but not by more than a
@@ -33,6 +37,8 @@ enum {
     PRESENT_FORGET,
     PRESENT_CONSUMED,
     PRESENT_RELEASED,
+    PRESENT_BUFFER,
+    PRESENT_DAMAGE,
 };
 
 enum {
@@ -56,6 +62,23 @@ struct present_record {
     uint64_t position;
 };
 
+/* A record of PRESENT_BUFFER.  One plane that begins at the first byte; `fourcc` and `modifier` are
+ * DRM's, the latter PRESENT_NO_MODIFIER where the driver knows by itself. */
+struct present_buffer {
+    uint32_t kind;
+    uint32_t scanout_id;
+    uint32_t width, height; /* of the buffer and of the scanout, in pixels */
+    uint32_t stride;        /* bytes */
+    uint32_t fourcc;
+    uint32_t flags; /* PRESENT_Y_0_TOP */
+    uint32_t reserved[7];
+    uint64_t modifier;
+};
+
+enum { PRESENT_Y_0_TOP = 1 };
+#define PRESENT_NO_MODIFIER 0x00ffffffffffffffull /* DRM_FORMAT_MOD_INVALID */
+
 _Static_assert(sizeof(struct present_record) == 64, "one cache line");
+_Static_assert(sizeof(struct present_buffer) == sizeof(struct present_record), "read as one");
 
 #endif

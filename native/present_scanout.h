@@ -5,6 +5,9 @@
 
 #include "device.h"
 
+/* Whether it is shown from the DMA buffer of its resource, and not as pixels. */
+bool scanout_by_buffer(const struct scanout *scanout);
+
 void scanout_disable(struct device *device, uint32_t scanout_id);
 
 /* `rectangle` of the resource was flushed: every scanout that shows some of it is to show it as it

@@ -18,6 +18,8 @@ struct presenter *presenter_new(void) {
     }
     source_init(&presenter->source);
     sender_init(&presenter->sender);
+    replies_init(&presenter->replies);
+    buffers_init(&presenter->buffers);
     pending_pool_init(&presenter->pool);
     presenter->band = BAND_FIRST;
     return presenter;
@@ -26,11 +28,15 @@ struct presenter *presenter_new(void) {
 /* ---- what other threads may call ---- */
 
 int presenter_set_source(struct presenter *presenter, int present_fd) {
-    return outbox_give(&presenter->outbox, &presenter->outbox.source, present_fd);
+    return outbox_give(&presenter->outbox, &presenter->outbox.source, present_fd, -1);
 }
 
 int presenter_set_display(struct presenter *presenter, int display_fd) {
-    return outbox_give(&presenter->outbox, &presenter->outbox.display, display_fd);
+    return presenter_connect(presenter, display_fd, -1);
+}
+
+int presenter_connect(struct presenter *presenter, int display_fd, int replies_fd) {
+    return outbox_give(&presenter->outbox, &presenter->outbox.display, display_fd, replies_fd);
 }
 
 int presenter_post(struct presenter *presenter, const uint8_t *message, uint32_t length) {
@@ -60,6 +66,7 @@ void presenter_forget_cursors(struct presenter *presenter) {
 
 void presenter_count(struct presenter *presenter, struct presented *presented) {
     presented->updates = presenter->shown_updates;
+    presented->dmabuf_updates = presenter->shown_dmabufs;
     presented->bytes = presenter->shown_bytes;
 }
 
@@ -112,16 +119,21 @@ void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id) {
     const struct size *announced = &presenter->announced[scanout_id];
     uint32_t bit = 1u << scanout_id;
 
-    if (wanted->width == announced->width && wanted->height == announced->height)
+    if (buffers_wanted(&presenter->buffers, scanout_id))
+        presenter->changed &= ~bit; /* DMABUF_SCANOUT tells its size */
+    else if (wanted->width == announced->width && wanted->height == announced->height)
         presenter->changed &= ~bit;
     else
         presenter->changed |= bit;
 }
 
 /* What was on its way to the display before goes to the new one, from its beginning. */
-static void use_display(struct presenter *presenter, int fd) {
+static void use_display(struct presenter *presenter, int fd, int replies) {
     presenter_take_back(presenter);
     sender_use(&presenter->sender, fd);
+    replies_use(&presenter->replies, replies);
+    buffers_tell_again(&presenter->buffers);
+    presenter->protocol_features = 0;
     for (struct pending *entry = presenter->queue.first; entry != NULL; entry = entry->next)
         entry->live = entry->rows_sent = 0;
     for (struct pending *entry = presenter->draining.first; entry != NULL; entry = entry->next)
@@ -135,8 +147,9 @@ static void use_display(struct presenter *presenter, int fd) {
 void presenter_free(struct presenter *presenter) {
     if (presenter == NULL)
         return;
-    use_display(presenter, -1);
+    use_display(presenter, -1, -1);
     use_source(presenter, -1);
+    buffers_destroy(&presenter->buffers);
     sender_destroy(&presenter->sender);
     outbox_destroy(&presenter->outbox);
     free(presenter);
@@ -144,7 +157,7 @@ void presenter_free(struct presenter *presenter) {
 
 static int lose_display(struct presenter *presenter) {
     outbox_disconnect(&presenter->outbox);
-    use_display(presenter, -1);
+    use_display(presenter, -1, -1);
     return PRESENTER_DISPLAY_CLOSED;
 }
 
@@ -216,7 +229,7 @@ static int collect(struct presenter *presenter) {
     if (changes.source.given)
         use_source(presenter, changes.source.fd);
     if (changes.display.given)
-        use_display(presenter, changes.display.fd);
+        use_display(presenter, changes.display.fd, changes.display.replies);
     return changes.stopped ? PRESENTER_STOPPED : 0;
 }
 
@@ -251,7 +264,10 @@ enum { PATIENCE_FIRST = 150 * 1000, PATIENCE_MAX = 20 * 1000 * 1000 };
 static short display_events(const struct presenter *presenter) {
     bool drains = presenter->draining.first != NULL && presenter->patience_ns == 0;
 
-    return !sender_idle(&presenter->sender) || drains ? POLLOUT : 0;
+    bool writes = !sender_idle(&presenter->sender) || drains;
+    bool reads = presenter->replies.fd >= 0;
+
+    return (short)((writes ? POLLOUT : 0) | (reads ? POLLIN : 0));
 }
 
 static void grow_patience(struct presenter *presenter, bool writable) {
@@ -261,6 +277,15 @@ static void grow_patience(struct presenter *presenter, bool writable) {
         presenter->patience_ns = writable ? PATIENCE_FIRST : 0;
     else if (presenter->patience_ns < PATIENCE_MAX)
         presenter->patience_ns *= 2;
+}
+
+/* False: there is no sense in it any more. */
+static bool read_display(struct presenter *presenter) {
+    int frames = replies_receive(&presenter->replies, presenter->sender.fd);
+
+    if (frames > 0)
+        presenter->buffers.awaited = false;
+    return frames >= 0;
 }
 
 static int wait_for_more(struct presenter *presenter) {
@@ -280,6 +305,8 @@ static int wait_for_more(struct presenter *presenter) {
     presenter->woken = polled[0].revents != 0;
     presenter->readable = (polled[1].revents & POLLIN) != 0;
     grow_patience(presenter, (polled[2].revents & POLLOUT) != 0);
+    if ((polled[2].revents & POLLIN) && !read_display(presenter))
+        return lose_display(presenter);
     if (polled[2].revents & (POLLHUP | POLLERR))
         return lose_display(presenter);
     /* With something to read it is the end only behind that. */

@@ -35,6 +35,13 @@ int presenter_set_source(struct presenter *presenter, int present_fd);
 int presenter_set_display(struct presenter *presenter, int display_fd);
 
 /*
+ * Likewise, and the presenter reads the display socket too: what comes back goes to `replies_fd`, a
+ * stream socket, but for the replies to DMABUF_UPDATE.  Its other end sees the display's end as its
+ * own.  Without this no frame after the first is shown from a DMA buffer.
+ */
+int presenter_connect(struct presenter *presenter, int display_fd, int replies_fd);
+
+/*
  * A whole message of the display protocol, sent before any pixels that are not on their way.
  * -ENOBUFS: 64 wait already, -ENOTCONN: no display, -EINVAL: its length is not what its header
  * says.
@@ -55,7 +62,8 @@ void presenter_stop(struct presenter *presenter);
 
 /* What has been written to displays, since presenter_new(). */
 struct presented {
-    uint64_t updates; /* UPDATE messages: frames, or bands of large ones */
+    uint64_t updates;        /* UPDATE and DMABUF_UPDATE: frames, or bands of large ones */
+    uint64_t dmabuf_updates; /* of those, the frames in DMA buffers */
     uint64_t bytes;
 };
 void presenter_count(struct presenter *presenter, struct presented *presented);

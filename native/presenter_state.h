@@ -9,10 +9,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "buffers.h"
 #include "display_message.h"
 #include "outbox.h"
 #include "pending.h"
 #include "presenter.h"
+#include "replies.h"
 #include "sender.h"
 #include "source.h"
 #include "state.h"
@@ -30,6 +32,8 @@ struct presenter {
     struct outbox outbox;
     struct source source;
     struct sender sender;
+    struct replies replies;
+    struct buffers buffers;
 
     struct size wanted[DISPLAY_SCANOUTS], announced[DISPLAY_SCANOUTS];
     uint32_t changed; /* a bit for each scanout where those two differ */
@@ -38,6 +42,7 @@ struct presenter {
     struct pending_list draining; /* sent, their pages not yet taken by the display */
     struct pending_list answers;  /* done, the device process not yet told */
     bool readable, woken;         /* what poll() said */
+    uint32_t protocol_features;   /* of the display, as agreed on */
     uint64_t patience_ns; /* until the display is asked again whether it has taken all pages */
 
     /* The message in progress. */
@@ -51,8 +56,8 @@ struct presenter {
     struct display_scanout scanouts[DISPLAY_SCANOUTS];
     struct display_update updates[BATCH_COUNT];
 
-    _Atomic uint64_t shown_updates,
-        shown_bytes; /* written to displays; other threads look at them */
+    /* Written to displays; other threads look at them. */
+    _Atomic uint64_t shown_updates, shown_dmabufs, shown_bytes;
 
     bool image_next;
     size_t band; /* bytes that the display takes in BAND_NS, as measured */
@@ -66,6 +71,10 @@ void presenter_finish(struct presenter *presenter, struct pending *entry);
 
 /* The size that is wanted of a scanout, or the one announced, has changed. */
 void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id);
+/* Its pixels, not yet sent, are of no use. */
+void presenter_drop_pixels(struct presenter *presenter, uint32_t scanout_id);
+/* Nothing is shown from a DMA buffer there any more. */
+void presenter_leave_buffer(struct presenter *presenter, uint32_t scanout_id);
 /* Returns presenter_run()'s reason for -EPIPE or -EPROTO. */
 int presenter_lose_source(struct presenter *presenter, int error);
 /* Takes the records that have come, as far as there is room; 0, or presenter_run()'s reason. */

@@ -100,6 +100,7 @@ void resource_destroy(struct device *device, struct resource *resource) {
     drop_backing(device, resource);
     if (device->renderer->hooks != NULL)
         device->renderer->hooks->destroyed(device, resource);
+    virgl_export_close(device, resource);
     device->image_bytes -= images_charge(resource);
     if (resource->canvas != NULL)
         channel_forget(&device->channel, resource->canvas);

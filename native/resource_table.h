@@ -8,6 +8,13 @@
 
 #include "backing.h"
 #include "canvas.h"
+#include "present.h"
+
+/* The DMA buffer of a resource, as the display is told of it. */
+struct exported {
+    int fd;
+    struct present_buffer buffer; /* without a scanout */
+};
 
 struct resource {
     uint32_t resource_id, format;
@@ -15,9 +22,10 @@ struct resource {
     struct canvas *canvas;        /* NULL: a renderer's own, never shown so far */
     struct virgl_resource *virgl; /* NULL: libvirglrenderer does not know it */
     format_convert convert;
-    struct backing *backing; /* NULL: none */
-    uint32_t shown;          /* a bit for each scanout that shows it */
-    bool slots_reserved;     /* all slots count against the quota, not only one */
+    struct backing *backing;   /* NULL: none */
+    uint32_t shown;            /* a bit for each scanout that shows it */
+    struct exported *exported; /* NULL: it is shown as pixels */
+    bool slots_reserved;       /* all slots count against the quota, not only one */
 };
 
 struct resource_table {

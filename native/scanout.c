@@ -31,10 +31,33 @@ static void settle(struct device *device, struct resource *resource) {
         resource->canvas->waiting = CANVAS_NONE;
 }
 
+/* What QEMU shows of a DMA buffer is the whole of it: it takes no notice of x and y. */
+bool scanout_by_buffer(const struct scanout *scanout) {
+    const struct resource *resource = scanout->resource;
+
+    return resource != NULL && resource->exported != NULL && scanout->shown.x == 0 &&
+           scanout->shown.y == 0 && scanout->shown.width == resource->canvas->width &&
+           scanout->shown.height == resource->canvas->height;
+}
+
+/* The display has to hear of each DMA buffer; and pixels that follow one have to be all of them. */
+static void change_transport(struct scanout *scanout, bool by_buffer_before, bool other) {
+    if (scanout_by_buffer(scanout)) {
+        scanout->announce = scanout->announce || other || !by_buffer_before;
+        if (other)
+            scanout->damage = (struct rectangle){0};
+    } else if (by_buffer_before) {
+        scanout->announce = true;
+        scanout->damage =
+            (struct rectangle){.width = scanout->shown.width, .height = scanout->shown.height};
+    }
+}
+
 static void show(struct device *device, uint32_t scanout_id, struct resource *resource,
                  const struct rectangle *shown) {
     struct scanout *scanout = &device->scanouts[scanout_id];
     struct resource *before = scanout->resource;
+    bool by_buffer_before = scanout_by_buffer(scanout);
 
     if (before != NULL && before != resource) {
         before->shown &= ~bit(scanout_id);
@@ -48,6 +71,7 @@ static void show(struct device *device, uint32_t scanout_id, struct resource *re
     scanout->flushed = scanout->flushed && before == resource;
     scanout->resource = resource;
     scanout->shown = *shown;
+    change_transport(scanout, by_buffer_before, before != resource);
     if (resource != NULL)
         resource->shown |= bit(scanout_id);
     save(device, scanout_id);
@@ -77,6 +101,7 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
         int error = device->renderer->hooks->make_canvas(device, resource);
         if (error < 0)
             return error;
+        device->renderer->hooks->export_buffer(device, resource);
     }
     if (rectangle_empty(&shown) ||
         !rectangle_within(&shown, resource->canvas->width, resource->canvas->height))
@@ -165,31 +190,52 @@ static struct present_record record_of(const struct scanout *scanout, uint32_t s
                                    .source_y = scanout->shown.y + scanout->damage.y};
 }
 
+static bool announce_buffer(struct device *device, uint32_t scanout_id) {
+    const struct exported *exported = device->scanouts[scanout_id].resource->exported;
+    struct present_buffer record = exported->buffer;
+
+    record.scanout_id = scanout_id;
+    return channel_buffer(&device->channel, &record, exported->fd);
+}
+
 static bool announce(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout = &device->scanouts[scanout_id];
     struct present_record record = record_of(scanout, scanout_id);
 
     if (!scanout->announce)
         return true;
+    if (scanout_by_buffer(scanout)) {
+        scanout->announce = !announce_buffer(device, scanout_id);
+        return !scanout->announce;
+    }
     if (device->renderer->draws && !channel_scanout(&device->channel, &record))
         return false;
     scanout->announce = false;
     return true;
 }
 
+static bool send_pixels(struct device *device, struct present_record *record,
+                        struct canvas *canvas) {
+    uint64_t bytes = image_stride(record->width) * record->height;
+
+    return bytes <= PRESENT_STAGED_MAX
+               ? channel_staged(&device->channel, record, canvas, canvas->waiting)
+               : channel_image(&device->channel, record, canvas, canvas->waiting);
+}
+
 static bool send_damage(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout = &device->scanouts[scanout_id];
     struct present_record record = record_of(scanout, scanout_id);
-    struct canvas *canvas;
-    uint64_t bytes = image_stride(scanout->damage.width) * scanout->damage.height;
     bool sent;
 
     if (scanout->resource == NULL || !scanout->flushed || rectangle_empty(&scanout->damage))
         return true;
-    canvas = scanout->resource->canvas;
-    sent = bytes <= PRESENT_STAGED_MAX
-               ? channel_staged(&device->channel, &record, canvas, canvas->waiting)
-               : channel_image(&device->channel, &record, canvas, canvas->waiting);
+    if (scanout_by_buffer(scanout)) {
+        record.kind = PRESENT_DAMAGE;
+        sent = channel_scanout(&device->channel, &record);
+    } else {
+        sent = send_pixels(device, &record, scanout->resource->canvas);
+    }
     if (!sent)
         return false;
     scanout->damage = (struct rectangle){0};
@@ -218,6 +264,19 @@ void device_repaint(struct device *device) {
     channel_receive(&device->channel);
     scanouts_push(device);
     channel_send_batch(&device->channel);
+}
+
+int scanout_read_back(struct device *device, uint32_t scanout_id) {
+    struct scanout *scanout;
+
+    if (scanout_id >= device->num_scanouts)
+        return -ENODEV;
+    scanout = &device->scanouts[scanout_id];
+    if (!scanout_by_buffer(scanout))
+        return 0; /* each flush has done it */
+    return device->renderer->hooks->read_back(device, scanout->resource, &scanout->shown) != 0
+               ? -EIO
+               : 0;
 }
 
 /* --- device reset */

@@ -13,6 +13,10 @@
 int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
                 uint32_t y, uint32_t width, uint32_t height);
 
+/* Of a scanout that is shown from a DMA buffer: brings what was drawn into the image, for others to
+ * look at.  -ENODEV; -EIO: the renderer cannot. */
+int scanout_read_back(struct device *device, uint32_t scanout_id);
+
 /* There is a new display: every enabled scanout is presented whole. */
 void device_repaint(struct device *device);
 

@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "rights.h"
+
 /*
  * Measured with a reader in another process: half of it costs a tenth of the frame rate, twice as
  * much gains nothing and a cursor's move would wait behind it.  The kernel doubles the number.
@@ -24,6 +26,7 @@ static void forget_message(struct sender *sender) {
     sender->first = sender->count = 0;
     sender->pages = (struct iovec){NULL, 0};
     sender->rows_left = 0;
+    sender->descriptor = -1;
 }
 
 static void open_pipe(struct sender *sender) {
@@ -42,7 +45,7 @@ static void close_pipe(struct sender *sender) {
 }
 
 void sender_init(struct sender *sender) {
-    *sender = (struct sender){.fd = -1, .pipe = {-1, -1}};
+    *sender = (struct sender){.fd = -1, .pipe = {-1, -1}, .descriptor = -1};
 }
 
 static void set_send_buffer(int fd) {
@@ -80,6 +83,10 @@ void sender_add(struct sender *sender, const void *bytes, size_t length) {
     sender->parts[sender->count++] = (struct iovec){(void *)(uintptr_t)bytes, length};
 }
 
+void sender_add_descriptor(struct sender *sender, int descriptor) {
+    sender->descriptor = descriptor;
+}
+
 void sender_add_pages(struct sender *sender, const uint8_t *bytes, size_t length) {
     sender->pages = (struct iovec){(void *)(uintptr_t)bytes, length};
 }
@@ -97,13 +104,15 @@ bool sender_idle(const struct sender *sender) {
            sender->rows_left == 0;
 }
 
-/* Short of memory for the moment counts as full: it is asked again. */
+/* Short of memory, or of descriptors that may be under way, for the moment counts as full: it is
+ * asked again. */
 static int failure(void) {
     switch (errno) {
     case EAGAIN:
     case EINTR:
     case ENOBUFS:
     case ENOMEM:
+    case ETOOMANYREFS:
         return 0;
     default:
         return -errno;
@@ -130,9 +139,13 @@ static int write_parts(struct sender *sender) {
     while (sender->count > 0) {
         struct msghdr message = {.msg_iov = &sender->parts[sender->first],
                                  .msg_iovlen = sender->count - sender->first};
+        union rights rights;
+        if (sender->descriptor >= 0)
+            rights_attach(&message, &rights, sender->descriptor);
         ssize_t sent = sendmsg(sender->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0)
             return failure();
+        sender->descriptor = -1;
         advance(sender, (size_t)sent);
     }
     return 1;

@@ -28,6 +28,7 @@ struct sender {
     unsigned first, count;
     struct iovec pages;
     const uint8_t *row;
+    int descriptor; /* goes with the first byte of the parts, -1: none */
     size_t row_length, row_stride;
     uint32_t rows_left;
 };
@@ -41,6 +42,8 @@ void sender_use(struct sender *sender, int fd);
 /* What follows is sent in this order: parts, pages, rows. */
 bool sender_has_room(const struct sender *sender, unsigned parts);
 void sender_add(struct sender *sender, const void *bytes, size_t length);
+/* Attached to the first part, which comes next; open until the sender is idle. */
+void sender_add_descriptor(struct sender *sender, int descriptor);
 void sender_add_pages(struct sender *sender, const uint8_t *bytes, size_t length);
 void sender_add_rows(struct sender *sender, const uint8_t *row, size_t length, size_t stride,
                      uint32_t rows);

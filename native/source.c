@@ -199,6 +199,23 @@ int source_check_scanout(const struct received *received) {
     return dimension(record->scanout_width) && dimension(record->scanout_height) ? 0 : -EPROTO;
 }
 
+/* Whether the descriptor is what the record says is for the display's driver to find out. */
+static int check_buffer(const struct present_buffer *buffer) {
+    if (buffer->scanout_id >= DISPLAY_SCANOUTS || buffer->stride == 0)
+        return -EPROTO;
+    return dimension(buffer->width) && dimension(buffer->height) ? 0 : -EPROTO;
+}
+
+int source_check_buffer(const struct received *received, struct present_buffer *buffer) {
+    memcpy(buffer, &received->record, sizeof(*buffer));
+    if (received->fd < 0)
+        return -EPROTO;
+    if (check_buffer(buffer) == 0)
+        return 0;
+    close(received->fd);
+    return -EPROTO;
+}
+
 static int check_rectangle(const struct present_record *record) {
     if (record->scanout_id >= DISPLAY_SCANOUTS)
         return -EPROTO;

@@ -46,6 +46,8 @@ void source_close_descriptors(struct received *batch, int count);
 
 /* Each takes over the record's descriptor and returns 0 or -EPROTO. */
 int source_check_scanout(const struct received *received);
+/* Gives the record as what it is; the descriptor stays with it when that is right. */
+int source_check_buffer(const struct received *received, struct present_buffer *buffer);
 int source_set_staging(struct source *source, const struct received *received);
 int source_forget_image(struct source *source, const struct received *received);
 /*

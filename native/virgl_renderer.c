@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "commands_2d.h"
+#include "present_scanout.h"
 #include "virgl_device.h"
 #include "virgl_hold.h"
 #include "virgl_layers.h"
@@ -139,34 +140,47 @@ static struct rectangle rectangle_of(const struct virtio_gpu_rect *rect) {
         .x = rect->x, .y = rect->y, .width = rect->width, .height = rect->height};
 }
 
-/* What the scanouts show of a resource, in one rectangle. */
+/* What the scanouts show of a resource as pixels, in one rectangle. */
 static struct rectangle shown_of(const struct device *device, const struct resource *resource) {
     struct rectangle shown = {0};
 
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
-        if (device->scanouts[scanout_id].resource == resource)
+        if (device->scanouts[scanout_id].resource == resource &&
+            !scanout_by_buffer(&device->scanouts[scanout_id]))
             shown = rectangle_around(&shown, &device->scanouts[scanout_id].shown);
     return shown;
 }
 
-/* Without a display that takes textures the flushed rectangle is read back and shown as pixels. */
+/* The flushed rectangle, for those scanouts that show it as pixels. */
+static uint32_t read_back(struct device *device, struct resource *resource,
+                          const struct rectangle *flushed) {
+    struct rectangle shown = shown_of(device, resource);
+    /* While it was shown from a DMA buffer, nothing was read back. */
+    struct rectangle seen = resource->exported != NULL ? shown : rectangle_common(flushed, &shown);
+
+    if (rectangle_empty(&seen))
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    device_expect_copy(device, image_stride(seen.width) * seen.height);
+    return virgl_resource_read_back(device, resource, &seen) == 0 ? VIRTIO_GPU_RESP_OK_NODATA
+                                                                  : VIRTIO_GPU_RESP_ERR_UNSPEC;
+}
+
 static uint32_t flush(struct device *device, const void *request) {
     const struct virtio_gpu_resource_flush *command = request;
     struct resource *resource = resource_table_find(&device->resources, command->resource_id);
-    struct rectangle rectangle = rectangle_of(&command->r), shown, seen;
+    struct rectangle rectangle = rectangle_of(&command->r);
+    uint32_t type;
 
     if (resource == NULL || resource->virgl == NULL)
         return resource_flush(device, request);
     if (!rectangle_within(&rectangle, resource->virgl->args.width, resource->virgl->args.height))
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-    shown = shown_of(device, resource);
-    seen = rectangle_common(&rectangle, &shown);
-    if (rectangle_empty(&seen))
+    if (!resource->shown)
         return VIRTIO_GPU_RESP_OK_NODATA;
-    device_expect_copy(device, image_stride(seen.width) * seen.height);
-    if (virgl_resource_read_back(device, resource, &seen) != 0)
-        return VIRTIO_GPU_RESP_ERR_UNSPEC;
-    return resource_flush(device, request);
+    if (resource->exported != NULL)
+        virgl_export_finish(device);
+    type = read_back(device, resource, &rectangle);
+    return type == VIRTIO_GPU_RESP_OK_NODATA ? resource_flush(device, request) : type;
 }
 
 /* --- the renderer */
@@ -204,6 +218,8 @@ const struct command VIRGL_COMMANDS[] = {
 
 const struct renderer_hooks VIRGL_HOOKS = {
     .make_canvas = virgl_resource_make_canvas,
+    .export_buffer = virgl_export_take,
+    .read_back = virgl_resource_read_back,
     .backing_changed = virgl_resource_backing_changed,
     .destroyed = destroyed,
     .reset = reset,

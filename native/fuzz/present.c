@@ -39,6 +39,7 @@ static void require(bool holds) {
 
 struct shown {
     uint32_t width, height;
+    bool buffer; /* a DMA buffer, of that size */
 };
 
 static bool read_all(int fd, void *to, size_t length) {
@@ -70,7 +71,7 @@ static void take_scanout(int fd, struct shown *scanouts) {
     read_body(fd, body, sizeof(body));
     require(body[0] < DISPLAY_SCANOUTS);
     require((body[1] == 0) == (body[2] == 0));
-    scanouts[body[0]] = (struct shown){body[1], body[2]};
+    scanouts[body[0]] = (struct shown){.width = body[1], .height = body[2]};
 }
 
 static void take_update(int fd, uint32_t size, const struct shown *scanouts) {
@@ -79,10 +80,31 @@ static void take_update(int fd, uint32_t size, const struct shown *scanouts) {
     read_body(fd, body, sizeof(body));
     require(body[0] < DISPLAY_SCANOUTS);
     require(body[3] > 0 && body[4] > 0 && scanouts[body[0]].width > 0);
+    require(!scanouts[body[0]].buffer);
     require((uint64_t)body[1] + body[3] <= scanouts[body[0]].width);
     require((uint64_t)body[2] + body[4] <= scanouts[body[0]].height);
     require(size == sizeof(body) + (uint64_t)body[3] * body[4] * 4);
     read_pixels(fd, size - sizeof(body));
+}
+
+static void take_dmabuf_scanout(int fd, uint32_t size, struct shown *scanouts) {
+    uint32_t body[10];
+
+    require(size == sizeof(body));
+    read_body(fd, body, sizeof(body));
+    require(body[0] < DISPLAY_SCANOUTS && body[1] == 0 && body[2] == 0);
+    require((body[3] == 0) == (body[4] == 0) && (body[3] == 0) == (body[7] == 0));
+    scanouts[body[0]] = (struct shown){.width = body[3], .height = body[4], .buffer = body[3] > 0};
+}
+
+static void take_dmabuf_update(int fd, uint32_t size, const struct shown *scanouts) {
+    uint32_t body[5];
+
+    require(size == sizeof(body));
+    read_body(fd, body, sizeof(body));
+    require(body[0] < DISPLAY_SCANOUTS && scanouts[body[0]].buffer);
+    require(body[3] > 0 && (uint64_t)body[1] + body[3] <= scanouts[body[0]].width);
+    require(body[4] > 0 && (uint64_t)body[2] + body[4] <= scanouts[body[0]].height);
 }
 
 static void *qemu(void *argument) {
@@ -96,6 +118,10 @@ static void *qemu(void *argument) {
             take_scanout(fd, scanouts);
         else if (header.request == DISPLAY_UPDATE)
             take_update(fd, header.size, scanouts);
+        else if (header.request == DISPLAY_DMABUF_SCANOUT)
+            take_dmabuf_scanout(fd, header.size, scanouts);
+        else if (header.request == DISPLAY_DMABUF_UPDATE)
+            take_dmabuf_update(fd, header.size, scanouts);
         else
             abort();
     }
@@ -142,9 +168,11 @@ enum { IMAGES = 3, ROOM = 16 * 1024 };
 
 /* What a device process that keeps the rules would say, so that much of it is drawn. */
 static int shape(struct device *device, struct present_record *record) {
+    static const uint32_t kinds[] = {PRESENT_SCANOUT, PRESENT_STAGED, PRESENT_IMAGE,
+                                     PRESENT_FORGET,  PRESENT_BUFFER, PRESENT_DAMAGE};
     int fd = -1;
 
-    record->kind = PRESENT_SCANOUT + record->kind % 4;
+    record->kind = kinds[record->kind % 6];
     if (record->kind == PRESENT_STAGED && !device->staging)
         record->kind = PRESENT_IMAGE;
     record->scanout_id %= DISPLAY_SCANOUTS;
@@ -167,6 +195,10 @@ static int shape(struct device *device, struct present_record *record) {
         fd = image_fd;
     if (record->kind == PRESENT_IMAGE || record->kind == PRESENT_FORGET)
         device->known[record->image_id] = record->kind == PRESENT_IMAGE;
+    if (record->kind == PRESENT_BUFFER) { /* of the size that the scanout has */
+        record->x = 1 + record->x;        /* a stride */
+        fd = unsealed_fd;
+    }
     return fd;
 }
 

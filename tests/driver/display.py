@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -69,6 +70,31 @@ class Picture:
         return b"".join(self.pixels[start : start + width * 4] for start in starts)
 
 
+@dataclass(frozen=True)
+class Buffer:
+    """One DMABUF_SCANOUT or DMABUF_SCANOUT2; ``modifier`` only of the latter.  ``file``: its inode."""
+
+    scanout_id: int
+    x: int
+    y: int
+    width: int
+    height: int
+    fd_width: int
+    fd_height: int
+    fd_stride: int
+    fd_flags: int
+    fd_drm_fourcc: int
+    modifier: int | None
+    file: int
+    pixels: bytes = field(repr=False)
+    """All of the file, as it was then."""
+
+    LAYOUT: ClassVar = (
+        *("scanout_id", "x", "y", "width", "height"),
+        *("fd_width", "fd_height", "fd_stride", "fd_flags", "fd_drm_fourcc"),
+    )
+
+
 @dataclass
 class Cursor:
     scanout_id: int
@@ -94,8 +120,12 @@ class DisplayServer:
         protocol_features: int = 3,
         delay: float = 0.0,
         answers: bool = True,
+        shows: bool = True,
     ) -> None:
-        """``delay``: seconds before each message is read; ``answers`` false: requests get no reply."""
+        """``delay``: seconds before each message is read; ``answers`` false: requests get no reply.
+
+        ``shows`` false: frames in DMA buffers are shown, and answered, at :meth:`show_frame`.
+        """
         self.outputs = list(outputs)
         self.protocol_features = protocol_features
         self.delay = delay
@@ -104,7 +134,10 @@ class DisplayServer:
         self.updates: list[Update] = []
         self.messages: list[int] = []
         self.cursors: dict[int, Cursor] = {}
-        self.dmabufs: list[tuple[bytes, bool]] = []
+        self.buffers: dict[int, Buffer] = {}
+        self.frames: list[Update] = []
+        self.shows = shows
+        self.unanswered_frames = 0
         self.violations: list[str] = []
         self.closed = False
         self._connection, self.theirs = socket.socketpair()
@@ -251,10 +284,56 @@ class DisplayServer:
             picture.pixels[start : start + row] = payload[source : source + row]
 
     def _dmabuf_scanout(self, payload: bytes, fds: tuple[int, ...]) -> None:
-        self.dmabufs.append((payload, bool(fds)))
+        self._take_buffer(payload, fds, None)
+
+    def _dmabuf_scanout2(self, payload: bytes, fds: tuple[int, ...]) -> None:
+        if not self.protocol_features & 2:
+            self.violations.append("DMABUF_SCANOUT2 to a display that has not offered it")
+        self._take_buffer(payload[:40], fds, struct.unpack_from("=Q", payload, 40)[0])
+
+    def _take_buffer(self, payload: bytes, fds: tuple[int, ...], modifier: int | None) -> None:
+        numbers: dict[str, Any] = dict(
+            zip(Buffer.LAYOUT, struct.unpack("=10I", payload), strict=True)
+        )
+        scanout_id = numbers["scanout_id"]
+        self.pictures.pop(scanout_id, None)  # the next pixels need a SCANOUT
+        if not fds:
+            self.buffers.pop(scanout_id, None)
+            return
+        file = os.fstat(fds[0])
+        self.buffers[scanout_id] = Buffer(
+            **numbers,
+            modifier=modifier,
+            file=file.st_ino,
+            pixels=os.pread(fds[0], file.st_size, 0),
+        )
 
     def _dmabuf_update(self, payload: bytes, fds: tuple[int, ...]) -> None:
+        update = Update(*struct.unpack("=5I", payload))
+        buffer = self.buffers.get(update.scanout_id)
+        if buffer is None:
+            self.violations.append(f"DMABUF_UPDATE of scanout {update.scanout_id} without a buffer")
+        elif update.x + update.width > buffer.width or update.y + update.height > buffer.height:
+            self.violations.append(f"{update} outside {buffer}")
+        if self.unanswered_frames:
+            self.violations.append("DMABUF_UPDATE before the reply to the one before")
+        self.frames.append(update)
+        self.unanswered_frames += 1
+        if self.shows:
+            self._answer_frame()
+
+    def _answer_frame(self) -> None:
+        self.unanswered_frames -= 1
         self._reply(Display.DMABUF_UPDATE, b"")
+
+    def show_frame(self) -> None:
+        """Answers the frame that waits."""
+        with self._changed:
+            self._answer_frame()
+
+    def reply(self, request: int, payload: bytes) -> None:
+        """Says what nobody has asked for."""
+        send_message(self._connection, request, FLAG_REPLY, payload)
 
     _HANDLERS: ClassVar[dict[int, Callable[[DisplayServer, bytes, tuple[int, ...]], None]]] = {
         Display.GET_PROTOCOL_FEATURES: _get_protocol_features,
@@ -268,7 +347,7 @@ class DisplayServer:
         Display.DMABUF_SCANOUT: _dmabuf_scanout,
         Display.DMABUF_UPDATE: _dmabuf_update,
         Display.GET_EDID: _get_edid,
-        Display.DMABUF_SCANOUT2: _dmabuf_scanout,
+        Display.DMABUF_SCANOUT2: _dmabuf_scanout2,
     }
 
 
@@ -300,4 +379,13 @@ def make_edid(width: int, height: int) -> bytes:
     return block + bytes([0, -sum(block) & 0xFF])
 
 
-__all__ = ["Cursor", "Display", "DisplayServer", "Picture", "Update", "colours", "make_edid"]
+__all__ = [
+    "Buffer",
+    "Cursor",
+    "Display",
+    "DisplayServer",
+    "Picture",
+    "Update",
+    "colours",
+    "make_edid",
+]

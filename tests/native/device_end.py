@@ -20,6 +20,7 @@ F_SEAL_GROW: Final = 4
 STAGING_BYTES: Final = 4 << 20
 IMAGE_HEADER_BYTES: Final = 4096
 IMAGE_SLOTS: Final = 4
+XR24: Final = 0x34325258  # DRM_FORMAT_XRGB8888
 
 
 class Kind(IntEnum):
@@ -30,6 +31,8 @@ class Kind(IntEnum):
     FORGET = 5
     CONSUMED = 6
     RELEASED = 7
+    BUFFER = 8
+    DAMAGE = 9
 
 
 _RECORD = struct.Struct("=14IQ")
@@ -111,6 +114,23 @@ class DeviceEnd:
 
     def send(self, record: Record, *fds: int) -> None:
         self.send_bytes(record.pack(), *fds)
+
+    def buffer(
+        self,
+        fd: int,
+        size: tuple[int, int],
+        scanout_id: int = 0,
+        modifier: int = 0,
+        flags: int = 0,
+        stride: int | None = None,
+    ) -> None:
+        """PRESENT_BUFFER, of XR24; ``stride`` in bytes."""
+        width, height = size
+        fields = (scanout_id, width, height, width * 4 if stride is None else stride, XR24, flags)
+        self.send_bytes(_RECORD.pack(Kind.BUFFER, *fields, *[0] * 7, modifier), fd)
+
+    def damage(self, scanout: tuple[int, int, int], rectangle: tuple[int, int, int, int]) -> None:
+        self.send(Record(Kind.DAMAGE, *scanout, *rectangle))
 
     def send_bytes(self, payload: bytes, *fds: int) -> None:
         if fds:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 
 from tests.driver.display import DisplayServer
@@ -17,10 +18,11 @@ SCANOUT = (0, 64, 48)
 class Presenting:
     """A presenter that runs in a thread, between a device's end and a display."""
 
-    def __init__(self) -> None:
+    def __init__(self, display: DisplayServer | None = None) -> None:
         self.presenter = lib.presenter_new()
         self.device = DeviceEnd()
-        self.display = DisplayServer()
+        self.display = display or DisplayServer()
+        self.replies: list[socket.socket] = []
         self.reasons: list[int] = []
         self.changed = threading.Condition()
         self.set_source(self.device)
@@ -41,7 +43,11 @@ class Presenting:
         device.theirs.close()
 
     def set_display(self, display: DisplayServer) -> None:
-        assert lib.presenter_set_display(self.presenter, display.theirs.fileno()) == 0
+        replies, theirs = socket.socketpair()
+        self.replies.append(replies)
+        connected = lib.presenter_connect(self.presenter, display.theirs.fileno(), theirs.fileno())
+        assert connected == 0
+        theirs.close()
         display.theirs.close()
 
     def wait_for_reason(self, reason: int) -> bool:
@@ -58,6 +64,8 @@ class Presenting:
         lib.presenter_free(self.presenter)
         self.device.close()
         self.display.close()
+        for replies in self.replies:
+            replies.close()
         assert self.display.violations == []
 
 

@@ -31,6 +31,7 @@ MAX_SCANOUTS = 16  # VIRTIO_GPU_MAX_SCANOUTS, VIRTIO 1.2 section 5.7.6.8
 MAX_U32 = (1 << 32) - 1
 
 LEVELS = ("debug", "info", "warning", "error")
+TRANSPORTS = ("auto", "dmabuf", "pixels")
 MODES = ("2d", "null", "virglrenderer", "gfxstream")
 # The capability sets of VIRTIO 1.2 section 5.7.6.8 and their successors, with the mode that implements each.
 CAPSET_MODE = {
@@ -145,6 +146,14 @@ class DisplayOptions:
         "Show nothing: the VMM's display socket is not used, and the guest is told of the displays "
         "that are configured here.",
         "--headless",
+    )
+    transport: str = option(
+        "auto",
+        Choice(TRANSPORTS, "TRANSPORT"),
+        "How the frames that OpenGL draws reach the VMM: dmabuf hands over the DMA buffers of a GPU, which "
+        "the VMM's display has to take; pixels reads them back and sends them; auto takes DMA buffers "
+        "where the renderer draws on a GPU. Frames that cannot go as asked go as pixels.",
+        "--display-transport",
     )
 
 

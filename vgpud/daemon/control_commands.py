@@ -57,7 +57,10 @@ class Commands:
         }, []
 
     async def _screen(self, scanout: object = 0, machine: object = None) -> Answer:
-        screen = self._machine(machine).screen(_number(scanout, "scanout"))
+        shows, scanout_id = self._machine(machine), _number(scanout, "scanout")
+        if shows.screen(scanout_id) is not None:
+            await shows.look(scanout_id)
+        screen = shows.screen(scanout_id)
         if screen is None:
             raise ControlError(f"scanout {scanout} shows nothing")
         shown, (width, height), image = screen

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The display that the front-end gives, takes away and gives anew, and what stands in for it."""
 
+import socket
 from collections.abc import Callable
 
 import trio
@@ -28,6 +29,10 @@ class Displays:
         )
         self.current: Display = self._configured
         self._headless = config.display.headless
+        # Before the first frame: a DMA buffer may need a modifier, which not every display takes.
+        self._negotiates = (
+            config.renderer.mode == "virglrenderer" and config.display.transport != "pixels"
+        )
         self._presenter = presenter
         self._on_broken = on_broken
         self._end_current = trio.CancelScope()
@@ -77,8 +82,11 @@ class Displays:
             rights.close([descriptor])
             return False
         self._end_current.cancel()
-        display = DisplaySocket(stream_socket(descriptor), self._presenter.post)
-        self._presenter.set_display(display.fileno())
+        # The presenter is the only one that reads and writes there: it passes the replies on.
+        replies, theirs = socket.socketpair()
+        with stream_socket(descriptor) as end, theirs:
+            self._presenter.set_display(end.fileno(), theirs.fileno())
+        display = DisplaySocket(replies, self._presenter.post)
         self._end_current = trio.CancelScope()
         self.current = display
         self._nursery.start_soon(self._serve, display, self._end_current)
@@ -87,7 +95,10 @@ class Displays:
     async def _serve(self, display: DisplaySocket, scope: trio.CancelScope) -> None:
         try:
             with scope:
-                await display.run()
+                async with trio.open_nursery() as nursery:
+                    if self._negotiates:
+                        nursery.start_soon(display.negotiate)
+                    await display.run()
                 logger.debug("the display has gone")
         finally:
             if self.current is display:

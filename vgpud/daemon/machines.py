@@ -24,6 +24,10 @@ class Machine(Protocol):
         """What there is to say of it, as JSON has it."""
         ...
 
+    async def look(self, scanout_id: int) -> None:
+        """Has the image brought up to date that ``screen`` gives: what a GPU drew is elsewhere."""
+        ...
+
     def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
         """A scanout, the size of its image, and the image's descriptor, which stays the
         machine's; None when the scanout shows nothing that the daemon has.

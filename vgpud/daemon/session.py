@@ -161,6 +161,10 @@ class Session:
         """Whether the supervision of the device process goes on."""
         return trio.current_time() < self._supervisor.due
 
+    async def look(self, scanout_id: int) -> None:
+        """Has the image brought up to date that ``screen`` gives."""
+        await self._supervisor.read_back(scanout_id)
+
     def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
         """A scanout, the size of its image, and the image's descriptor."""
         for scanout in self._state.scanouts():

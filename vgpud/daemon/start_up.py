@@ -63,6 +63,7 @@ def start_message(config: Config) -> messages.Start:
             gles=renderer.gles,
             surfaceless=renderer.surfaceless,
             gpu_device=str(renderer.gpu_device or ""),
+            transport=config.display.transport,
         ),
         limits(config),
         num_scanouts(config),

@@ -254,6 +254,12 @@ class Supervisor:
             with suppress(LinkClosedError, RequestFailedError):
                 await self._ask(self._process, messages.Ping(), messages.Pong)
 
+    async def read_back(self, scanout_id: int) -> None:
+        """What a DMA buffer shows is in the image afterwards, when there is a process that can do it."""
+        if self._process is not None:
+            with suppress(LinkClosedError, RequestFailedError):
+                await self._ask(self._process, messages.ReadBack(scanout_id), Done)
+
     def revive(self) -> None:
         """The guest has begun anew, without what may have killed the processes before."""
         if self._given_up:

@@ -50,6 +50,8 @@ def serve(link: Connection) -> int:
             link.send(_started(device, message.serial))
             for door in open_doors:
                 link.send(Log("WARNING", f"the device process is not confined in full: {door}"))
+            for warning in device.renderer.warnings:
+                link.send(Log("WARNING", warning))
         else:
             raise LinkError(f"the link begins with {type(message).__name__}")
 

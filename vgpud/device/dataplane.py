@@ -175,6 +175,10 @@ class DataPlane:
         """Shows a rectangle of a resource; ``resource_id`` 0 disables the scanout."""
         checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
 
+    def scanout_read_back(self, scanout_id: int) -> None:
+        """Brings what a DMA buffer shows into the image of its resource."""
+        checked(lib.scanout_read_back(self._device, scanout_id))
+
     def repaint(self) -> None:
         lib.device_repaint(self._device)
 

@@ -116,6 +116,10 @@ def _repaint(device: Device, message: messages.Repaint, descriptors: Descriptors
     device.plane.repaint()
 
 
+def _read_back(device: Device, message: messages.ReadBack, descriptors: Descriptors) -> None:
+    device.plane.scanout_read_back(message.scanout_id)
+
+
 def _ping(device: Device, message: messages.Ping, descriptors: Descriptors) -> messages.Pong:
     return messages.Pong(message.serial)
 
@@ -169,6 +173,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.SetQueueDescriptor: _set_queue_descriptor,
     messages.Reset: _reset,
     messages.Repaint: _repaint,
+    messages.ReadBack: _read_back,
     messages.AdoptResource: _adopt_resource,
     messages.AdoptResource3D: _adopt_resource_3d,
     messages.AdoptBacking: _adopt_backing,

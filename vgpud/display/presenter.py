@@ -38,9 +38,15 @@ class Presenter:
         """The present channel of a device process; what the one before wanted shown is dropped."""
         checked(lib.presenter_set_source(self.pointer, _or_none(descriptor)))
 
-    def set_display(self, descriptor: int | None) -> None:
-        """The display socket.  It knows nothing yet: ask the device process to repaint after this."""
-        checked(lib.presenter_set_display(self.pointer, _or_none(descriptor)))
+    def set_display(self, descriptor: int | None, replies: int | None = None) -> None:
+        """The display socket.  It knows nothing yet: ask the device process to repaint after this.
+
+        With ``replies``, a stream socket, the presenter reads the display socket as well and passes
+        on what comes there, but for a display's answers to frames in DMA buffers.
+        """
+        checked(
+            lib.presenter_connect(self.pointer, _or_none(descriptor), _or_none(replies)),
+        )
 
     def post(self, message: bytes) -> None:
         """Sends a whole message of the display protocol, soon; ``NotSentError``."""
@@ -50,10 +56,14 @@ class Presenter:
         checked(result)
 
     def counters(self) -> dict[str, int]:
-        """What displays were given: UPDATE messages and bytes."""
+        """What displays were given: frames, those of them in DMA buffers, and bytes."""
         presented = ffi.new("struct presented *")
         lib.presenter_count(self.pointer, presented)
-        return {"updates": int(presented.updates), "bytes": int(presented.bytes)}
+        return {
+            "updates": int(presented.updates),
+            "dmabuf_updates": int(presented.dmabuf_updates),
+            "bytes": int(presented.bytes),
+        }
 
     def forget_cursors(self) -> None:
         """The device was reset: no cursor is shown any more."""

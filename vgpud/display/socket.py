@@ -96,10 +96,10 @@ class DisplaySocket:
             return b""
 
     async def negotiate(self) -> None:
-        """Agrees on the features that are used here."""
+        """Agrees on the features that are used; the presenter learns them from what it sends."""
         offered = await self._ask(Request.GET_PROTOCOL_FEATURES, get_protocol_features())
         if offered:
-            self._features = protocol_features(offered) & ProtocolFeature.EDID
+            self._features = protocol_features(offered)
             with suppress(NotSentError):
                 self._post(set_protocol_features(self._features))
 
@@ -116,7 +116,7 @@ class DisplaySocket:
             return NO_ANSWER
         if self._features is None:
             await self.negotiate()
-        if not self._features:
+        if not self._features or ProtocolFeature.EDID not in self._features:
             return _edid_from(await self.display_info(), scanout_id)
         waiting = self._send(Request.GET_EDID, get_edid(scanout_id))
         # QEMU does not answer for a scanout that it does not have, but it answers in order: a reply

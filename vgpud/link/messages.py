@@ -60,7 +60,10 @@ class Limits(NamedTuple):
 
 
 class RendererOptions(NamedTuple):
-    """Which renderer, and what it may use; ``gpu_device`` is a path or empty."""
+    """Which renderer, and what it may use; ``gpu_device`` is a path or empty.
+
+    ``transport`` says how what it draws is shown: ``auto``, ``dmabuf`` or ``pixels``.
+    """
 
     mode: str
     capsets: tuple[str, ...] = ()
@@ -69,6 +72,7 @@ class RendererOptions(NamedTuple):
     gles: bool = True
     surfaceless: bool = True
     gpu_device: str = ""
+    transport: str = "auto"
 
 
 # --- from the daemon: requests, each answered with a reply that has the same serial
@@ -171,6 +175,13 @@ class Reset(NamedTuple):
 class Repaint(NamedTuple):
     """There is a new display: every enabled scanout is presented whole."""
 
+    serial: int = 0
+
+
+class ReadBack(NamedTuple):
+    """What a scanout shows from a DMA buffer is brought into its image, to be looked at."""
+
+    scanout_id: int
     serial: int = 0
 
 
@@ -410,6 +421,7 @@ Request = (
     | SetQueueDescriptor
     | Reset
     | Repaint
+    | ReadBack
     | AdoptResource
     | AdoptResource3D
     | AdoptBacking

@@ -15,6 +15,7 @@ complete -c vgpud -l use-gles -a 'true false' -d 'Let the renderer use OpenGL ES
 complete -c vgpud -l use-surfaceless -a 'true false' -d 'Let the renderer work without a window system'
 complete -c vgpud -l gpu-device -l render-node -r -F -d 'DRM render node of the GPU to draw with, such as /dev/dri/renderD128'
 complete -c vgpud -l headless -a 'true false' -d 'Show nothing'
+complete -c vgpud -l display-transport -r -a 'auto dmabuf pixels' -d 'How the frames that OpenGL draws reach the VMM'
 complete -c vgpud -l log-level -r -a 'debug info warning error' -d 'Least important messages to log'
 complete -c vgpud -l log-format -r -a 'auto text journal json' -d 'text has a time on each line, journal a priority as in sd-daemon(3), json an object with time, level, instance, machine, module, message and extra'
 complete -c vgpud -l config -r -F -d 'Read this file in place of the general one of the search path'

@@ -50,6 +50,8 @@ class Renderer(ABC):
     description: str
     device_features: ClassVar[int]
     groups: ClassVar[frozenset[Group]]
+    warnings: tuple[str, ...] = ()
+    """What was asked for and cannot be had, which is done without."""
 
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
         """``RendererError`` when it cannot be had on this machine with these options."""

@@ -4,6 +4,7 @@
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import Capset, Group
 from vgpud.device.renderers.software_2d import Software2D
+from vgpud.device.renderers.virgl_export import why_not_exported
 from vgpud.device.renderers.virgl_library import VirglLibrary
 from vgpud.device.renderers.virgl_plane import RENDERER_VIRGL, VirglPlane
 from vgpud.device.resources import Resource
@@ -35,6 +36,19 @@ class Virgl(Software2D):
         # The release shows only when the library has been opened.
         self.description = f"virglrenderer ({self.library.description})"
         self.virgl = VirglPlane(plane, self.library.pointer)
+        if reason := self._export_buffers(options):
+            self.warnings = (f"frames are sent as pixels, not as DMA buffers: {reason}",)
+
+    def _export_buffers(self, options: RendererOptions) -> str:
+        """Shows textures without a copy, where there is a GPU; why not, when that was asked for."""
+        forced = options.transport == "dmabuf"
+        reason = "" if options.transport == "pixels" else why_not_exported(options, self.library)
+        if options.transport != "pixels" and not reason:
+            try:
+                self.virgl.export_buffers(told=forced)
+            except OSError as error:
+                reason = f"{self.library.description}: {error.strerror}"
+        return reason if forced else ""
 
     # --- capsets
 

@@ -18,6 +18,10 @@ class VirglPlane:
         self._device = plane.native_device
         checked(lib.device_set_virgl(self._device, virgl))
 
+    def export_buffers(self, told: bool) -> None:
+        """Shows resources from their DMA buffers; ``told``: what cannot be shown so is logged, once."""
+        checked(lib.device_export_buffers(self._device, int(told)))
+
     def resource_create_3d(self, command: virtio_gpu_resource_create_3d) -> None:
         resource = ffi.new("struct resource_3d *", command[:-1])
         checked(lib.resource_create_3d(self._device, resource))
