@@ -118,7 +118,7 @@ def held(machine: Machine, drawing: Drawing, environment: str = "") -> Iterator[
         f"rm -f /tmp/held; sleep 600 | env {preloaded} HOLD_MODE={SIZE} {environment}"
         f" chroot {ROOT} {drawing.command} >/tmp/held.log 2>&1 &"
     )
-    machine.guest.run(f"until [ -e /tmp/held ]; do pidof {program} || exit 1; sleep 0.1; done", 120)
+    machine.guest.run("until [ -e /tmp/held ]; do sleep 0.1; done", 90)
     log = machine.guest.run("cat /tmp/held.log")
     (renderer, *_) = re.findall(r'(?:GL_RENDERER: +|renderer: ")(.*)', log)
     try:
