@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -230,7 +231,8 @@ def test_a_display_that_sends_nonsense_is_given_up_and_the_guest_goes_on(backend
         machine.frontend.set_gpu_socket(theirs)
         ours.send(os.urandom(5000))
         ours.settimeout(5)
-        with ours:
+        # A socket with nonsense that nobody has read is reset.
+        with ours, suppress(ConnectionResetError):
             while ours.recv(65536):
                 pass
         assert machine.guest.display_info().ok

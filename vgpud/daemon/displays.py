@@ -3,6 +3,7 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import trio
 from loguru import logger
@@ -82,15 +83,22 @@ class Displays:
             rights.close([descriptor])
             return False
         self._end_current.cancel()
-        # The presenter is the only one that reads and writes there: it passes the replies on.
-        replies, theirs = socket.socketpair()
-        with stream_socket(descriptor) as end, theirs:
-            self._presenter.set_display(end.fileno(), theirs.fileno())
-        display = DisplaySocket(replies, self._presenter.post)
+        with stream_socket(descriptor) as end:
+            display = DisplaySocket(self._connect(end), self._presenter.post)
         self._end_current = trio.CancelScope()
         self.current = display
         self._nursery.start_soon(self._serve, display, self._end_current)
         return True
+
+    def _connect(self, end: socket.socket) -> socket.socket:
+        """Where the replies come: the presenter alone reads and writes at ``end`` and passes them on."""
+        with ExitStack() as unless_connected:
+            replies, theirs = socket.socketpair()
+            unless_connected.enter_context(replies)
+            with theirs:
+                self._presenter.set_display(end.fileno(), theirs.fileno())
+            unless_connected.pop_all()
+        return replies
 
     async def _serve(self, display: DisplaySocket, scope: trio.CancelScope) -> None:
         try:
