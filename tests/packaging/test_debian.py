@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The Debian package, installed, started and purged under a systemd of its own."""
+"""The Debian package, installed, started and purged under a systemd of its own, on a fresh root."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,6 +14,7 @@ from ..daemon.test_lifecycle import show
 from ..driver.backend import Machine
 from ..systemd.booted import CannotBootError, Systemd
 
+FRESH_ROOT = Path(__file__).with_name("fresh_root")
 BUILD = Path(__file__).parents[2] / "contrib/debian/build"
 SECONDS = 280
 PARTS = (
@@ -27,24 +29,35 @@ pytestmark = [
     pytest.mark.timeout(SECONDS),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can install a package"),
     pytest.mark.skipif(shutil.which("dh") is None, reason="debhelper is not installed"),
+    pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="mmdebstrap is not installed"),
 ]
+
+
+def run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deb")
-    done = subprocess.run(
-        [BUILD, folder], capture_output=True, text=True, check=False, timeout=SECONDS
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    run(BUILD, folder)
     return next(folder.glob("vgpud_*.deb"))
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Systemd]:
+def fresh_root() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="vgpud-root-") as folder:
+        root = Path(folder) / "root"
+        run(FRESH_ROOT, root)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def host(fresh_root: Path) -> Iterator[Systemd]:
     """Without the units and the program that other tests put there."""
     try:
-        booted = Systemd()
+        booted = Systemd(fresh_root)
     except CannotBootError as error:
         pytest.skip(f"no systemd to test under: {error}")
     with booted:
@@ -66,7 +79,7 @@ def inside(host: Systemd, *words: str) -> "subprocess.CompletedProcess[str]":
 
 def test_it_is_installed_started_and_purged(package: Path, host: Systemd) -> None:
     shutil.copy(package, host.path("/run/vgpud.deb"))
-    done = inside(host, "dpkg", "--install", "/run/vgpud.deb")
+    done = inside(host, "apt-get", "install", "--yes", "/run/vgpud.deb")
     assert done.returncode == 0, done.stderr
     for part in PARTS:
         assert host.path(part).exists(), part
@@ -83,7 +96,7 @@ def test_it_is_installed_started_and_purged(package: Path, host: Systemd) -> Non
         status = inside(host, "vgpuctl", "-s", "/run/vgpud/test/vgpud.sock", "status")
         assert "machine 1, process" in status.stdout, status.stderr
 
-    done = inside(host, "dpkg", "--purge", "vgpud")
+    done = inside(host, "apt-get", "purge", "--yes", "vgpud")
     assert done.returncode == 0, done.stderr
     for unit in ("vgpud.service", "vgpud@test.service", "vgpud@test.socket"):
         assert host.ask("is-active", unit) != "active", unit

@@ -18,6 +18,7 @@ from ..daemon.running import wait_until
 
 UNITS = Path(__file__).parents[2] / "contrib/systemd"
 PROGRAMS = ("/lib/systemd/systemd", "systemctl", "systemd-sysusers", "unshare", "nsenter")
+MACHINE = Path("/")
 SECONDS = 20.0
 TARGET = "[Unit]\nDescription=Tests\nDefaultDependencies=no\n"
 # Where the programs that are tested lie in a home or in /tmp, the units' doors to those stay open.
@@ -31,9 +32,12 @@ class CannotBootError(Exception):
 
 
 class Systemd:
-    """Booted, and gone with everything that it started when the context ends."""
+    """Booted, and gone with everything that it started when the context ends.
 
-    def __init__(self) -> None:
+    On a copy of the root of this machine, with the package that is tested, or of another, without.
+    """
+
+    def __init__(self, original: Path = MACHINE) -> None:
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
             raise CannotBootError(f"not installed: {', '.join(missing)}")
@@ -41,7 +45,7 @@ class Systemd:
             raise CannotBootError("only root can mount a container root")
         self._folder = tempfile.TemporaryDirectory(prefix="vgpud-systemd-")
         folder = Path(self._folder.name)
-        places = _places()
+        places = _places() if original == MACHINE else []
         _write_files(folder, places)
         self._cgroup = _new_cgroup()
         self._log = folder / "log"
@@ -50,7 +54,7 @@ class Systemd:
                 [
                     "unshare", "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--fork", "--kill-child",
                     "--propagation", "private",
-                    Path(__file__).with_name("boot"), folder, *places,
+                    Path(__file__).with_name("boot"), folder, original, *places,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=self._enter_cgroup,
