@@ -271,7 +271,7 @@ def test_a_guest_that_crashes_it_again_and_again_is_slowed_down(machine: Machine
 
 
 IMPATIENT = """
-from vgpud.daemon import supervisor
+from vgpud.session import supervisor
 supervisor.ANSWER_SECONDS, supervisor.LOOK_SECONDS = 2.0, 1.0
 from vgpud.__main__ import main
 main()

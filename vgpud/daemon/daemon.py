@@ -19,9 +19,9 @@ from vgpud.daemon.listener import Listener, group_of
 from vgpud.daemon.machines import Machines
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.reload import Current
-from vgpud.daemon.session import serve_frontend
-from vgpud.daemon.trial import try_renderer
 from vgpud.errors import EXIT_OK, RendererError
+from vgpud.session.session import serve_frontend
+from vgpud.session.trial import try_renderer
 
 _PEER = Struct("3i")  # struct ucred: process, user, group
 # When descriptors or memory have run out, trying again at once would only burn time.

@@ -3,18 +3,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-
-class Scanout(NamedTuple):
-    """What a scanout shows: a rectangle, in pixels, of a resource."""
-
-    scanout_id: int
-    resource_id: int
-    x: int
-    y: int
-    width: int
-    height: int
+from vgpud.session.session_state import Scanout
 
 
 class Machine(Protocol):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The control queue, as far as it is the daemon's: the device process works on it."""
 
-from vgpud.daemon.session_state import SessionState
-from vgpud.daemon.start_up import start_queue
-from vgpud.daemon.supervisor import Supervisor
-from vgpud.daemon.vring import Vring
 from vgpud.link import messages
+from vgpud.session.session_state import SessionState
+from vgpud.session.start_up import start_queue
+from vgpud.session.supervisor import Supervisor
+from vgpud.session.vring import Vring
 
 
 class ControlQueue:

@@ -14,16 +14,16 @@ from typing import TypeVar
 import trio
 from loguru import logger
 
-from vgpud.daemon import start_up
-from vgpud.daemon.device_process import DeviceProcess, device_process
-from vgpud.daemon.restarts import Restarts
-from vgpud.daemon.session_state import SessionState
-from vgpud.daemon.start_up import Parts
 from vgpud.errors import RendererError
 from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError, LinkError
 from vgpud.link.messages import Done, Reply, Request
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
+from vgpud.session import start_up
+from vgpud.session.device_process import DeviceProcess, device_process
+from vgpud.session.restarts import Restarts
+from vgpud.session.session_state import SessionState
+from vgpud.session.start_up import Parts
 
 # A device process answers between two commands; one that does not for so long is stuck.
 ANSWER_SECONDS = 10.0

@@ -7,11 +7,11 @@ from typing import cast
 import trio
 
 from vgpud.config.schema import Config
-from vgpud.daemon.journal import Journal
-from vgpud.daemon.reports import Images, Reports
-from vgpud.daemon.start_up import limits
 from vgpud.link import messages
 from vgpud.link.trio_connection import TrioConnection
+from vgpud.session.journal import Journal
+from vgpud.session.reports import Images, Reports
+from vgpud.session.start_up import limits
 
 
 class Display:

@@ -5,12 +5,23 @@ A device process writes it, and may have gone mad: nothing that is read here is 
 """
 
 import os
+from typing import NamedTuple
 
-from vgpud.daemon.machines import Scanout
 from vgpud.native import checked, ffi, lib, made
 from vgpud.wire.virtio_gpu import VIRTIO_GPU_FLAG_FENCE
 
 CONTROL_QUEUE, CURSOR_QUEUE = range(2)
+
+
+class Scanout(NamedTuple):
+    """What a scanout shows: a rectangle, in pixels, of a resource."""
+
+    scanout_id: int
+    resource_id: int
+    x: int
+    y: int
+    width: int
+    height: int
 
 
 class SessionState:

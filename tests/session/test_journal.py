@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgpud.daemon.journal import Journal
 from vgpud.link import messages
 from vgpud.link.codec import LinkError
 from vgpud.link.messages import Limits
+from vgpud.session.journal import Journal
 
 LIMITS = Limits(
     image_bytes=1 << 20,

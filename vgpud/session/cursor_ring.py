@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The cursor queue as a ring of the front-end's: it runs here, in the daemon."""
 
-from vgpud.daemon.cursor_queue import CursorQueue
-from vgpud.daemon.vring import Vring
+from vgpud.session.cursor_queue import CursorQueue
+from vgpud.session.vring import Vring
 
 
 class CursorRing:

@@ -10,11 +10,11 @@ from loguru import logger
 
 from vgpud.config.schema import Config
 from vgpud.control.protocol import ControlError
-from vgpud.daemon.reports import Display
 from vgpud.display.headless import HeadlessDisplay, Size
 from vgpud.display.presenter import Presenter, PresenterExit
 from vgpud.display.socket import DisplaySocket
 from vgpud.link import rights
+from vgpud.session.reports import Display
 from vgpud.vhost_user.descriptors import stream_socket
 
 

@@ -10,14 +10,14 @@ from contextlib import suppress
 
 from loguru import logger
 
-from vgpud.daemon.config_space import ConfigSpace
-from vgpud.daemon.displays import Displays
-from vgpud.daemon.guest_memory import DirtyLog, GuestMemory
-from vgpud.daemon.supervisor import Supervisor
-from vgpud.daemon.vring import Vring
 from vgpud.errors import FrontendError
 from vgpud.link import messages as link
 from vgpud.link.messages import MemoryRegion
+from vgpud.session.config_space import ConfigSpace
+from vgpud.session.displays import Displays
+from vgpud.session.guest_memory import DirtyLog, GuestMemory
+from vgpud.session.supervisor import Supervisor
+from vgpud.session.vring import Vring
 from vgpud.vhost_user.backend_channel import BackendChannel
 from vgpud.vhost_user.descriptors import check_eventfd
 from vgpud.vhost_user.messages import (

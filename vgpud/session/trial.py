@@ -6,13 +6,13 @@ import socket
 import trio
 
 from vgpud.config.schema import Config
-from vgpud.daemon.device_process import device_process
-from vgpud.daemon.session_state import SessionState
-from vgpud.daemon.start_up import start_message
 from vgpud.errors import RendererError
 from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
+from vgpud.session.device_process import device_process
+from vgpud.session.session_state import SessionState
+from vgpud.session.start_up import start_message
 
 SECONDS = 30.0
 

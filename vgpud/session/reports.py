@@ -9,13 +9,13 @@ from typing import Protocol
 import trio
 from loguru import logger
 
-from vgpud.daemon.device_process import MODULE
-from vgpud.daemon.journal import Journal
 from vgpud.errors import FrontendError
 from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError, LinkError
 from vgpud.link.limited_log import LimitedLog
 from vgpud.link.trio_connection import TrioConnection
+from vgpud.session.device_process import MODULE
+from vgpud.session.journal import Journal
 
 # A guest can have at most as many commands in flight as its queue has entries.
 MAXIMUM_QUESTIONS = 1024

@@ -11,24 +11,24 @@ from loguru import logger
 
 from vgpud.config.schema import Config
 from vgpud.control.protocol import ControlError
-from vgpud.daemon.control_queue import ControlQueue
-from vgpud.daemon.cursor_queue import CursorQueue
-from vgpud.daemon.cursor_ring import CursorRing
-from vgpud.daemon.displays import Displays
-from vgpud.daemon.frontend import Frontend
-from vgpud.daemon.guest_memory import GuestMemory
-from vgpud.daemon.journal import Journal
-from vgpud.daemon.machines import Machines, Scanout
-from vgpud.daemon.reports import Reports
-from vgpud.daemon.session_state import CONTROL_QUEUE, CURSOR_QUEUE, SessionState
-from vgpud.daemon.start_up import Parts, limits, num_scanouts
-from vgpud.daemon.supervisor import Supervisor
-from vgpud.daemon.vring import Vring
+from vgpud.daemon.machines import Machines
 from vgpud.display.headless import Size
 from vgpud.display.presenter import Presenter
 from vgpud.errors import FrontendError, RendererError
 from vgpud.link import messages
 from vgpud.link.limited_log import LimitedLog
+from vgpud.session.control_queue import ControlQueue
+from vgpud.session.cursor_queue import CursorQueue
+from vgpud.session.cursor_ring import CursorRing
+from vgpud.session.displays import Displays
+from vgpud.session.frontend import Frontend
+from vgpud.session.guest_memory import GuestMemory
+from vgpud.session.journal import Journal
+from vgpud.session.reports import Reports
+from vgpud.session.session_state import CONTROL_QUEUE, CURSOR_QUEUE, Scanout, SessionState
+from vgpud.session.start_up import Parts, limits, num_scanouts
+from vgpud.session.supervisor import Supervisor
+from vgpud.session.vring import Vring
 from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 

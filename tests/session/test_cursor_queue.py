@@ -18,11 +18,11 @@ from tests.driver.display import DisplayServer
 from tests.driver.memory import GuestMemory
 from tests.driver.queue import Pending, Queue
 from tests.native.device_end import Image
-from vgpud.daemon.cursor_queue import CursorQueue
 from vgpud.display.presenter import Presenter
 from vgpud.errors import FrontendError
 from vgpud.link.messages import QueueConfig
 from vgpud.native import lib
+from vgpud.session.cursor_queue import CursorQueue
 
 F_EVENT_IDX = 1 << 29
 

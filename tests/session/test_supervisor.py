@@ -14,18 +14,18 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config, DeviceProcess
-from vgpud.daemon import device_process, supervisor
 from vgpud.daemon.machines import Machines
-from vgpud.daemon.restarts import Restarts
-from vgpud.daemon.session import serve_frontend
-from vgpud.daemon.session_state import SessionState
 from vgpud.errors import RendererError
+from vgpud.session import device_process, supervisor
+from vgpud.session.restarts import Restarts
+from vgpud.session.session import serve_frontend
+from vgpud.session.session_state import SessionState
 
+from ..daemon.running import children, wait_until
 from ..driver.display import DisplayServer
 from ..driver.frontend import Frontend
 from ..driver.gpu import Guest
 from ..driver.memory import GuestMemory, MiB
-from .running import children, wait_until
 
 
 class Running(NamedTuple):

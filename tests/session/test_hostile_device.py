@@ -13,13 +13,13 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config, DeviceProcess
-from vgpud.daemon import device_process, supervisor
 from vgpud.daemon.machines import Machines
-from vgpud.daemon.session import serve_frontend
 from vgpud.errors import RendererError
+from vgpud.session import device_process, supervisor
+from vgpud.session.session import serve_frontend
 
+from ..daemon.running import children, wait_until
 from ..driver.frontend import Frontend, Request
-from .running import children, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Config(device_process=DeviceProcess(restarts=2, restart_window=60.0, restart_delay=0.01))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from vgpud.config.schema import MAX_SCANOUTS, Config
-from vgpud.daemon.guest_memory import GuestMemory
-from vgpud.daemon.journal import Journal
-from vgpud.daemon.session_state import SessionState
-from vgpud.daemon.vring import DESCRIPTORS, Vring
 from vgpud.link import messages
 from vgpud.link.messages import Limits, Request
 from vgpud.link.rights import MAXIMUM_DESCRIPTORS
+from vgpud.session.guest_memory import GuestMemory
+from vgpud.session.journal import Journal
+from vgpud.session.session_state import SessionState
+from vgpud.session.vring import DESCRIPTORS, Vring
 
 
 class Parts(NamedTuple):
