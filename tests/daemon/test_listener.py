@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,162 @@ from vgpud.control.protocol import control_path
 from vgpud.daemon.listener import open_control_listener, open_listener
 from vgpud.errors import ConfigurationError
 
+# One that whoever runs this may give files to.
+SOME_GROUP = 1 if os.geteuid() == 0 else os.getgid()
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
 
 def refused(*arguments: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [(os, "chown"), (Path, "chmod")], ids=["its group", "its permissions"]
-)
 def test_a_socket_that_cannot_be_given_away_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "vgpu.sock"
-    monkeypatch.setattr(module, name, refused)
+    before = descriptors()
+    monkeypatch.setattr(os, "chown", refused)
     with pytest.raises(ConfigurationError, match="Operation not permitted"):
         open_listener(Socket(path=path, group="0"))
     assert not path.exists()
+    assert descriptors() == before
+
+
+def test_a_socket_that_cannot_listen_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "vgpu.sock"
+    monkeypatch.setattr(socket.socket, "listen", refused)
+    with pytest.raises(ConfigurationError, match="Operation not permitted"):
+        open_listener(Socket(path=path))
+    assert not path.exists()
+
+
+class Exchange:
+    """Does ``then`` as soon as a socket is bound, as somebody may to whom the folder belongs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
+        bind = socket.socket.bind
+
+        def bind_and_exchange(end: socket.socket, address: str) -> None:
+            bind(end, address)
+            then()
+
+        monkeypatch.setattr(socket.socket, "bind", bind_and_exchange)
+
+
+def test_the_file_that_a_link_in_the_place_of_the_socket_leads_to_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, secret = tmp_path / "vgpu.sock", tmp_path / "secret"
+    secret.touch(0o600)
+    before = secret.stat()
+
+    def exchange() -> None:
+        path.unlink()
+        path.symlink_to(secret)
+
+    Exchange(monkeypatch, exchange)
+    with pytest.raises(ConfigurationError, match="another file in the place of the socket"):
+        open_listener(Socket(path=path, group=str(SOME_GROUP), mode=0o666))
+    assert secret.stat() == before
+    assert path.is_symlink()
+
+
+def test_a_socket_of_ours_that_is_linked_from_elsewhere_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, elsewhere = tmp_path / "vgpu.sock", tmp_path / "another.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as another:
+        another.bind(str(elsewhere))
+        before = elsewhere.stat()
+
+        def exchange() -> None:
+            path.unlink()
+            path.hardlink_to(elsewhere)
+
+        Exchange(monkeypatch, exchange)
+        with pytest.raises(ConfigurationError, match="another file in the place of the socket"):
+            open_listener(Socket(path=path, group=str(SOME_GROUP)))
+    assert elsewhere.stat().st_gid == before.st_gid
+
+
+def test_a_folder_that_is_exchanged_is_still_the_one_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, moved = tmp_path / "named", tmp_path / "moved"
+    named.mkdir()
+    path = named / "vgpu.sock"
+
+    def exchange() -> None:
+        named.rename(moved)
+        named.mkdir()
+        path.write_text("somebody's")
+
+    Exchange(monkeypatch, exchange)
+    listener = open_listener(Socket(path=path, group=str(SOME_GROUP)))
+    assert stat.S_ISSOCK((moved / "vgpu.sock").stat().st_mode)
+    listener.close()
+    assert not (moved / "vgpu.sock").exists()
+    assert path.read_text() == "somebody's"
+
+
+def test_a_link_in_the_way_is_neither_followed_nor_removed(tmp_path: Path) -> None:
+    path, target = tmp_path / "vgpu.sock", tmp_path / "target.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale:
+        stale.bind(str(target))
+    path.symlink_to(target)
+    with pytest.raises(ConfigurationError, match="there is a file that is no socket"):
+        open_listener(Socket(path=path))
+    assert path.is_symlink()
+    assert target.exists()
+
+
+def test_a_stale_socket_makes_room_and_one_that_is_in_use_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "vgpu.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale:
+        stale.bind(str(path))
+    listener = open_listener(Socket(path=path))
+    with pytest.raises(ConfigurationError, match="in use: another program listens there"):
+        open_listener(Socket(path=path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.connect(str(path))
+    listener.close()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
+def test_the_permissions_are_the_configured_ones_whatever_the_mask(
+    tmp_path: Path, mode: int
+) -> None:
+    path = tmp_path / "vgpu.sock"
+    mask = os.umask(0o777)
+    try:
+        listener = open_listener(Socket(path=path, group=str(SOME_GROUP), mode=mode))
+    finally:
+        assert os.umask(mask) == 0o777
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert path.stat().st_gid == SOME_GROUP
+    listener.close()
+
+
+def test_a_path_may_be_longer_than_a_socket_s_address(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    before = descriptors()
+    listener = open_listener(Socket(path=folder / "vgpu.sock"))
+    assert [path.name for path in folder.iterdir()] == ["vgpu.sock"]
+    listener.close()
+    assert list(folder.iterdir()) == []
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("path", ["/", ".", ".."])
+def test_a_path_without_a_name_is_no_socket(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="there is a file that is no socket"):
+        open_listener(Socket(path=Path(path)))
 
 
 def test_a_group_that_does_not_exist_is_found_before_anything_is_made(tmp_path: Path) -> None:

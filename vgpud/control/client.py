@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The asking side of the control socket, blocking."""
 
+import os
 import socket
 import struct
 from pathlib import Path
@@ -25,7 +26,7 @@ class Client:
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(ANSWER_SECONDS, 0)
         )
         try:
-            self._socket.connect(str(path))
+            _connect(self._socket, path)
         except OSError as error:
             self._socket.close()
             raise ControlError(f"{path}: {error.strerror or error}") from None
@@ -59,3 +60,12 @@ class Client:
                 raise ControlError("the daemon has hung up")
             line += part
         return line, descriptors
+
+
+def _connect(end: socket.socket, path: Path) -> None:
+    """The path may be longer than a socket's address."""
+    file = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        end.connect(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)

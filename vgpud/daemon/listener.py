@@ -10,32 +10,49 @@ import grp
 import os
 import socket
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 from attrs import evolve
 
 from vgpud.config.schema import Socket
 from vgpud.control.protocol import control_path
+from vgpud.daemon.folder import Folder, give_to_group
 from vgpud.errors import ConfigurationError
 
 BACKLOG = 16
 
 
+class SocketFile:
+    """The file of a socket that was bound in ``folder``, which this owns."""
+
+    def __init__(self, folder: Folder, name: str, status: os.stat_result) -> None:
+        self._folder = folder
+        self._name = name
+        self._identity = _identity(status)
+
+    def remove(self) -> None:
+        # Another program may have replaced the file meanwhile; then it is not ours to remove.
+        with self._folder:
+            found = self._folder.status(self._name)
+            if found is not None and _identity(found) == self._identity:
+                self._folder.unlink(self._name)
+
+
 class Listener:
-    """``end`` is listening, or connected when not ``listening``; the file at ``path`` is removed
-    when it closes.
+    """``end`` is listening, or connected when not ``listening``; its ``file`` is removed when it
+    closes.
     """
 
-    def __init__(self, end: socket.socket, listening: bool, path: Path | None = None) -> None:
+    def __init__(self, end: socket.socket, listening: bool, file: SocketFile | None = None) -> None:
         self.end = end
         self.listening = listening
-        self._path = path
-        self._identity = _identity(path) if path else None
+        self._file = file
 
     def close(self) -> None:
-        # Another program may have replaced the file meanwhile; then it is not ours to remove.
-        if self._path and self._identity and _identity(self._path) == self._identity:
-            self._path.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.remove()
+            self._file = None
         self.end.close()
 
 
@@ -60,33 +77,25 @@ def open_control_listener(options: Socket) -> Listener | None:
 
 def _listen(path: Path, options: Socket) -> Listener:
     group = group_of(options)
-    _remove_stale(path)
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _bind(end, path, options.mode)
-        listener = Listener(end, listening=True, path=path)
-    except OSError as error:
-        end.close()
-        raise _unusable(path, error) from error
-    # From here on there is a file, which an error has to remove.
-    try:
-        path.chmod(options.mode)
-        if group is not None:
-            os.chown(path, -1, group)
-        end.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _unusable(path, error) from error
-    return listener
-
-
-def _bind(end: socket.socket, path: Path, mode: int) -> None:
-    """The file appears with no more permissions than it is to have."""
-    mask = os.umask(0o777 & ~mode)
-    try:
-        end.bind(os.fspath(path))
-    finally:
-        os.umask(mask)
+    with ExitStack() as unless_made:
+        try:
+            folder = unless_made.enter_context(Folder.open(path.parent))
+            _remove_stale(folder, path)
+            end = unless_made.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            folder.bind(end, path.name, options.mode)
+            bound = folder.open_bound(path.name)
+            unless_made.callback(os.close, bound)
+            # From here on there is a file of ours, which an error has to remove.
+            file = SocketFile(folder, path.name, os.fstat(bound))
+            unless_made.callback(file.remove)
+            if group is not None:
+                give_to_group(bound, group)
+            end.listen(BACKLOG)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        unless_made.pop_all()
+    os.close(bound)
+    return Listener(end, True, file)
 
 
 def _unusable(path: Path, error: OSError) -> ConfigurationError:
@@ -98,21 +107,28 @@ def group_of(options: Socket) -> int | None:
     return None if options.group is None else _group_id(options.group)
 
 
-def _remove_stale(path: Path) -> None:
+def _remove_stale(folder: Folder, path: Path) -> None:
     """Removes a socket file that nobody listens at; ``ConfigurationError`` for any other file."""
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
+    # The path of a root has no name.
+    found = folder.status(path.name or ".")
+    if found is None:
         return
-    if not stat.S_ISSOCK(mode):
+    if not stat.S_ISSOCK(found.st_mode):
         raise ConfigurationError(f"{path}: there is a file that is no socket")
+    if not _is_stale(folder, path.name):
+        raise ConfigurationError(f"{path}: in use: another program listens there")
+    folder.unlink(path.name)
+
+
+def _is_stale(folder: Folder, name: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         # A listener whose backlog is full would let us wait.
         probe.setblocking(False)
-        error = probe.connect_ex(os.fspath(path))
-    if error != errno.ECONNREFUSED:
-        raise ConfigurationError(f"{path}: in use: another program listens there")
-    path.unlink(missing_ok=True)
+        try:
+            folder.connect(probe, name)
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+    return False
 
 
 def _group_id(group: str) -> int:
@@ -138,9 +154,5 @@ def _inherited(descriptor: int) -> Listener:
     return Listener(end, listening=bool(listening))
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

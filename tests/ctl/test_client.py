@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Whom vgpuctl asks."""
+
+from pathlib import Path
+
+import pytest
+
+from vgpud.config.schema import Socket
+from vgpud.control.client import Client
+from vgpud.control.protocol import ControlError, control_path
+from vgpud.daemon.listener import open_control_listener
+
+
+def test_a_daemon_is_reached_wherever_it_can_listen(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    path = folder / "vgpu.sock"
+    listener = open_control_listener(Socket(path=path))
+    assert listener is not None
+    client = Client(control_path(path))
+    listener.end.accept()[0].close()
+    client.close()
+    listener.close()
+
+
+def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ControlError, match="No such file or directory"):
+        Client(tmp_path / "missing")
+    (tmp_path / "file").touch()
+    with pytest.raises(ControlError, match="Connection refused"):
+        Client(tmp_path / "file")

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A folder by its descriptor, for the sockets in it.
+
+A socket's folder may belong to somebody whom we do not trust, and he may exchange what his names
+stand for at any moment.  So the path is followed once; after that everything is said of this one
+folder, and whoever is given a file is given that file and not its name.
+"""
+
+import os
+import socket
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vgpud.errors import ConfigurationError
+
+_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Folder:
+    """Owns ``descriptor``; ``path`` is for who reads a message.
+
+    A name may be as long as a socket's address leaves room for behind ``/proc/self/fd/N/``; the
+    folder's own path does not count.
+    """
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """``OSError`` when there is no such folder."""
+        return cls(os.open(path, _FLAGS), path)
+
+    def private(self, name: str) -> "Folder":
+        """The folder of that name in this one, for our user alone; it is made when there is none.
+        ``ConfigurationError`` when something else has the name.
+        """
+        path = self.path / name
+        try:
+            _make(self._descriptor, name)
+            folder = Folder(os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self._descriptor), path)
+        except NotADirectoryError:  # which a symbolic link is as well
+            raise ConfigurationError(f"{path}: there is something that is no folder") from None
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+        try:
+            _check_private(os.fstat(folder.fileno()), path)
+        except ConfigurationError:
+            folder.close()
+            raise
+        return folder
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def names(self) -> list[str]:
+        """Of everything in it."""
+        return sorted(path.name for path in Path(_by(self._descriptor)).iterdir())
+
+    def status(self, name: str) -> os.stat_result | None:
+        """Of the file itself, also where it is a symbolic link; None when there is no such file."""
+        try:
+            return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+
+    def unlink(self, name: str) -> None:
+        """A file that has gone already is no error."""
+        try:
+            os.unlink(name, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return
+
+    def bind(self, end: socket.socket, name: str, mode: int) -> None:
+        """The file appears with no more permissions than ``mode``, and never has others.
+
+        Not while another thread makes files: the process has one mask.
+        """
+        mask = os.umask(0o777 & ~mode)
+        try:
+            end.bind(f"{_by(self._descriptor)}/{name}")
+        finally:
+            os.umask(mask)
+
+    def connect(self, end: socket.socket, name: str) -> None:
+        """``OSError`` also for a symbolic link, wherever it leads."""
+        file = self.open_file(name)
+        try:
+            end.connect(_by(file))
+        finally:
+            os.close(file)
+
+    def open_file(self, name: str) -> int:
+        """A descriptor that stands for the file itself, with O_PATH, and is the caller's."""
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, dir_fd=self._descriptor)
+
+    def open_bound(self, name: str) -> int:
+        """As :meth:`open_file`, the socket that was just bound; ``ConfigurationError`` when another
+        file has its place.
+        """
+        file = self.open_file(name)
+        status = os.fstat(file)
+        # A name more would mean that somebody has linked a socket of ours from another place.
+        ours = stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid()
+        if not ours or status.st_nlink != 1:
+            os.close(file)
+            raise ConfigurationError(
+                f"{self.path / name}: somebody has put another file in the place of the socket"
+            )
+        return file
+
+
+def give_to_group(file: int, group: int) -> None:
+    """``file`` may be a descriptor with O_PATH, which fchown(2) does not take."""
+    os.chown(_by(file), -1, group)
+
+
+def open_private_folder(path: Path) -> Folder:
+    """A folder for our user alone, which is made when there is none; ``ConfigurationError``."""
+    try:
+        with Folder.open(path.parent) as parent:
+            return parent.private(path.name)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+
+
+def bind_in(
+    folder: Folder, name: str, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
+    """A socket for our user alone, bound and not listening; ``OSError``."""
+    end = socket.socket(socket.AF_UNIX, kind)
+    try:
+        folder.bind(end, name, 0o600)
+    except BaseException:
+        end.close()
+        raise
+    return end
+
+
+def _make(parent: int, name: str) -> None:
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return
+
+
+def _check_private(status: os.stat_result, path: Path) -> None:
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(f"{path}: the folder belongs to another user")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigurationError(f"{path}: the folder is not for its owner alone (chmod 700 it)")
+
+
+def _by(descriptor: int) -> str:
+    """A path that leads to what the descriptor stands for."""
+    return f"/proc/self/fd/{descriptor}"
