@@ -58,6 +58,14 @@ class Listener:
 
 def open_listener(options: Socket) -> Listener:
     """The socket that the configuration names; ``ConfigurationError`` when it cannot be had."""
+    listener = _open_listener(options)
+    # Whose machine it is, the sender of its first message tells, which may come before anybody
+    # looks: those who are accepted inherit this.
+    listener.end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return listener
+
+
+def _open_listener(options: Socket) -> Listener:
     # With socket activation there is a path as well, which the descriptor listens at already.
     if options.fd is not None:
         return _inherited(options.fd)

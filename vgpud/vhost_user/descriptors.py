@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Descriptors that a front-end sends, as what they have to be."""
 
+import os
 import socket
+import stat
 from pathlib import Path
+
+import trio
 
 from vgpud.errors import FrontendError
 from vgpud.link import rights
@@ -31,3 +35,27 @@ def check_eventfd(descriptor: int) -> None:
         raise FrontendError(f"a descriptor that cannot be looked at: {error}") from error
     if what != "anon_inode:[eventfd]":
         raise FrontendError("a kick, call or err descriptor is no eventfd")
+
+
+def check_foreign(descriptor: int, connection: trio.socket.SocketType) -> None:
+    """``FrontendError`` for a socket at whose other end we are ourselves: what is held open by who
+    reads it never ends.
+    """
+    given, own = os.fstat(descriptor), os.fstat(connection.fileno())
+    if not stat.S_ISSOCK(given.st_mode):
+        return
+    # Where it was made by connecting; of a pair of sockets no end has a name.
+    place = connection.getsockname()
+    same = (given.st_dev, given.st_ino) == (own.st_dev, own.st_ino)
+    if same or (place and place in _names(descriptor)):
+        raise FrontendError("a descriptor leads back to the front-end's own connection")
+
+
+def _names(descriptor: int) -> list[object]:
+    end = socket.socket(fileno=descriptor)
+    try:
+        return [end.getsockname(), end.getpeername()]
+    except OSError:
+        return [end.getsockname()]
+    finally:
+        end.detach()

@@ -6,6 +6,7 @@ larger read would join the descriptors of one message with the bytes of the mess
 """
 
 import socket
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -14,9 +15,12 @@ import trio
 from vgpud.errors import FrontendError
 from vgpud.link import rights
 from vgpud.vhost_user import messages
+from vgpud.vhost_user.descriptors import check_foreign
 from vgpud.vhost_user.messages import HEADER, Header
+from vgpud.vhost_user.sender import CREDENTIALS_BYTES, Sender, name_senders, sender_in
 
 SocketType = trio.socket.SocketType
+ANCILLARY_BYTES = rights.ANCILLARY_BYTES + CREDENTIALS_BYTES
 
 
 class Message:
@@ -48,10 +52,39 @@ class Message:
 
 
 class Connection:
-    """Owns the socket."""
+    """Owns the socket.
+
+    Who has the other end may share this one too, and with it the file's flags: it is never waited
+    for but by the event loop.
+    """
 
     def __init__(self, end: SocketType) -> None:
         self._socket = end
+        self._sender = Sender()
+        name_senders(end)
+
+    @property
+    def sender(self) -> int | None:
+        """The process that has sent the last request; None before the first, and when the kernel
+        cannot name it here.
+        """
+        return self._sender.pid
+
+    @property
+    def sender_known(self) -> trio.Event:
+        """The first request has come."""
+        return self._sender.known
+
+    async def sender_left(self) -> int:
+        """Returns a front-end's process that has ended while others hold its connection open."""
+        return await self._sender.left(self._socket)
+
+    def check_foreign(self, descriptors: Iterable[int]) -> None:
+        """``FrontendError`` when one of them leads back to this connection, or to where such
+        connections are made.
+        """
+        for descriptor in descriptors:
+            check_foreign(descriptor, self._socket)
 
     async def receive(self) -> Message | None:
         """The next request, or None when the front-end has gone.  ``FrontendError`` when it has
@@ -72,11 +105,13 @@ class Connection:
     async def _receive_first(self, descriptors: list[int]) -> bytes:
         try:
             data, ancillary, flags, _ = await self._socket.recvmsg(
-                HEADER.size, rights.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                HEADER.size, ANCILLARY_BYTES, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
             )
         except ConnectionResetError:
             return b""
         descriptors += rights.unpack(ancillary)
+        if data:
+            self._sender.note(sender_in(ancillary))
         if flags & socket.MSG_CTRUNC:
             raise FrontendError("descriptors were lost: too many are open")
         return data
@@ -86,7 +121,7 @@ class Connection:
         data = bytearray()
         while len(data) < length:
             try:
-                more = await self._socket.recv(length - len(data))
+                more = await self._socket.recv(length - len(data), socket.MSG_DONTWAIT)
             except ConnectionResetError:
                 more = b""
             if not more:
@@ -99,7 +134,7 @@ class Connection:
         data = messages.reply(request, payload)
         try:
             while data:
-                data = data[await self._socket.send(data) :]
+                data = data[await self._socket.send(data, socket.MSG_DONTWAIT) :]
         except (BrokenPipeError, ConnectionResetError):
             return
 

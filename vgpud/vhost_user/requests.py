@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
+import trio
 from loguru import logger
 
 from vgpud.errors import FrontendError
@@ -216,11 +217,24 @@ async def _memory_slots() -> int:
 
 
 async def serve(connection: Connection, backend: Backend) -> None:
-    """Carries out one request after another until the front-end leaves; ``FrontendError`` when it
-    breaks the protocol.
+    """Carries out one request after another until the front-end leaves; ``FrontendError``, in a
+    group, when it breaks the protocol, or has ended and left its connection to others.
     """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_follow_sender, connection)
+        await _serve(connection, backend)
+        nursery.cancel_scope.cancel()
+
+
+async def _follow_sender(connection: Connection) -> None:
+    process_id = await connection.sender_left()
+    raise FrontendError(f"process {process_id} has ended, but others hold its connection open")
+
+
+async def _serve(connection: Connection, backend: Backend) -> None:
     while (message := await connection.receive()) is not None:
         with message:
+            connection.check_foreign(message.descriptors)
             payload = await _carry_out(backend, message)
             if payload is not None:
                 await connection.reply(message.request, payload)
