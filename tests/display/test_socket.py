@@ -44,6 +44,7 @@ class Script:
 
     def __init__(self) -> None:
         self.far, near = socket.socketpair()
+        self.shared = near.dup()
         self.posted: list[int] = []
         self.full = False
         self.display = DisplaySocket(near, self._post, timeout=1)
@@ -59,6 +60,7 @@ class Script:
     def close(self) -> None:
         self.display.close()
         self.far.close()
+        self.shared.close()
 
 
 async def test_display_information_is_qemus_own() -> None:
@@ -205,4 +207,14 @@ async def test_a_display_information_of_another_size_is_given_up(payload: bytes)
     script.reply(Display.GET_DISPLAY_INFO, payload)
     with trio.fail_after(5):
         await script.display.run()
+    script.close()
+
+
+async def test_a_display_whose_flags_another_clears_keeps_nobody_waiting() -> None:
+    """O_NONBLOCK is the open file's, and who has made a pair of sockets may have kept both."""
+    script = Script()
+    script.shared.setblocking(True)
+    with trio.move_on_after(0.1) as scope:
+        await script.display.run()
+    assert scope.cancelled_caught
     script.close()

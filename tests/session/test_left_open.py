@@ -31,6 +31,18 @@ print("done", flush=True)
 time.sleep(60)
 """
 
+# Sends its own connection to where nobody has asked for anything, and leaves.
+PARKING = """
+import array, socket, struct, sys
+def send(end, data, passed):
+    end.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [passed.fileno()]))])
+end = socket.socket(fileno=int(sys.argv[1]))
+one, other = socket.socketpair()
+send(end, struct.pack("=3I", int(sys.argv[2]), 1, 0), other)
+send(one, b"x", end)
+print("done", flush=True)
+"""
+
 
 @pytest.fixture
 def log() -> Iterator[list[str]]:
@@ -40,11 +52,11 @@ def log() -> Iterator[list[str]]:
     logger.remove(handler)
 
 
-def play(end: socket.socket, request: int) -> int:
+def play(program: str, end: socket.socket, request: int) -> int:
     """Its process, which has ended."""
     with end:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(end.fileno()), str(request)],
+            [sys.executable, "-c", program, str(end.fileno()), str(request)],
             pass_fds=[end.fileno()],
             stdout=subprocess.PIPE,
         )
@@ -66,9 +78,22 @@ async def test_a_session_ends_with_the_process_that_gave_its_own_connection(
         async with trio.open_nursery() as nursery:
             end = trio.socket.from_stdlib_socket(theirs)
             nursery.start_soon(serve_frontend, end, Config(), Machines(), "a test")
-            process_id = await trio.to_thread.run_sync(play, ours, request_number)
+            process_id = await trio.to_thread.run_sync(play, PROGRAM, ours, request_number)
     assert any(f"process {process_id} has ended" in line for line in log)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+@pytest.mark.parametrize("request_number", [Request.SET_BACKEND_REQ_FD, Request.GPU_SET_SOCKET])
+async def test_a_connection_on_its_way_to_us_is_not_kept_open(
+    log: list[str], request_number: int
+) -> None:
+    ours, theirs = socket.socketpair()
+    with trio.fail_after(15):
+        async with trio.open_nursery() as nursery:
+            end = trio.socket.from_stdlib_socket(theirs)
+            nursery.start_soon(serve_frontend, end, Config(), Machines(), "a test")
+            await trio.to_thread.run_sync(play, PARKING, ours, request_number)
+    assert not any("has ended" in line for line in log)
 
 
 @pytest.mark.parametrize("request_number", [Request.SET_BACKEND_REQ_FD, Request.GPU_SET_SOCKET])

@@ -23,10 +23,12 @@ def open_descriptors() -> int:
 class Ends:
     def __init__(self) -> None:
         self.theirs, ours = socket.socketpair()
+        self.shared = ours.dup()
         self.connection = Connection(trio.socket.from_stdlib_socket(ours))
 
     def close(self) -> None:
         self.theirs.close()
+        self.shared.close()
         self.connection.close()
 
 
@@ -143,3 +145,19 @@ async def test_being_cancelled_within_a_request_leaves_no_descriptor_open(
 async def test_a_reply_to_a_front_end_that_has_gone_is_no_error(ends: Ends) -> None:
     ends.theirs.close()
     await ends.connection.reply(1, bytes(8))
+
+
+async def test_a_connection_whose_flags_another_clears_keeps_nobody_waiting(ends: Ends) -> None:
+    """O_NONBLOCK is the open file's, and who has made a pair of sockets may have kept both."""
+    for begun in (b"", bytes(3), struct.pack("=3I", 2, 1, 8)):
+        ends.shared.setblocking(True)
+        ends.theirs.send(begun)
+        with trio.move_on_after(0.1) as reading:
+            await ends.connection.receive()
+        assert reading.cancelled_caught
+        ends.theirs.send(bytes(100))
+        ends.shared.recv(200, socket.MSG_DONTWAIT)
+    ends.shared.setblocking(True)
+    with trio.move_on_after(0.1) as writing:
+        await ends.connection.reply(1, bytes(4 << 20))
+    assert writing.cancelled_caught

@@ -214,6 +214,9 @@ class Answering:
     async def get_queue_num(self) -> int:
         return 2
 
+    async def run(self) -> None:
+        """There is nothing else."""
+
 
 async def test_serving_ends_with_the_front_end_s_process(ends: Ends) -> None:
     process = Process(ends.theirs)

@@ -91,8 +91,8 @@ class DisplaySocket:
     async def _receive(self) -> bytes:
         """Nothing at the end of file.  Descriptors that come along are closed by the kernel."""
         try:
-            return await self._socket.recv(RECEIVE_BYTES)
-        except (ConnectionError, trio.ClosedResourceError):
+            return await self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except (OSError, trio.ClosedResourceError):
             return b""
 
     async def negotiate(self) -> None:

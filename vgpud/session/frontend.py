@@ -8,6 +8,7 @@ a successor is told all of it exactly once.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+import trio
 from loguru import logger
 
 from vgpud.errors import FrontendError
@@ -87,6 +88,7 @@ class Frontend(Backend):
         self._on_memory = on_memory
         self._on_reset = on_reset
         self._channel: BackendChannel | None = None
+        self._channel_given = trio.Event()  # another one
         self._status = 0
 
     def close(self) -> None:
@@ -124,6 +126,16 @@ class Frontend(Backend):
     async def set_backend_channel(self, descriptors: list[int]) -> None:
         self._drop_channel()
         self._channel = BackendChannel(descriptors.pop())
+        self._channel_given.set()
+        self._channel_given = trio.Event()
+
+    async def run(self) -> None:
+        """Reads one backend channel after another."""
+        while True:
+            another = self._channel_given
+            if self._channel is not None:
+                await self._channel.run()
+            await another.wait()
 
     async def get_status(self) -> int:
         return self._status

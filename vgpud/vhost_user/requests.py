@@ -42,6 +42,10 @@ class Backend(ABC):
     protocol_features: ProtocolFeature
 
     @abstractmethod
+    async def run(self) -> None:
+        """Goes on beside the requests, until there are no more."""
+
+    @abstractmethod
     async def get_features(self) -> int: ...
     @abstractmethod
     async def set_features(self, features: int) -> None: ...
@@ -222,6 +226,7 @@ async def serve(connection: Connection, backend: Backend) -> None:
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_sender, connection)
+        nursery.start_soon(backend.run)
         await _serve(connection, backend)
         nursery.cancel_scope.cancel()
 
