@@ -16,6 +16,7 @@ from tests.driver.display import Display, DisplayServer, make_edid
 from vgpud.display.edid import edid_response
 from vgpud.display.edid import make_edid as our_edid
 from vgpud.display.headless import NO_ANSWER
+from vgpud.display.messages import Request, get_protocol_features
 from vgpud.display.presenter import NotSentError, Presenter
 from vgpud.display.socket import DisplaySocket
 
@@ -144,8 +145,13 @@ async def test_a_late_reply_is_not_taken_for_the_next_one() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(script.display.run)
         assert await script.display.display_info() == NO_ANSWER
-        script.reply(Display.GET_DISPLAY_INFO, late)
-        script.reply(Display.GET_DISPLAY_INFO, next_one)
+
+        async def reply() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            script.reply(Display.GET_DISPLAY_INFO, late)
+            script.reply(Display.GET_DISPLAY_INFO, next_one)
+
+        nursery.start_soon(reply)
         assert await script.display.display_info() == next_one
         nursery.cancel_scope.cancel()
     script.close()
@@ -193,11 +199,120 @@ async def test_a_display_that_reads_nothing_is_asked_a_few_times_only(
     script.close()
 
 
-async def test_a_message_that_cannot_be_posted_is_no_answer() -> None:
+async def test_a_message_that_cannot_be_posted_in_time_is_no_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     script = Script()
     script.full = True
-    assert await script.display.display_info() == NO_ANSWER
-    assert await script.display.edid(0) == NO_ANSWER
+    for _ in range(2):
+        start = trio.current_time()
+        assert await script.display.display_info() == NO_ANSWER
+        assert await script.display.edid(0) == NO_ANSWER
+        assert trio.current_time() - start == pytest.approx(2)
+    script.close()
+
+
+async def test_a_message_that_cannot_be_posted_waits_for_its_turn() -> None:
+    script = Script()
+    script.display._timeout = 5
+    script.full = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(script.display.run)
+        nursery.start_soon(script.display.display_info)
+        await trio.sleep(0.1)
+        nursery.start_soon(script.display.edid, 0)
+        await trio.sleep(0.1)
+        assert script.posted == []
+        script.full = False
+        await trio.sleep(0.1)
+        assert script.posted == [Display.GET_DISPLAY_INFO, Display.GET_PROTOCOL_FEATURES]
+        script.full = True
+        script.reply(Display.GET_PROTOCOL_FEATURES, struct.pack("=Q", 1))
+        await trio.sleep(0.1)
+        script.full = False
+        await trio.sleep(0.1)
+        assert script.posted[2:] == [
+            Display.SET_PROTOCOL_FEATURES,
+            Display.GET_EDID,
+            Display.GET_PROTOCOL_FEATURES,
+        ]
+        nursery.cancel_scope.cancel()
+    script.close()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.001])
+@pytest.mark.parametrize("protocol_features", [3, 0], ids=["QEMU 8", "QEMU 7.2"])
+async def test_as_many_questions_as_a_guest_can_ask_have_the_answers_of_the_display(
+    protocol_features: int, delay: float
+) -> None:
+    sizes = [(640 + scanout_id, 480) for scanout_id in range(16)]
+    answers: dict[int, bytes] = {}
+
+    async def ask(display: DisplaySocket, number: int) -> None:
+        scanout_id = number % 17
+        if scanout_id == 16:
+            answers[number] = await display.display_info()
+        else:
+            answers[number] = await display.edid(scanout_id)
+
+    server = DisplayServer(sizes, protocol_features=protocol_features, delay=delay)
+    async with connected(server, timeout=20) as (display, _), trio.open_nursery() as nursery:
+        for number in range(1024):
+            nursery.start_soon(ask, display, number)
+    assert server.violations == []
+    assert server.messages.count(Display.SET_PROTOCOL_FEATURES) == 1
+    for number in range(1024):
+        scanout_id = number % 17
+        if scanout_id == 16:
+            assert struct.unpack_from("<4I", answers[number], 24) == (0, 0, 640, 480)
+        elif protocol_features:
+            assert answers[number][32:160] == make_edid(*sizes[scanout_id])
+        else:
+            assert answers[number] == edid_response(
+                our_edid(*sizes[scanout_id], serial=scanout_id + 1)
+            )
+
+
+async def test_questions_are_asked_in_their_order(nursery: trio.Nursery) -> None:
+    script = Script()
+    script.display._timeout = 5
+    nursery.start_soon(script.display.run)
+
+    async def ask_much() -> None:
+        async with trio.open_nursery() as asking:
+            for number in range(200):
+                asking.start_soon((script.display.display_info, negotiate)[number % 2])
+                await trio.testing.wait_all_tasks_blocked()
+            script_done.set()
+
+    async def negotiate() -> None:
+        await script.display._ask((Request.GET_PROTOCOL_FEATURES, get_protocol_features()))
+
+    script_done = trio.Event()
+    with trio.fail_after(5):
+        async with trio.open_nursery() as asking:
+            asking.start_soon(ask_much)
+            await script_done.wait()
+            answered = 0
+            while answered < 200:
+                for request in script.posted[answered:]:
+                    script.reply(request, bytes(408 if request == 3 else 8))
+                    answered += 1
+                await trio.sleep(0.001)
+    assert script.posted == [Display.GET_DISPLAY_INFO, Display.GET_PROTOCOL_FEATURES] * 100
+    script.close()
+
+
+async def test_who_waits_for_its_turn_at_a_display_that_closes_waits_no_longer() -> None:
+    script = Script()
+    script.display._timeout = 60
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(script.display.display_info)
+                nursery.start_soon(script.display.edid, 0)
+            await trio.testing.wait_all_tasks_blocked()
+            script.display.close()
     script.close()
 
 

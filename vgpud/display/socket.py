@@ -7,8 +7,7 @@ QEMU gives another answer to the same question.
 
 import socket
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -36,7 +35,13 @@ from vgpud.wire.virtio_gpu import (
 
 RECEIVE_BYTES = 16 * 1024
 DEFAULT_TIMEOUT = 5.0
+# So many are asked at once; the others wait for their turn.
 MAXIMUM_WAITING = 32
+# When a message can be sent that could not is said by nobody.
+AGAIN_SECONDS = 0.01
+
+
+Question = tuple[Request, bytes]
 
 
 class _Waiting:
@@ -64,6 +69,9 @@ class DisplaySocket:
         self._post = post
         self._timeout = timeout
         self._waiting: deque[_Waiting] = deque()
+        self._fewer = trio.Event()  # are waiting
+        self._turn = trio.StrictFIFOLock()
+        self._negotiating = trio.Lock()
         self._features: ProtocolFeature | None = None
         self._closed = False
 
@@ -97,15 +105,14 @@ class DisplaySocket:
 
     async def negotiate(self) -> None:
         """Agrees on the features that are used; the presenter learns them from what it sends."""
-        offered = await self._ask(Request.GET_PROTOCOL_FEATURES, get_protocol_features())
-        if offered:
-            self._features = protocol_features(offered)
-            with suppress(NotSentError):
-                self._post(set_protocol_features(self._features))
+        with trio.move_on_after(self._timeout):
+            await self._negotiate()
 
     async def display_info(self) -> bytes:
         """A whole virtio_gpu_resp_display_info, or ``NO_ANSWER``."""
-        return await self._ask(Request.GET_DISPLAY_INFO, get_display_info())
+        with trio.move_on_after(self._timeout):
+            return await self._display_info()
+        return NO_ANSWER
 
     async def edid(self, scanout_id: int) -> bytes:
         """A whole virtio_gpu_resp_edid, or ``NO_ANSWER``.
@@ -114,37 +121,72 @@ class DisplaySocket:
         """
         if scanout_id >= VIRTIO_GPU_MAX_SCANOUTS:
             return NO_ANSWER
-        if self._features is None:
-            await self.negotiate()
-        if not self._features or ProtocolFeature.EDID not in self._features:
-            return _edid_from(await self.display_info(), scanout_id)
-        waiting = self._send(Request.GET_EDID, get_edid(scanout_id))
-        # QEMU does not answer for a scanout that it does not have, but it answers in order: a reply
-        # to this one tells that there is none to the one before.
-        self._send(Request.GET_PROTOCOL_FEATURES, get_protocol_features())
-        return await self._answer(waiting)
-
-    async def _ask(self, request: Request, message: bytes) -> bytes:
-        return await self._answer(self._send(request, message))
-
-    def _send(self, request: Request, message: bytes) -> _Waiting | None:
-        """None when the display cannot be asked, or has not answered much else."""
-        if self._closed or len(self._waiting) >= MAXIMUM_WAITING:
-            return None
-        try:
-            self._post(message)
-        except NotSentError:
-            return None
-        waiting = _Waiting(request)
-        self._waiting.append(waiting)
-        return waiting
-
-    async def _answer(self, waiting: _Waiting | None) -> bytes:
-        if waiting is None:
-            return NO_ANSWER
         with trio.move_on_after(self._timeout):
-            await waiting.settled.wait()
-        return waiting.payload
+            features = await self._negotiate()
+            if ProtocolFeature.EDID not in features:
+                return _edid_from(await self._display_info(), scanout_id)
+            # QEMU does not answer for a scanout that it does not have, but it answers in order: a
+            # reply to the second tells that there is none to the first.
+            return await self._ask(
+                (Request.GET_EDID, get_edid(scanout_id)),
+                (Request.GET_PROTOCOL_FEATURES, get_protocol_features()),
+            )
+        return NO_ANSWER
+
+    # --- for who has limited the time
+
+    async def _negotiate(self) -> ProtocolFeature:
+        """The features, once they are known; whoever comes meanwhile waits for them."""
+        async with self._negotiating:
+            if self._features is None:
+                offered = await self._ask(
+                    (Request.GET_PROTOCOL_FEATURES, get_protocol_features()),
+                )
+                if not offered:
+                    return ProtocolFeature(0)
+                features = protocol_features(offered)
+                async with self._turn:
+                    await self._post_soon(set_protocol_features(features))
+                self._features = features
+            return self._features
+
+    async def _display_info(self) -> bytes:
+        return await self._ask((Request.GET_DISPLAY_INFO, get_display_info()))
+
+    async def _ask(self, *questions: Question) -> bytes:
+        """The answer to the first; nothing when there will be none."""
+        waiting = await self._send(questions)
+        await waiting[0].settled.wait()
+        return waiting[0].payload
+
+    async def _send(self, questions: Sequence[Question]) -> list[_Waiting]:
+        """In the order of the calls, as soon as not much else is unanswered."""
+        sent = []
+        async with self._turn:
+            while len(self._waiting) > MAXIMUM_WAITING - len(questions) and not self._closed:
+                await self._fewer.wait()
+            for request, message in questions:
+                waiting = _Waiting(request)
+                if await self._post_soon(message):
+                    self._waiting.append(waiting)
+                else:
+                    waiting.settled.set()
+                sent.append(waiting)
+        return sent
+
+    async def _post_soon(self, message: bytes) -> bool:
+        """False when the display has gone.  (There is no checkpoint after the message.)"""
+        while not self._closed:
+            try:
+                self._post(message)
+            except NotSentError:
+                with trio.move_on_after(AGAIN_SECONDS):
+                    await self._fewer.wait()
+            else:
+                return True
+        return False
+
+    # --- for who reads
 
     def _settle(self, reply: Reply) -> None:
         """Replies come in the order of the requests: what was asked before this has got none."""
@@ -154,10 +196,16 @@ class DisplaySocket:
             waiting.settled.set()
         waiting.payload = reply.payload
         waiting.settled.set()
+        self._are_fewer()
 
     def _give_up(self) -> None:
         while self._waiting:
             self._waiting.popleft().settled.set()
+        self._are_fewer()
+
+    def _are_fewer(self) -> None:
+        self._fewer.set()
+        self._fewer = trio.Event()
 
 
 def _edid_from(display_info: bytes, scanout_id: int) -> bytes:

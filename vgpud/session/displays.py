@@ -83,6 +83,9 @@ class Displays:
             rights.close([descriptor])
             return False
         self._end_current.cancel()
+        if isinstance(self.current, DisplaySocket):
+            # At once: what waits to be asked there is not for the next one.
+            self.current.close()
         with stream_socket(descriptor) as end:
             display = DisplaySocket(self._connect(end), self._presenter.post)
         self._end_current = trio.CancelScope()
