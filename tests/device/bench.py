@@ -39,7 +39,7 @@ class Bench:
         self.plane = FakePlane()
         renderer = renderer_class(mode)(self.plane, self.start.renderer)
         device, daemon = socket.socketpair()
-        self.daemon = Connection(daemon.detach())
+        self.daemon = Connection(daemon.detach(), messages.FROM_DEVICE)
         self.link = Connection(device.detach())
         self.device = Device(self.plane, self.link, renderer, self.start)
         self._chain = 0

@@ -81,7 +81,7 @@ class DeviceProcess:
         self._serial = 0
         self._closed = False
         ours, theirs = socket.socketpair()
-        self.link = Connection(ours.detach())
+        self.link = Connection(ours.detach(), messages.FROM_DEVICE)
         self._present, present = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self._present, present):
             end.setblocking(False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgpud.link import codec, messages
+from vgpud.link import codec, messages, rights
 
 NUMBERS = st.integers(0, 2**64 - 1)
 TEXTS = st.text(st.characters(exclude_categories=("C", "Z")), max_size=40)
@@ -55,15 +55,17 @@ def test_what_is_encoded_is_decoded(message: messages.Message) -> None:
 def test_messages_survive_being_cut_anywhere(
     sent: list[messages.Message], data: st.DataObject
 ) -> None:
-    stream = b"".join(map(codec.encode, sent))
+    """Descriptors come with the first byte of their message, as the kernel has it."""
     decoder = codec.Decoder()
-    decoder.feed(b"", range(sum(map(messages.descriptors_of, sent))))
     received = []
-    while stream:
-        cut = data.draw(st.integers(1, len(stream)))
-        decoder.feed(stream[:cut])
-        stream = stream[cut:]
-        received += [message for message, _ in decoder.messages()]
+    for message in sent:
+        stream = codec.encode(message)
+        descriptors = range(messages.descriptors_of(message))
+        while stream:
+            cut = data.draw(st.integers(1, len(stream)))
+            decoder.feed(stream[:cut], descriptors)
+            stream, descriptors = stream[cut:], range(0)
+            received += [message for message, _ in decoder.messages()]
     assert received == sent
 
 
@@ -146,10 +148,65 @@ def test_a_message_without_exactly_its_descriptors_is_refused(claimed: int, sent
         list(decoder.messages())
 
 
-def test_descriptors_that_no_message_claimed_are_closed() -> None:
-    descriptors = _open(3)
+HEADERS = {
+    "nothing": b"",
+    "a message that has none": codec.encode(messages.Done(1)),
+    "a beginning that says none": codec.encode(messages.Done(1))[:-1],
+    "a beginning that says one": codec.encode(messages.ResourceCreated(1, 1, 64, 64))[:-1],
+    "a message that has one, and nothing": codec.encode(messages.ResourceCreated(1, 1, 64, 64)),
+}
+
+
+def _receive(decoder: codec.Decoder) -> None:
+    for _, belonging in decoder.messages():
+        rights.close(belonging)
+
+
+def _trickle(decoder: codec.Decoder, data: bytes) -> None:
+    for byte in data:
+        decoder.feed(bytes((byte,)), range(rights.MAXIMUM_DESCRIPTORS))
+        list(decoder.messages())
+
+
+@pytest.mark.parametrize("begun", list(HEADERS))
+def test_descriptors_that_no_message_claims_are_refused_and_closed(begun: str) -> None:
+    descriptors = _open(2)
     decoder = codec.Decoder()
-    decoder.feed(codec.encode(messages.Done(1)), descriptors)
-    assert len(list(decoder.messages())) == 1
+    decoder.feed(HEADERS[begun], descriptors)
+    with pytest.raises(codec.LinkError):
+        _receive(decoder)
     decoder.close()
     assert not any(map(_is_open, descriptors))
+
+
+@pytest.mark.parametrize("begun", list(HEADERS))
+def test_no_message_however_slow_collects_descriptors(begun: str) -> None:
+    """Nor one of a header that is not whole yet: it may have been cut by the reader."""
+    decoder = codec.Decoder()
+    with pytest.raises(codec.LinkError):
+        _trickle(decoder, HEADERS[begun] or b"xxx")
+    assert len(decoder._descriptors) <= 2 * rights.MAXIMUM_DESCRIPTORS
+    decoder._descriptors.clear()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (messages.KINDS.index(messages.ResourceCreated), 100, 0, 254),
+        (messages.KINDS.index(messages.Done), 100, 0, 1),
+        (messages.KINDS.index(messages.SetMemory), 100, 0, 1),
+    ],
+    ids=["more than any", "of none", "what only the daemon says"],
+)
+def test_a_header_that_claims_what_it_may_not_is_refused_at_once(
+    header: tuple[int, int, int, int],
+) -> None:
+    decoder = codec.Decoder(messages.FROM_DEVICE)
+    decoder.feed(codec.HEADER.pack(*header))
+    with pytest.raises(codec.LinkError):
+        list(decoder.messages())
+
+
+def test_either_side_has_its_own_kinds() -> None:
+    assert set(messages.FROM_DAEMON) | set(messages.FROM_DEVICE) == set(messages.KINDS)
+    assert not set(messages.FROM_DAEMON) & set(messages.FROM_DEVICE)

@@ -4,7 +4,9 @@
 import gc
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,3 +235,83 @@ async def test_a_device_process_cannot_speak_as_the_daemon(pair: Pair) -> None:
     pair.device.send(messages.Reset())
     with trio.fail_after(5), pytest.raises(LinkError):
         await pair.daemon.run(_ignore)
+
+
+async def test_descriptors_of_a_message_that_never_ends_do_not_pile_up(
+    pair: Pair, tmp_path: Path
+) -> None:
+    file = _file(tmp_path, "file")
+    begun = encode(messages.ResourceCreated(1, 2, 64, 64))[:-1]
+    before = _open_descriptors()
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, _open_descriptors() - before)
+            await trio.sleep(0.001)
+
+    def send() -> None:
+        with socket.socket(fileno=os.dup(pair.device.fileno())) as raw:
+            socket.send_fds(raw, [begun], [file])
+            for _ in range(100):
+                socket.send_fds(raw, [b" "], [file] * 200)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        nursery.start_soon(_in_thread, send)
+        with trio.fail_after(5), pytest.raises(LinkError):
+            await pair.daemon.run(_ignore)
+        nursery.cancel_scope.cancel()
+    os.close(file)
+    assert most < 2 * 253
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    with suppress(OSError):
+        await trio.to_thread.run_sync(work)
+
+
+async def test_a_flood_of_messages_leaves_others_their_turn(pair: Pair) -> None:
+    """Processor time and not time is measured, which others take as well."""
+    flood = encode(messages.Log("INFO", "x")) * 5000
+    count = 0
+
+    async def handler(message: messages.Report, descriptors: list[int]) -> None:
+        nonlocal count
+        count += 1
+        end = time.thread_time() + 20e-6
+        while time.thread_time() < end:
+            pass
+
+    longest = 0.0
+
+    async def another() -> None:
+        nonlocal longest
+        while True:
+            begun = time.thread_time()
+            await trio.lowlevel.checkpoint()
+            longest = max(longest, time.thread_time() - begun)
+
+    def send() -> None:
+        with socket.socket(fileno=os.dup(pair.device.fileno())) as raw:
+            for _ in range(10):
+                raw.sendall(flood)
+        pair.device.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(another)
+        nursery.start_soon(_in_thread, send)
+        with trio.fail_after(60):
+            await pair.daemon.run(handler)
+        nursery.cancel_scope.cancel()
+    assert count == 50_000
+    assert longest < 0.01
+
+
+async def test_a_link_whose_flags_another_clears_keeps_nobody_waiting(pair: Pair) -> None:
+    with socket.socket(fileno=os.dup(pair.daemon._socket.fileno())) as shared:
+        shared.setblocking(True)
+        with trio.move_on_after(0.1) as reading:
+            await pair.daemon.run(_ignore)
+    assert reading.cancelled_caught

@@ -9,12 +9,12 @@ against its declared type.
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from struct import Struct
 from typing import Any
 
 from vgpud.link import rights
-from vgpud.link.messages import KINDS, Message, descriptors_of
+from vgpud.link.messages import KINDS, Message, descriptors_of, may_carry_descriptors
 
 MAXIMUM_TEXT = 64 * 1024
 MAXIMUM_BLOB = 16 * 1024 * 1024
@@ -60,15 +60,19 @@ def decode(kind: int, text: bytes, blob: bytes) -> Message:
 
 class Decoder:
     """Puts together what arrives in pieces; owns every descriptor until it is handed on with its
-    message.
+    message.  ``accepted`` are the kinds that are the other side's to say.
+
+    The kernel gives descriptors together with the first byte that they were sent with, and a message
+    is sent with its own: so no more than one message may want are ever kept, whoever sends what.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, accepted: Collection[type[Message]] = KINDS) -> None:
+        self._accepted = frozenset(accepted)
         self._bytes = bytearray()
         self._descriptors: deque[int] = deque()
 
     def feed(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Takes bytes, and the descriptors that came with them."""
+        """Takes bytes, and the descriptors that came with them; :meth:`messages` is next."""
         self._bytes += data
         self._descriptors.extend(descriptors)
 
@@ -79,20 +83,37 @@ class Decoder:
 
     def _next(self) -> tuple[Message, list[int]] | None:
         if len(self._bytes) < HEADER.size:
+            self._expect(rights.MAXIMUM_DESCRIPTORS if self._bytes else 0)
             return None
-        kind, text, blob, count = HEADER.unpack_from(self._bytes)
-        if kind >= len(KINDS) or text > MAXIMUM_TEXT or blob > MAXIMUM_BLOB:
-            raise LinkError(f"impossible header: kind {kind}, {text} + {blob} bytes")
+        kind, text, blob, count = self._header()
         start, end = HEADER.size + text, HEADER.size + text + blob
         if len(self._bytes) < end:
+            self._expect(count)
             return None
-        message = decode(
-            kind, bytes(self._bytes[HEADER.size : start]), bytes(self._bytes[start:end])
-        )
+        with memoryview(self._bytes) as view:
+            message = decode(kind, bytes(view[HEADER.size : start]), bytes(view[start:end]))
         if count != descriptors_of(message) or count > len(self._descriptors):
             raise LinkError(f"{type(message).__name__} with {count} descriptors")
         del self._bytes[:end]
         return message, [self._descriptors.popleft() for _ in range(count)]
+
+    def _header(self) -> tuple[int, int, int, int]:
+        kind, text, blob, count = HEADER.unpack_from(self._bytes)
+        if kind >= len(KINDS) or text > MAXIMUM_TEXT or blob > MAXIMUM_BLOB:
+            raise LinkError(f"impossible header: kind {kind}, {text} + {blob} bytes")
+        name = KINDS[kind].__name__
+        if KINDS[kind] not in self._accepted:
+            raise LinkError(f"{name} is not for the other side to say")
+        if count > (rights.MAXIMUM_DESCRIPTORS if may_carry_descriptors(KINDS[kind]) else 0):
+            raise LinkError(f"{name} with {count} descriptors")
+        return kind, text, blob, count
+
+    def _expect(self, count: int) -> None:
+        """``LinkError`` when there are more descriptors than that."""
+        if len(self._descriptors) > count:
+            raise LinkError(
+                f"{len(self._descriptors)} descriptors where {count} belong to a message"
+            )
 
     def close(self) -> None:
         """Closes the descriptors that no message has claimed."""

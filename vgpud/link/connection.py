@@ -2,11 +2,11 @@
 """The device process's end of the link: it blocks when it sends, never when it receives."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from vgpud.link import rights
 from vgpud.link.codec import Decoder, LinkClosedError, LinkError, encode
-from vgpud.link.messages import Message
+from vgpud.link.messages import FROM_DAEMON, Message
 
 RECEIVE_BYTES = 64 * 1024
 
@@ -18,10 +18,10 @@ class Connection:
     process alone.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, accepted: Collection[type[Message]] = FROM_DAEMON) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(True)
-        self._decoder = Decoder()
+        self._decoder = Decoder(accepted)
 
     def fileno(self) -> int:
         """The descriptor to poll for reading."""

@@ -446,6 +446,8 @@ Message = FromDaemon | FromDevice
 
 REPLIES: tuple[type[Reply], ...] = Reply.__args__
 
+FROM_DAEMON: tuple[type[FromDaemon], ...] = FromDaemon.__args__
+FROM_DEVICE: tuple[type[FromDevice], ...] = FromDevice.__args__
 # A message's number on the wire is its place here.
 KINDS: tuple[type[Message], ...] = Message.__args__
 
@@ -466,3 +468,8 @@ def descriptors_of(message: Message) -> int:
     """How many file descriptors travel with the message."""
     count = _DESCRIPTORS.get(type(message))
     return count(message) if count else 0
+
+
+def may_carry_descriptors(kind: type[Message]) -> bool:
+    """Whether there are messages of this kind with file descriptors."""
+    return kind in _DESCRIPTORS

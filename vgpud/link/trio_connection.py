@@ -2,6 +2,7 @@
 """The daemon's end of the link, in trio."""
 
 import socket
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -9,9 +10,12 @@ import trio
 
 from vgpud.link import rights
 from vgpud.link.codec import Decoder, LinkClosedError, LinkError, encode
-from vgpud.link.messages import REPLIES, FromDaemon, FromDevice, Reply, Report, Request
+from vgpud.link.messages import FROM_DEVICE, REPLIES, FromDaemon, FromDevice, Reply, Report, Request
 
 RECEIVE_BYTES = 64 * 1024
+# A message takes some ten microseconds and more, by what it is: a device process that was taken over
+# may send a stream of them.
+TURN_SECONDS = 0.001
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Handler = Callable[[Report, list[int]], Awaitable[None]]
@@ -33,7 +37,7 @@ class TrioConnection:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = trio.socket.from_stdlib_socket(end)
-        self._decoder = Decoder()
+        self._decoder = Decoder(FROM_DEVICE)
         self._sending = trio.Lock()
         self._serial = 0
         self._waiting: dict[int, _Waiting] = {}
@@ -52,7 +56,9 @@ class TrioConnection:
             try:
                 # The kernel ties descriptors to the first byte of a write: what is left goes
                 # without them.
-                sent = await self._socket.sendmsg([data], rights.pack(descriptors))
+                sent = await self._socket.sendmsg(
+                    [data], rights.pack(descriptors), socket.MSG_DONTWAIT
+                )
                 await self._send_rest(data[sent:])
             except (BrokenPipeError, ConnectionResetError, trio.ClosedResourceError):
                 raise LinkClosedError("the device process has gone") from None
@@ -60,7 +66,7 @@ class TrioConnection:
     async def _send_rest(self, data: bytes) -> None:
         try:
             while data:
-                data = data[await self._socket.send(data) :]
+                data = data[await self._socket.send(data, socket.MSG_DONTWAIT) :]
         except trio.Cancelled:
             self.close()
             raise
@@ -97,18 +103,16 @@ class TrioConnection:
         """
         try:
             while await self._fill():
-                for message, descriptors in self._decoder.messages():
-                    try:
-                        await self._deliver(message, descriptors, handler)
-                    finally:
-                        rights.close(descriptors)
+                await self._deliver_all(handler)
         finally:
             self.close()
 
     async def _fill(self) -> bool:
         try:
             data, ancillary, flags, _ = await self._socket.recvmsg(
-                RECEIVE_BYTES, rights.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                RECEIVE_BYTES,
+                rights.ANCILLARY_BYTES,
+                socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC,
             )
         except (ConnectionResetError, trio.ClosedResourceError):
             return False
@@ -116,6 +120,18 @@ class TrioConnection:
         if flags & socket.MSG_CTRUNC:
             raise LinkError("descriptors were lost: too many are open")
         return bool(data)
+
+    async def _deliver_all(self, handler: Handler) -> None:
+        """What has been read may be thousands of messages: others have their turn in between."""
+        begun = time.perf_counter()
+        for message, descriptors in self._decoder.messages():
+            try:
+                await self._deliver(message, descriptors, handler)
+            finally:
+                rights.close(descriptors)
+            if time.perf_counter() - begun > TURN_SECONDS:
+                await trio.lowlevel.checkpoint()
+                begun = time.perf_counter()
 
     async def _deliver(
         self, message: FromDaemon | FromDevice, descriptors: list[int], handler: Handler

@@ -23,6 +23,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 # More than an honest process says, which limits itself.
 LINES_AT_ONCE = 50
 LINES_PER_SECOND = 5.0
+LINE_CHARACTERS = 1024
 
 
 class Display(Protocol):
@@ -75,10 +76,11 @@ class Reports:
         elif isinstance(report, messages.MemoryFault):
             raise FrontendError("guest memory shrank underneath")
         elif isinstance(report, messages.QueueBroken):
-            self._logs["WARNING"].write(f"the control queue is broken: {report.reason}")
+            reason = report.reason[:LINE_CHARACTERS]
+            self._logs["WARNING"].write(f"the control queue is broken: {reason}")
         else:
             level = report.level if report.level in LEVELS else "WARNING"
-            self._logs[level].write(report.text)
+            self._logs[level].write(report.text[:LINE_CHARACTERS])
 
     def _record(self, entry: messages.Journal, descriptors: list[int]) -> None:
         image = descriptors[0] if descriptors else -1
