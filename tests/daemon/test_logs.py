@@ -143,7 +143,7 @@ def test_the_level_is_that_of_the_flag_or_the_environment(
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("form", ["text", "journal", "json"])
 def test_a_traceback_has_its_lines_and_no_values(
-    capsys: pytest.CaptureFixture[str], form: str
+    capfd: pytest.CaptureFixture[str], form: str
 ) -> None:
     logs.set_up(Log(format=form))
     secret = "of a guest"
@@ -151,7 +151,7 @@ def test_a_traceback_has_its_lines_and_no_values(
         raise ValueError(len(secret))
     except ValueError:
         logger.exception("a mistake")
-    text = capsys.readouterr().err
+    text = capfd.readouterr().err
     assert "ValueError: 10" in text
     assert secret not in text.replace('secret = "of a guest"', "")
     if form == "journal":
@@ -163,12 +163,12 @@ def test_a_traceback_has_its_lines_and_no_values(
 @pytest.mark.usefixtures("restored")
 @pytest.mark.parametrize("form", ["text", "journal", "json"])
 def test_nobody_can_forge_a_line_or_play_with_a_terminal(
-    capsys: pytest.CaptureFixture[str], form: str
+    capfd: pytest.CaptureFixture[str], form: str
 ) -> None:
     logs.name_instance("blue")
     logs.set_up(Log(format=form))
     logger.warning("guest: {}", "a\n<0>forged\x1b[2J\u202e {} \\<red>")
-    text = capsys.readouterr().err
+    text = capfd.readouterr().err
     assert len(text.splitlines()) == 1
     assert text.rstrip("\n").isprintable()
     assert "blue" in text

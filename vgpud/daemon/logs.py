@@ -7,7 +7,6 @@ forged and no terminal be played with.
 
 import json
 import os
-import sys
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from vgpud.config.schema import Log
+from vgpud.daemon.stderr import Stderr
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -39,15 +39,51 @@ def set_up(log: Log) -> None:
     name = log.format
     if name == "auto":
         name = "journal" if stderr_is_the_journal() else "text"
-    form = FORMATS[name]
-
-    def write(message: "Message") -> None:
-        sys.stderr.write("".join(f"{line}\n" for line in form(message.record)))
-
     logger.remove()
     logger.configure(extra={"session": "", "instance": _instance})
     # Loguru's own tracebacks would write values of variables, a guest's among them.
-    logger.add(write, level=log.level.upper(), format="{message}", backtrace=False, diagnose=False)
+    logger.add(
+        _Sink(FORMATS[name]),
+        level=log.level.upper(),
+        format="{message}",
+        colorize=False,
+        backtrace=False,
+        diagnose=False,
+    )
+
+
+class _Sink:
+    """Where loguru writes to, and says when it is no longer wanted."""
+
+    def __init__(self, form: Callable[["Record"], list[str]]) -> None:
+        self._form = form
+        self._stderr = Stderr()
+
+    def write(self, message: "Message") -> None:
+        if left_out := self._stderr.left_out:
+            self._stderr.left_out = 0
+            self._write(_omission(message.record, left_out))
+            if self._stderr.left_out:
+                self._stderr.left_out = left_out
+        self._write(message.record)
+
+    def _write(self, record: "Record") -> None:
+        for line in self._form(record):
+            self._stderr.write_line(line)
+
+    def stop(self) -> None:
+        self._stderr.close()
+
+
+def _omission(record: "Record", lines: int) -> "Record":
+    """Says in the place of what was left out how much that was; the time is that of ``record``."""
+    left = record.copy()
+    left["message"] = f"{lines} lines are missing here: standard error was not read"
+    left["level"] = logger.level("WARNING")  # type: ignore[typeddict-item]  # it has the name
+    left["exception"] = None
+    left["extra"] = {"instance": record["extra"].get("instance", "")}
+    left["name"] = __name__
+    return left
 
 
 def stderr_is_the_journal() -> bool:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Standard error, written to and never waited for: who has stopped reading it may be a terminal, or a
+program that has been stopped, and no machine is to stand still for that.
+"""
+
+import os
+import select
+import stat
+import sys
+from contextlib import suppress
+
+# A pipe with room for anything has room for so much.
+PIPE_BUF = 4096
+
+
+class Stderr:
+    """Whoever started us has standard error too, so it does not get O_NONBLOCK: a pipe or a terminal is
+    opened once more, and where that is not allowed poll(2) has to be enough.
+
+    ``left_out`` lines could not be written since it was set to 0.
+    """
+
+    def __init__(self) -> None:
+        self.left_out = 0
+        self._own = _open_again()
+        self._torn = False
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLOUT)
+        self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+
+    @property
+    def _descriptor(self) -> int:
+        return 2 if self._own is None else self._own
+
+    def close(self) -> None:
+        if self._own is not None:
+            os.close(self._own)
+            self._own = None
+
+    def write_line(self, line: str) -> None:
+        """Writes all of it, or what there is room for, or nothing."""
+        data = f"{line}\n".encode(self._encoding, "backslashreplace")
+        if self._torn:
+            data = b"\n" + data
+        while data:
+            written = self._write(data[:PIPE_BUF])
+            if not written:
+                self.left_out += 1
+                return
+            data = data[written:]
+            self._torn = bool(data)
+
+    def _write(self, data: bytes) -> int:
+        """How much of it; 0 as well when nobody will ever read it."""
+        with suppress(OSError):
+            if any(events & select.POLLOUT for _, events in self._poll.poll(0)):
+                return os.write(self._descriptor, data)
+        return 0
+
+
+def _open_again() -> int | None:
+    """Of a socket or a file poll(2) says enough, and a file has one place that is written at."""
+    try:
+        mode = os.fstat(2).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return os.open("/proc/self/fd/2", flags)
+    except OSError:
+        return None
+    return None
