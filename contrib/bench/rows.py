@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import select
 import statistics
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from tests.driver.commands import Rectangle
 from tests.driver.gpu import Resource
 from tests.driver.memory import MiB, Scattered
 from tests.driver.rings import BrokenRingError
+from tests.driver.waiting import readable
 
 from .machine import BenchMachine, WrongPictureError
 from .prepared import PreparedQueue
@@ -300,7 +300,7 @@ def _cursor_delay(flipper: Flipper, picture: Resource, phase: float) -> float:
 
 def wait_for_reader(machine: BenchMachine, timeout: float = 10.0) -> None:
     """Sleeps until the reader has displayed something more."""
-    if not select.select([machine.reader.event_fd], [], [], timeout)[0]:
+    if not readable(machine.reader.event_fd, timeout):
         check_errors(machine)
         raise WrongPictureError(f"nothing was displayed for {timeout} s")
     os.eventfd_read(machine.reader.event_fd)

@@ -2,8 +2,8 @@
 """A device process as the daemon has it: its link, its present channel, and a guest on its control queue."""
 
 import contextlib
+import fcntl
 import os
-import select
 import signal
 import socket
 import struct
@@ -26,6 +26,7 @@ from vgpud.wire.layout import pack
 
 from ..driver.gpu import Guest
 from ..driver.memory import GuestMemory, MiB, Region
+from ..driver.waiting import readable
 
 LIMITS = messages.Limits(
     image_bytes=64 * MiB,
@@ -70,6 +71,7 @@ class DeviceProcess:
         num_scanouts: int = 2,
         state_fd: int | None = None,
         answer: Answer = no_display,
+        lowest_link_fd: int = 0,
     ) -> None:
         self.told: list[messages.Message] = []
         self.images: dict[int, int] = {}
@@ -80,7 +82,9 @@ class DeviceProcess:
         self._sending = threading.Lock()
         self._serial = 0
         self._closed = False
-        ours, theirs = socket.socketpair()
+        ours, end = socket.socketpair()
+        with end:
+            theirs = socket.socket(fileno=fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, lowest_link_fd))
         self.link = Connection(ours.detach(), messages.FROM_DEVICE)
         self._present, present = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (self._present, present):
@@ -200,7 +204,7 @@ class DeviceProcess:
     def _serve(self) -> None:
         with contextlib.suppress(LinkClosedError):
             while True:
-                select.select([self.link], [], [])
+                readable(self.link, None)
                 self.link.drain(self._receive)
         with self._changed:
             self._closed = True
@@ -229,7 +233,7 @@ class DeviceProcess:
 
     def _release(self) -> None:
         # A display that takes everything at once, and looks at nothing.
-        while select.select([self._present], [], [], 10)[0]:
+        while readable(self._present, 10):
             try:
                 record, ancillary, _, _ = self._present.recvmsg(PRESENT_RECORD.size, 1024)
                 rights.close(rights.unpack(ancillary))

@@ -2,11 +2,13 @@
 """How a device process starts, what it needs, and that it never outlives its daemon."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,22 @@ def test_it_says_what_its_renderer_can_do() -> None:
 
 def test_it_answers_while_nothing_happens() -> None:
     with DeviceProcess("null") as process:
+        assert isinstance(process.request(messages.Ping()), messages.Pong)
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[int]:
+    """As many as a daemon of many machines may have open."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2048:
+        pytest.skip("the limit of descriptors is too low")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    yield 2047
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+def test_its_link_may_have_any_number(many_descriptors: int) -> None:
+    with DeviceProcess("null", lowest_link_fd=many_descriptors) as process:
         assert isinstance(process.request(messages.Ping()), messages.Pong)
 
 

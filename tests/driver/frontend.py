@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import select
 import socket
 import struct
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from .memory import GuestMemory, Region
 from .protocol import DisconnectedError, Message, receive_message, send_message
 from .queue import Queue
+from .waiting import readable
 
 VERSION = 1
 FLAG_REPLY = 1 << 2
@@ -440,7 +440,7 @@ class Frontend:
 
     def disconnected(self, timeout: float = 5.0) -> bool:
         """Whether the backend closes the connection within ``timeout`` seconds."""
-        if not select.select([self.connection], [], [], timeout)[0]:
+        if not readable(self.connection, timeout):
             return False
         with contextlib.suppress(ConnectionResetError):
             return self.connection.recv(1, socket.MSG_PEEK) == b""

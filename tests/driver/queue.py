@@ -2,13 +2,13 @@
 """A virtqueue with its two eventfds: requests out, responses back, within a time limit."""
 
 import os
-import select
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .memory import GuestMemory
 from .rings import Buffer, Ring, Used, make_ring
+from .waiting import readable
 
 
 class NoResponseError(Exception):
@@ -103,12 +103,11 @@ class Queue:
 
     def wait_for_call(self, timeout: float) -> bool:
         """Whether the device notified within ``timeout`` seconds; takes the notification."""
-        readable, _, _ = select.select([self.call_fd], [], [], timeout)
-        if not readable:
+        if not readable(self.call_fd, timeout):
             return False
         self.calls += os.eventfd_read(self.call_fd)
         return True
 
     def errored(self, timeout: float = 0.0) -> bool:
         """Whether the device reported the ring as broken."""
-        return bool(select.select([self.err_fd], [], [], timeout)[0])
+        return readable(self.err_fd, timeout)

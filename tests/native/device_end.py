@@ -6,12 +6,13 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import select
 import socket
 import struct
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from typing import Final
+
+from tests.driver.waiting import readable
 
 F_ADD_SEALS: Final = 1033
 F_SEAL_SHRINK: Final = 2
@@ -178,8 +179,7 @@ class DeviceEnd:
 
     def answer(self, timeout: float = 5.0) -> Record | None:
         """The next record of the presenter, None: none came in time."""
-        readable, _, _ = select.select([self.channel], [], [], timeout)
-        return Record.unpack(self.channel.recv(256)) if readable else None
+        return Record.unpack(self.channel.recv(256)) if readable(self.channel, timeout) else None
 
     def released(self, timeout: float = 5.0) -> Record | None:
         """The next PRESENT_RELEASED, whatever else comes before it."""

@@ -11,7 +11,6 @@ import array
 import errno
 import mmap
 import os
-import select
 import socket
 import struct
 import threading
@@ -23,6 +22,7 @@ from tests.driver.commands import Command, Response, ResponseType
 from tests.driver.gpu import Guest
 from tests.driver.memory import GuestMemory, MiB
 from tests.driver.queue import Pending
+from tests.driver.waiting import readable
 from vgpud.native import ffi, lib, made
 
 from .device_end import Kind, Record
@@ -186,7 +186,7 @@ class Plane:
         result = lib.device_run(self.device, self.exit)
         watchdog.cancel()
         assert result == 0
-        if select.select([self.link], [], [], 0)[0] and os.read(self.link, 5) == b"stuck":
+        if readable(self.link) and os.read(self.link, 5) == b"stuck":
             raise StuckError
         return int(self.exit.reason)
 
@@ -245,7 +245,7 @@ class Plane:
     def records(self) -> list[Record]:
         """What has come since the last call; descriptors are kept."""
         found = []
-        while select.select([self.channel], [], [], 0)[0]:
+        while readable(self.channel):
             payload, ancillary, _, _ = self.channel.recvmsg(64, 256)
             if not payload:
                 break

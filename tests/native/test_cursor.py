@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Iterator
 
 import pytest
 
 from tests.driver.commands import move_cursor, update_cursor
 from tests.driver.display import Cursor, Display
+from tests.driver.waiting import readable
 from vgpud.native import lib
 
 from .cursor_end import CursorEnd
@@ -228,7 +228,7 @@ def test_a_queue_that_is_not_enabled_is_left_alone_and_its_kick_taken(cursor: Cu
     cursor.queue.kick()
     assert cursor.run() == lib.CURSOR_IDLE
     assert not cursor.done(pending)
-    assert select.select([cursor.queue.kick_fd], [], [], 0)[0] == []
+    assert not readable(cursor.queue.kick_fd)
     lib.cursor_queue_set_enabled(cursor.cursor, 1)
     assert cursor.run() == lib.CURSOR_IDLE
     assert cursor.done(pending)

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 
 import pytest
 
 from tests.driver.display import Display, DisplayServer, Update
+from tests.driver.waiting import writable
 from vgpud.native import lib
 
 from .device_end import DeviceEnd, Image, Kind, Record
@@ -374,7 +374,7 @@ def test_more_rectangles_than_it_keeps_wait_in_the_channel(presenting: Presentin
             sent += 1
         except BlockingIOError:
             # Full for good, and not only until the presenter has looked.
-            if not select.select([], [presenting.device.channel], [], 1)[1]:
+            if not writable(presenting.device.channel, 1):
                 break
     # What it keeps, and what the channel and the display's socket hold.
     assert 1000 < sent < 8000

@@ -31,7 +31,9 @@ from vgpud.link import messages as m
 from vgpud.link.connection import Connection
 link = Connection(int(sys.argv[1]))
 def drain(handler):
-    select.select([link], [], [])
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    poll.poll()
     link.drain(handler)
 def start(message, descriptors):
     link.send(m.Started(0, 6, "wicked", message.serial))

@@ -55,9 +55,11 @@ def serve(link: Connection) -> int:
         else:
             raise LinkError(f"the link begins with {type(message).__name__}")
 
+    poll = select.poll()  # select() knows no descriptor above 1023
+    poll.register(link, select.POLLIN)
     try:
         while device is None:
-            select.select([link], [], [])
+            poll.poll()
             link.drain(receive)
     except RendererError as error:
         return error.exit_code
