@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A device process that hangs or cannot be had, and what it is started with."""
 
+import errno
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import trio
@@ -17,9 +18,11 @@ from vgpud.config.schema import Config, DeviceProcess
 from vgpud.daemon.machines import Machines
 from vgpud.errors import RendererError
 from vgpud.session import device_process, supervisor
+from vgpud.session.reports import Reports
 from vgpud.session.restarts import Restarts
 from vgpud.session.session import serve_frontend
 from vgpud.session.session_state import SessionState
+from vgpud.session.start_up import Parts
 
 from ..daemon.running import children, wait_until
 from ..driver.display import DisplayServer
@@ -92,6 +95,50 @@ async def test_a_process_that_waits_for_work_is_left_in_peace(running: Running) 
     await trio.sleep(0.5)
     assert children(os.getpid()) == [process_id]
     assert not any("does not answer" in line for line in running.log)
+
+
+async def test_a_process_that_cannot_be_brought_up_is_tried_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await in_thread(running.guest.display_info)
+    start, failures = Parts.start, 2
+
+    def lacking(parts: Parts) -> object:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return start(parts)
+
+    monkeypatch.setattr(Parts, "start", lacking)
+    [process_id] = children(os.getpid())
+    os.kill(process_id, signal.SIGKILL)
+    await in_thread(running.guest.display_info)
+    assert failures == 0
+    assert len([line for line in running.log if "Too many open files" in line]) == 2
+
+
+async def test_what_fails_while_a_process_works_costs_that_process_only(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The front-end is answered meanwhile, and the next process takes over."""
+    await in_thread(running.guest.display_info)
+    [first] = children(os.getpid())
+    os.kill(first, signal.SIGKILL)
+    await in_thread(lambda: wait_until(lambda: children(os.getpid()) not in ([first], [])))
+    await in_thread(running.guest.display_info)
+    [second] = children(os.getpid())
+    ask = Reports._ask
+
+    def lacking(self: Reports, *question: Any) -> None:
+        monkeypatch.setattr(Reports, "_ask", ask)
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(Reports, "_ask", lacking)
+    await in_thread(running.guest.display_info)
+    assert any("no device process: [Errno 12]" in line for line in running.log)
+    await in_thread(running.frontend.stop)
+    assert children(os.getpid()) not in ([first], [second])
 
 
 async def test_a_renderer_that_cannot_be_had_ends_the_session_with_its_reason(

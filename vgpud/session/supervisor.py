@@ -92,8 +92,17 @@ class Supervisor:
         self.restarts += 1
         try:
             await self._live(parts, report)
-        except (OSError, RendererError) as error:
+        except* (OSError, RendererError) as group:
+            # What is raised inside of a nursery leaves it in a group.
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
             logger.error("no device process: {}", error)
+            # It may have worked for a while.
+            if self._process is not None:
+                self._process = None
+                self._settled = trio.Event()
+            self.due = math.inf
 
     async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
