@@ -13,6 +13,7 @@ enum { CURSOR_QUEUE = 1, COMMANDS_IN_A_CALL = 256 };
 
 struct cursor {
     struct guest_memory *memory;
+    struct memory_watcher watcher;
     struct session_state *state;
     struct presenter *presenter;
     uint32_t num_scanouts;
@@ -26,6 +27,18 @@ struct cursor {
     uint8_t picture[CURSOR_PICTURE_BYTES];
 };
 
+static void memory_changed(void *argument) {
+    struct cursor *cursor = argument;
+
+    /* Pointers into the memory before: what waits for its image comes back without a response. */
+    cursor->chain.writable = 0;
+    cursor->chain.writable_bytes = 0;
+    if (!cursor->queue.started || cursor->queue.broken)
+        return;
+    if (queue_translate(&cursor->queue) < 0)
+        queue_break(&cursor->queue);
+}
+
 struct cursor *cursor_new(struct guest_memory *memory, struct session_state *state,
                           struct presenter *presenter, uint32_t num_scanouts) {
     struct cursor *cursor = calloc(1, sizeof(*cursor));
@@ -37,12 +50,15 @@ struct cursor *cursor_new(struct guest_memory *memory, struct session_state *sta
     cursor->presenter = presenter;
     cursor->num_scanouts = num_scanouts < STATE_SCANOUTS ? num_scanouts : STATE_SCANOUTS;
     queue_init(&cursor->queue);
+    cursor->watcher = (struct memory_watcher){.changed = memory_changed, .argument = cursor};
+    guest_memory_watch(memory, &cursor->watcher);
     return cursor;
 }
 
 void cursor_free(struct cursor *cursor) {
     if (cursor == NULL)
         return;
+    guest_memory_unwatch(cursor->memory, &cursor->watcher);
     cursor_images_drop(&cursor->images);
     queue_close_fds(&cursor->queue);
     free(cursor);
@@ -240,18 +256,4 @@ int cursor_queue_set_enabled(struct cursor *cursor, int enabled) {
 
 int cursor_queue_set_fd(struct cursor *cursor, int which, int fd) {
     return queue_set_fd(&cursor->queue, which, fd);
-}
-
-int cursor_memory_changed(struct cursor *cursor) {
-    int error;
-
-    /* Pointers into the memory before: what waits for its image comes back without a response. */
-    cursor->chain.writable = 0;
-    cursor->chain.writable_bytes = 0;
-    if (!cursor->queue.started)
-        return 0;
-    error = queue_translate(&cursor->queue);
-    if (error < 0)
-        queue_break(&cursor->queue);
-    return error;
 }

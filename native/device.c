@@ -10,6 +10,7 @@
 #include "fault.h"
 #include "present_scanout.h"
 #include "renderer.h"
+#include "resource.h"
 #include "scanout.h"
 #include "unanswered.h"
 
@@ -45,6 +46,8 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
     device->num_scanouts = num_scanouts;
     device->link_fd = device->channel.fd = device->channel.staging_fd = -1;
     queue_init(&device->queue);
+    device->watcher = (struct memory_watcher){.changed = device_memory_changed, .argument = device};
+    guest_memory_watch(memory, &device->watcher);
     error = open_device(device, link_fd, present_fd);
     if (error < 0) {
         device_free(device);
@@ -57,6 +60,7 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
 void device_free(struct device *device) {
     if (device == NULL)
         return;
+    guest_memory_unwatch(device->memory, &device->watcher);
     if (device->resources.buckets != NULL)
         device_reset(device);
     resource_table_destroy(&device->resources);

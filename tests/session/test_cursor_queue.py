@@ -18,6 +18,7 @@ from tests.driver.display import DisplayServer
 from tests.driver.memory import GuestMemory
 from tests.driver.queue import Pending, Queue
 from tests.native.device_end import Image
+from tests.native.tables import share
 from vgpud.display.presenter import Presenter
 from vgpud.errors import FrontendError
 from vgpud.link.messages import QueueConfig
@@ -33,10 +34,7 @@ class Rig:
     def __init__(self) -> None:
         self.guest = GuestMemory()
         self.memory = lib.guest_memory_new()
-        for region in self.guest.regions:
-            lib.guest_memory_add(
-                self.memory, region.fd, region.guest_address, region.size, region.user_address, 0
-            )
+        share(self.memory, self.guest.regions)
         self.state_fd = lib.session_state_create()
         self.state = lib.session_state_map(self.state_fd)
         self.presenter = Presenter()
@@ -193,10 +191,18 @@ async def test_a_broken_ring_is_reported_once() -> None:
 
 async def test_memory_that_goes_away_under_the_ring_is_an_error() -> None:
     async with at_work() as rig:
-        rig.queue.memory_changed()
-        lib.guest_memory_clear(rig.memory)
-        with pytest.raises(OSError, match="Bad address"):
-            rig.queue.memory_changed()
+        share(rig.memory, [])
+        assert rig.driver.errored()
+        pending = rig.driver.submit(move_cursor(0, 1, 1), 0)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert rig.driver.finished(pending) is None
+
+
+async def test_memory_that_moves_under_the_ring_changes_nothing() -> None:
+    async with at_work() as rig:
+        for x in range(20):
+            share(rig.memory, rig.guest.regions)
+            assert await rig.done(rig.driver.submit(move_cursor(0, x, 0), 0))
 
 
 async def test_a_kick_that_cannot_be_waited_for_is_the_frontends_mistake() -> None:

@@ -77,11 +77,6 @@ class CursorQueue:
     def set_err(self, descriptor: int | None) -> None:
         checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_ERR, _or_none(descriptor)))
 
-    def memory_changed(self) -> None:
-        """After each change of the memory table; OSError: the ring is not in it any more."""
-        checked(lib.cursor_memory_changed(self._cursor))
-        self._look()
-
     # --- the resources that can become a cursor
 
     def add_image(self, resource_id: int, width: int, height: int, descriptor: int) -> None:
