@@ -50,6 +50,10 @@ struct cursor *cursor_new(struct guest_memory *memory, struct session_state *sta
     cursor->presenter = presenter;
     cursor->num_scanouts = num_scanouts < STATE_SCANOUTS ? num_scanouts : STATE_SCANOUTS;
     queue_init(&cursor->queue);
+    if (kick_open(&cursor->queue.kick) < 0) {
+        free(cursor);
+        return NULL;
+    }
     cursor->watcher = (struct memory_watcher){.changed = memory_changed, .argument = cursor};
     guest_memory_watch(memory, &cursor->watcher);
     return cursor;
@@ -209,8 +213,8 @@ static void work(void *argument) {
 int cursor_run(struct cursor *cursor, uint32_t *resource_id) {
     struct run run = {.cursor = cursor, .result = CURSOR_IDLE};
 
-    /* Of a queue that does not run, too: its kick would be readable for ever. */
-    queue_take_kick(&cursor->queue);
+    /* Of a queue that does not run, too: its kick would wake for ever. */
+    kick_wait(&cursor->queue.kick, 0);
     if (!queue_runs(&cursor->queue))
         return CURSOR_IDLE;
     if (!fault_guarded(work, &run))
@@ -256,4 +260,8 @@ int cursor_queue_set_enabled(struct cursor *cursor, int enabled) {
 
 int cursor_queue_set_fd(struct cursor *cursor, int which, int fd) {
     return queue_set_fd(&cursor->queue, which, fd);
+}
+
+int cursor_queue_kick_fd(const struct cursor *cursor) {
+    return kick_given(&cursor->queue.kick) ? cursor->queue.kick.epoll : -1;
 }

@@ -17,13 +17,18 @@
 /* --- the device */
 
 static int open_device(struct device *device, int link_fd, int present_fd) {
+    int error;
+
     if (!resource_table_init(&device->resources))
         return -ENOMEM;
     if (link_fd >= 0)
         device->link_fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 0);
     if (link_fd >= 0 && device->link_fd < 0)
         return -errno;
-    return channel_open(&device->channel, present_fd);
+    error = kick_open(&device->queue.kick);
+    if (error == 0 && device->link_fd >= 0)
+        error = kick_set_other(&device->queue.kick, device->link_fd);
+    return error < 0 ? error : channel_open(&device->channel, present_fd);
 }
 
 struct device *device_new(struct guest_memory *memory, struct session_state *state, int link_fd,

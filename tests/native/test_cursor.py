@@ -229,7 +229,7 @@ def test_a_queue_that_is_not_enabled_is_left_alone_and_its_kick_taken(cursor: Cu
     cursor.queue.kick()
     assert cursor.run() == lib.CURSOR_IDLE
     assert not cursor.done(pending)
-    assert select.select([cursor.queue.kick_fd], [], [], 0)[0] == []
+    assert select.select([lib.cursor_queue_kick_fd(cursor.cursor)], [], [], 0)[0] == []
     lib.cursor_queue_set_enabled(cursor.cursor, 1)
     assert cursor.run() == lib.CURSOR_IDLE
     assert cursor.done(pending)
