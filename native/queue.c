@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -316,11 +317,14 @@ void queue_give_back(struct queue *queue, const struct chain_ticket *ticket, uin
 
 /* --- notifications */
 
+/* The VMM has the same open file, and may have made it one whose writes wait when it is full.  Full
+ * is signalled: nothing is written then. */
 static void signal_eventfd(int fd) {
+    struct pollfd eventfd = {.fd = fd, .events = POLLOUT};
     uint64_t one = 1;
 
-    if (fd >= 0)
-        (void)!write(fd, &one, sizeof(one)); /* full: it is signalled */
+    if (fd >= 0 && poll(&eventfd, 1, 0) == 1 && eventfd.revents & POLLOUT)
+        (void)!write(fd, &one, sizeof(one));
 }
 
 bool queue_notify(struct queue *queue) {

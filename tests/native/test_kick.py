@@ -50,14 +50,14 @@ def readable(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-def in_time(work: Callable[[], object], kick: int) -> None:
-    """Where it would block for ever it is woken, and has failed."""
+def in_time(work: Callable[[], object], release: Callable[[], object]) -> None:
+    """Where it would wait for ever it is released, and has failed."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(2)
     stuck = thread.is_alive()
     if stuck:
-        os.eventfd_write(kick, 1)
+        release()
         thread.join(2)
     assert not stuck
 
@@ -194,7 +194,7 @@ def test_a_look_without_a_kick_does_not_block(cursor: CursorEnd) -> None:
     os.set_blocking(kick, True)
     for enabled in (1, 0):
         lib.cursor_queue_set_enabled(cursor.cursor, enabled)
-        in_time(cursor.run, kick)
+        in_time(cursor.run, lambda: os.eventfd_write(kick, 1))
 
 
 def test_a_cursors_kick_is_taken_once(cursor: CursorEnd) -> None:
@@ -253,3 +253,44 @@ def test_a_cursor_that_was_never_started_has_no_kick(presenting: Presenting) -> 
     lib.session_state_unmap(state)
     lib.guest_memory_free(memory)
     os.close(state_fd)
+
+
+# --- the other way
+
+
+@contextmanager
+def full_eventfd() -> Iterator[int]:
+    """A write to it would wait."""
+    descriptor = os.eventfd(0, os.EFD_CLOEXEC)
+    os.eventfd_write(descriptor, FULL)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_an_interrupt_that_is_full_already_is_not_waited_for(plane: Plane) -> None:
+    with full_eventfd() as call:
+        assert lib.device_queue_set_fd(plane.device, lib.QUEUE_CALL, call) == 0
+        pending = plane.guest.control.submit(flush())
+        in_time(plane.settle, lambda: os.eventfd_read(call))
+        assert plane.guest.control.finished(pending)
+        # And it is heard again when the VMM has taken what there was.
+        os.eventfd_read(call)
+        plane.guest.control.submit(flush())
+        plane.settle()
+        assert readable(call)
+
+
+def test_an_error_that_is_full_already_is_not_waited_for(plane: Plane) -> None:
+    with full_eventfd() as err:
+        assert lib.device_queue_set_fd(plane.device, lib.QUEUE_ERR, err) == 0
+        plane.guest.control.ring.set_avail_idx(1000)  # type: ignore[attr-defined]
+        in_time(plane.run, lambda: os.eventfd_read(err))
+        assert plane.exit.reason == lib.EXIT_QUEUE_BROKEN
+
+
+def test_a_cursors_interrupt_that_is_full_already_is_not_waited_for(cursor: CursorEnd) -> None:
+    with full_eventfd() as call:
+        assert lib.cursor_queue_set_fd(cursor.cursor, lib.QUEUE_CALL, call) == 0
+        pending = cursor.submit(move_cursor(0, 1, 1))
+        in_time(cursor.run, lambda: os.eventfd_read(call))
+        assert cursor.done(pending)

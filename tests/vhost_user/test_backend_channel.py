@@ -4,6 +4,7 @@
 import os
 import socket
 import struct
+import time
 
 import pytest
 import trio
@@ -70,3 +71,19 @@ async def test_only_a_stream_socket_is_a_channel() -> None:
             BackendChannel(descriptor)
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+
+async def test_a_channel_that_blocks_whoever_reads_it_holds_nobody_up() -> None:
+    ours, theirs = socket.socketpair()
+    with ours.dup() as shared:
+        channel = BackendChannel(ours.detach())
+        shared.setblocking(True)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", 2, 0))
+        begun = time.monotonic()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(channel.ask, 2, b"")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            theirs.send(struct.pack("=3IQ", 2, 5, 8, 0))
+        assert time.monotonic() - begun < 1
+        channel.close()
+    theirs.close()

@@ -4,6 +4,7 @@
 import os
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -143,3 +144,21 @@ async def test_being_cancelled_within_a_request_leaves_no_descriptor_open(
 async def test_a_reply_to_a_front_end_that_has_gone_is_no_error(ends: Ends) -> None:
     ends.theirs.close()
     await ends.connection.reply(1, bytes(8))
+
+
+async def test_a_socket_that_blocks_whoever_reads_it_holds_nobody_up() -> None:
+    theirs, ours = socket.socketpair()
+    with ours.dup() as shared:
+        connection = Connection(trio.socket.from_stdlib_socket(ours))
+        shared.setblocking(True)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", 2, 0))
+        begun = time.monotonic()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.receive)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            theirs.send(struct.pack("=3I", 1, 1, 4))
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            theirs.send(bytes(4))
+        assert time.monotonic() - begun < 1
+        connection.close()
+    theirs.close()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The channel of SET_BACKEND_REQ_FD, on which the back-end asks and the front-end answers."""
 
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from struct import Struct
@@ -20,7 +21,8 @@ _GONE = (trio.TooSlowError, BrokenPipeError, ConnectionResetError, trio.ClosedRe
 
 
 class BackendChannel:
-    """Owns the descriptor; ``FrontendError`` when it is no stream socket.
+    """Owns the descriptor; ``FrontendError`` when it is no stream socket.  The front-end has the same
+    open socket, and can take O_NONBLOCK away: hence MSG_DONTWAIT.
 
     The front-end may need the main socket to carry out what is asked here, so a question is a
     task's own business, never that of whoever reads requests.
@@ -51,14 +53,14 @@ class BackendChannel:
             await self._send(HEADER.pack(request, messages.VERSION, 0), ())
 
     async def _send(self, data: bytes, descriptors: Sequence[int]) -> None:
-        sent = await self._socket.sendmsg([data], rights.pack(descriptors))
+        sent = await self._socket.sendmsg([data], rights.pack(descriptors), socket.MSG_DONTWAIT)
         while sent < len(data):
-            sent += await self._socket.send(data[sent:])
+            sent += await self._socket.send(data[sent:], socket.MSG_DONTWAIT)
 
     async def _receive(self, length: int) -> bytes:
         data = b""
         while len(data) < length:
-            more = await self._socket.recv(length - len(data))
+            more = await self._socket.recv(length - len(data), socket.MSG_DONTWAIT)
             if not more:
                 raise FrontendError("the backend channel has been closed")
             data += more

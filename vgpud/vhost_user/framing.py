@@ -48,7 +48,9 @@ class Message:
 
 
 class Connection:
-    """Owns the socket."""
+    """Owns the socket, which may be one that the front-end has too: MSG_DONTWAIT, since it can take
+    O_NONBLOCK away at any time.
+    """
 
     def __init__(self, end: SocketType) -> None:
         self._socket = end
@@ -72,7 +74,9 @@ class Connection:
     async def _receive_first(self, descriptors: list[int]) -> bytes:
         try:
             data, ancillary, flags, _ = await self._socket.recvmsg(
-                HEADER.size, rights.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+                HEADER.size,
+                rights.ANCILLARY_BYTES,
+                socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT,
             )
         except ConnectionResetError:
             return b""
@@ -86,7 +90,7 @@ class Connection:
         data = bytearray()
         while len(data) < length:
             try:
-                more = await self._socket.recv(length - len(data))
+                more = await self._socket.recv(length - len(data), socket.MSG_DONTWAIT)
             except ConnectionResetError:
                 more = b""
             if not more:
@@ -99,7 +103,7 @@ class Connection:
         data = messages.reply(request, payload)
         try:
             while data:
-                data = data[await self._socket.send(data) :]
+                data = data[await self._socket.send(data, socket.MSG_DONTWAIT) :]
         except (BrokenPipeError, ConnectionResetError):
             return
 
