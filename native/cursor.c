@@ -13,6 +13,7 @@ enum { CURSOR_QUEUE = 1, COMMANDS_IN_A_CALL = 256 };
 
 struct cursor {
     struct guest_memory *memory;
+    struct memory_watcher watcher;
     struct session_state *state;
     struct presenter *presenter;
     uint32_t num_scanouts;
@@ -26,6 +27,18 @@ struct cursor {
     uint8_t picture[CURSOR_PICTURE_BYTES];
 };
 
+static void memory_changed(void *argument) {
+    struct cursor *cursor = argument;
+
+    /* Pointers into the memory before: what waits for its image comes back without a response. */
+    cursor->chain.writable = 0;
+    cursor->chain.writable_bytes = 0;
+    if (!cursor->queue.started || cursor->queue.broken)
+        return;
+    if (queue_translate(&cursor->queue) < 0)
+        queue_break(&cursor->queue);
+}
+
 struct cursor *cursor_new(struct guest_memory *memory, struct session_state *state,
                           struct presenter *presenter, uint32_t num_scanouts) {
     struct cursor *cursor = calloc(1, sizeof(*cursor));
@@ -37,12 +50,19 @@ struct cursor *cursor_new(struct guest_memory *memory, struct session_state *sta
     cursor->presenter = presenter;
     cursor->num_scanouts = num_scanouts < STATE_SCANOUTS ? num_scanouts : STATE_SCANOUTS;
     queue_init(&cursor->queue);
+    if (kick_open(&cursor->queue.kick) < 0) {
+        free(cursor);
+        return NULL;
+    }
+    cursor->watcher = (struct memory_watcher){.changed = memory_changed, .argument = cursor};
+    guest_memory_watch(memory, &cursor->watcher);
     return cursor;
 }
 
 void cursor_free(struct cursor *cursor) {
     if (cursor == NULL)
         return;
+    guest_memory_unwatch(cursor->memory, &cursor->watcher);
     cursor_images_drop(&cursor->images);
     queue_close_fds(&cursor->queue);
     free(cursor);
@@ -193,8 +213,8 @@ static void work(void *argument) {
 int cursor_run(struct cursor *cursor, uint32_t *resource_id) {
     struct run run = {.cursor = cursor, .result = CURSOR_IDLE};
 
-    /* Of a queue that does not run, too: its kick would be readable for ever. */
-    queue_take_kick(&cursor->queue);
+    /* Of a queue that does not run, too: its kick would wake for ever. */
+    kick_wait(&cursor->queue.kick, 0);
     if (!queue_runs(&cursor->queue))
         return CURSOR_IDLE;
     if (!fault_guarded(work, &run))
@@ -242,16 +262,6 @@ int cursor_queue_set_fd(struct cursor *cursor, int which, int fd) {
     return queue_set_fd(&cursor->queue, which, fd);
 }
 
-int cursor_memory_changed(struct cursor *cursor) {
-    int error;
-
-    /* Pointers into the memory before: what waits for its image comes back without a response. */
-    cursor->chain.writable = 0;
-    cursor->chain.writable_bytes = 0;
-    if (!cursor->queue.started)
-        return 0;
-    error = queue_translate(&cursor->queue);
-    if (error < 0)
-        queue_break(&cursor->queue);
-    return error;
+int cursor_queue_kick_fd(const struct cursor *cursor) {
+    return kick_given(&cursor->queue.kick) ? cursor->queue.kick.epoll : -1;
 }

@@ -16,7 +16,9 @@
 /* [python] */
 struct cursor;
 
-/* What is given stays the caller's and must live longer.  NULL: no memory. */
+/* What is given stays the caller's and must live longer.  A ring that a change of the memory table
+ * leaves without memory is broken, and reported on its err_fd.  NULL: no memory or no descriptor.
+ */
 struct cursor *cursor_new(struct guest_memory *memory, struct session_state *state,
                           struct presenter *presenter, uint32_t num_scanouts);
 void cursor_free(struct cursor *cursor);
@@ -27,11 +29,11 @@ int cursor_queue_start(struct cursor *cursor, const struct virtqueue_config *con
 /* A command that waits for its image is answered with an error first.  `base`: where to go on. */
 int cursor_queue_stop(struct cursor *cursor, uint32_t *base);
 int cursor_queue_set_enabled(struct cursor *cursor, int enabled);
-/* QUEUE_KICK: emptied by cursor_run(), whoever waits for it.  Descriptors survive stop and start.
- */
+/* Descriptors survive stop and start. */
 int cursor_queue_set_fd(struct cursor *cursor, int which, int fd);
-/* After a change of the memory table.  -EFAULT: the ring is not in it any more, and is stopped. */
-int cursor_memory_changed(struct cursor *cursor);
+/* Readable when there was a kick that cursor_run() has not taken; -1: there are none, the ring is
+ * to be polled.  Borrowed, the same one as long as the cursor lives, whatever kick is set. */
+int cursor_queue_kick_fd(const struct cursor *cursor);
 
 /* The 2D resources, any of which may become a cursor.  -EEXIST, -EINVAL: no image of that size. */
 int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t width, uint32_t height,

@@ -10,19 +10,25 @@
 #include "fault.h"
 #include "present_scanout.h"
 #include "renderer.h"
+#include "resource.h"
 #include "scanout.h"
 #include "unanswered.h"
 
 /* --- the device */
 
 static int open_device(struct device *device, int link_fd, int present_fd) {
+    int error;
+
     if (!resource_table_init(&device->resources))
         return -ENOMEM;
     if (link_fd >= 0)
         device->link_fd = fcntl(link_fd, F_DUPFD_CLOEXEC, 0);
     if (link_fd >= 0 && device->link_fd < 0)
         return -errno;
-    return channel_open(&device->channel, present_fd);
+    error = kick_open(&device->queue.kick);
+    if (error == 0 && device->link_fd >= 0)
+        error = kick_set_other(&device->queue.kick, device->link_fd);
+    return error < 0 ? error : channel_open(&device->channel, present_fd);
 }
 
 struct device *device_new(struct guest_memory *memory, struct session_state *state, int link_fd,
@@ -45,6 +51,8 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
     device->num_scanouts = num_scanouts;
     device->link_fd = device->channel.fd = device->channel.staging_fd = -1;
     queue_init(&device->queue);
+    device->watcher = (struct memory_watcher){.changed = device_memory_changed, .argument = device};
+    guest_memory_watch(memory, &device->watcher);
     error = open_device(device, link_fd, present_fd);
     if (error < 0) {
         device_free(device);
@@ -57,6 +65,7 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
 void device_free(struct device *device) {
     if (device == NULL)
         return;
+    guest_memory_unwatch(device->memory, &device->watcher);
     if (device->resources.buckets != NULL)
         device_reset(device);
     resource_table_destroy(&device->resources);

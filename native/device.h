@@ -88,6 +88,7 @@ struct patience {
 
 struct device {
     struct guest_memory *memory;
+    struct memory_watcher watcher;
     struct session_state *state;
     int link_fd;
     const struct renderer *renderer;
@@ -99,6 +100,7 @@ struct device {
     struct virgl_export export; /* DMA buffers of its textures */
     uint64_t image_bytes;       /* against the limits */
     uint64_t backing_entries;
+    uint32_t lost_backings; /* of which nobody has heard */
     uint32_t next_image_id;
 
     struct scanout scanouts[STATE_SCANOUTS];

@@ -4,19 +4,20 @@
 #ifndef VGPUD_DIRTY_LOG_H
 #define VGPUD_DIRTY_LOG_H
 
-#include <stddef.h>
 #include <stdint.h>
 
+#include "mapping.h"
+
 struct dirty_log {
-    uint8_t *bits; /* NULL: none */
-    uint64_t size; /* bytes */
-    void *mapped;
-    size_t mapped_size;
+    struct mapping *bits; /* NULL: none */
+    uint64_t size;        /* bytes */
 };
 
 /* Replaces what was open.  `fd` stays the caller's. */
 int dirty_log_open(struct dirty_log *log, int fd, uint64_t size, uint64_t offset);
 void dirty_log_close(struct dirty_log *log);
+/* The same log once more. */
+struct dirty_log dirty_log_keep(const struct dirty_log *log);
 
 /* Pages beyond the log are none of its business. */
 void dirty_log_mark(struct dirty_log *log, uint64_t guest_address, uint64_t length);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * Guest memory: the regions that a VMM gave, mapped here, and the log of what the device wrote.
+ * Guest memory: the memory table that is in use, and look-ups in it.
  *
- * One thread at a time: whoever changes the table makes sure that nobody looks something up
- * meanwhile, and that every pointer from before is looked up anew.  Whoever follows a pointer into
- * guest memory does so inside fault_guarded() (fault.h): the file behind it may shrink at any time.
+ * One thread at a time.  Whoever keeps a pointer into guest memory from one call to the next is
+ * told of each change of the table and looks everything up anew, while the old table is still
+ * mapped: see guest_memory_watch().  Whoever follows such a pointer does so inside fault_guarded()
+ * (fault.h): the file behind it may shrink at any time.
  */
 #ifndef VGPUD_MEMORY_H
 #define VGPUD_MEMORY_H
@@ -13,29 +14,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "memory_table.h"
+
 /* [python] */
 struct guest_memory;
 
-struct guest_memory *guest_memory_new(void); /* NULL: no memory left */
+struct guest_memory *guest_memory_new(void); /* without regions; NULL: no memory left */
+/* Not while somebody is told of its changes. */
 void guest_memory_free(struct guest_memory *memory);
 
-/* `fd` stays the caller's.  Addresses and sizes in bytes.  -EEXIST: overlaps another region;
- * -EINVAL: empty, wraps, or beyond the end of the file; -ENOSPC: 509 regions are there; else what
- * mmap() said. */
-int guest_memory_add(struct guest_memory *memory, int fd, uint64_t guest_address, uint64_t size,
-                     uint64_t user_address, uint64_t mmap_offset);
+/* What is in use, to be changed and used instead.  NULL: no memory left. */
+struct memory_table *guest_memory_table(const struct guest_memory *memory);
 
-/* -ENOENT unless all three are those of one region. */
-int guest_memory_remove(struct guest_memory *memory, uint64_t guest_address, uint64_t size,
-                        uint64_t user_address);
-void guest_memory_clear(struct guest_memory *memory);
-
-/* The dirty log (vhost-user, "Migration"): a bit for each 4096 bytes.  `fd` -1: none any more. */
-int guest_memory_set_log(struct guest_memory *memory, int fd, uint64_t size, uint64_t offset);
+/*
+ * From now on this table, which it takes: everybody who has pointers is told, and what the table
+ * before had and this one has not is unmapped.  Cannot fail.
+ */
+void guest_memory_use(struct guest_memory *memory, struct memory_table *table);
 
 /* Whether VHOST_F_LOG_ALL is negotiated: until then a log that was given stays untouched. */
 void guest_memory_set_logging(struct guest_memory *memory, int enabled);
 /* [end python] */
+
+/* Somebody who keeps pointers into guest memory. */
+struct memory_watcher {
+    /* Looks all of them up anew; the places before are mapped until it returns. */
+    void (*changed)(void *argument);
+    void *argument;
+    struct memory_watcher *next;
+};
+
+/* `watcher` stays the caller's, where it is. */
+void guest_memory_watch(struct guest_memory *memory, struct memory_watcher *watcher);
+/* Of one that does not watch, too. */
+void guest_memory_unwatch(struct guest_memory *memory, struct memory_watcher *watcher);
 
 /*
  * Where `guest_address` is mapped, and in `length` how many of the bytes asked for follow there:

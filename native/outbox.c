@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 int outbox_init(struct outbox *outbox) {
     memset(outbox, 0, sizeof(*outbox));
     outbox->source = outbox->display = (struct outbox_descriptor){.fd = -1, .replies = -1};
+    outbox->in_use = -1;
     outbox->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (outbox->wake < 0)
         return -errno;
@@ -82,6 +85,28 @@ static int duplicate(int fd, int *copy) {
     return fd >= 0 && *copy < 0 ? -errno : 0;
 }
 
+static bool same_file(int one, int other) {
+    struct stat first, second;
+
+    return fstat(one, &first) == 0 && fstat(other, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+/* With the lock, under which it cannot be closed.  After the wake: the presenter, which sees an end
+ * here, first looks at what is wanted. */
+static void shut_down(struct outbox *outbox) {
+    if (outbox->in_use >= 0)
+        shutdown(outbox->in_use, SHUT_RDWR);
+}
+
+static void replace_display(struct outbox *outbox, int fd) {
+    drop_messages(outbox); /* they were for the display before */
+    define_cursors_again(outbox);
+    outbox->connected = fd >= 0;
+    if (!same_file(fd, outbox->in_use))
+        shut_down(outbox);
+}
+
 int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd, int replies) {
     struct outbox_descriptor copy = {.given = true, .fd = -1, .replies = -1};
     int error = duplicate(fd, &copy.fd);
@@ -95,13 +120,10 @@ int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int
     pthread_mutex_lock(&outbox->lock);
     drop_descriptor(descriptor);
     *descriptor = copy;
-    if (descriptor == &outbox->display) {
-        drop_messages(outbox); /* they were for the display before */
-        define_cursors_again(outbox);
-        outbox->connected = copy.fd >= 0;
-    }
-    pthread_mutex_unlock(&outbox->lock);
     wake(outbox);
+    if (descriptor == &outbox->display)
+        replace_display(outbox, copy.fd);
+    pthread_mutex_unlock(&outbox->lock);
     return 0;
 }
 
@@ -213,8 +235,9 @@ void outbox_forget_cursors(struct outbox *outbox) {
 void outbox_stop(struct outbox *outbox) {
     pthread_mutex_lock(&outbox->lock);
     outbox->stopped = true;
-    pthread_mutex_unlock(&outbox->lock);
     wake(outbox);
+    shut_down(outbox);
+    pthread_mutex_unlock(&outbox->lock);
 }
 
 static void take_descriptor(struct outbox_descriptor *from, struct outbox_descriptor *to) {
@@ -234,11 +257,14 @@ void outbox_collect(struct outbox *outbox, struct outbox_changes *changes) {
     outbox->stopped = false;
     take_descriptor(&outbox->source, &changes->source);
     take_descriptor(&outbox->display, &changes->display);
+    if (changes->display.given)
+        outbox->in_use = changes->display.fd;
     pthread_mutex_unlock(&outbox->lock);
 }
 
 void outbox_disconnect(struct outbox *outbox) {
     pthread_mutex_lock(&outbox->lock);
+    outbox->in_use = -1;
     if (!outbox->display.given) { /* else there is a new one already, and these are for it */
         outbox->connected = false;
         drop_messages(outbox);

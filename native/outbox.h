@@ -45,6 +45,8 @@ struct outbox {
     bool stopped;
     bool connected;
     struct outbox_descriptor source, display;
+    int in_use; /* the display that was collected last, which the presenter's thread closes; -1:
+                   none */
     struct outbox_message messages[OUTBOX_MESSAGES];
     unsigned first, count;
     struct outbox_cursor cursors[DISPLAY_SCANOUTS];
@@ -58,7 +60,8 @@ void outbox_destroy(struct outbox *outbox);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t outbox_now(void);
 
-/* Any thread. */
+/* Any thread.  The presenter's may wait in a write to a display that a VMM has made block, for
+ * ever: another display, none any more, and the end shut down the one in use. */
 int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd, int replies);
 int outbox_post(struct outbox *outbox, const uint8_t *bytes, uint32_t length);
 int outbox_move_cursor(struct outbox *outbox, uint32_t scanout_id, uint32_t x, uint32_t y,
@@ -73,6 +76,7 @@ struct outbox_changes {
     struct outbox_descriptor source, display;
 };
 void outbox_collect(struct outbox *outbox, struct outbox_changes *changes);
+/* Before the display in use is closed, unless another was collected. */
 void outbox_disconnect(struct outbox *outbox);
 /* Neither gives anything while a new display has yet to be collected: it is for that one. */
 bool outbox_take_message(struct outbox *outbox, struct outbox_message *message);

@@ -156,6 +156,9 @@ void presenter_free(struct presenter *presenter) {
 }
 
 static int lose_display(struct presenter *presenter) {
+    /* Whoever gives another display, or an end, has shut this one down: that comes first. */
+    if (atomic_load(&presenter->outbox.filled))
+        return 0;
     outbox_disconnect(&presenter->outbox);
     use_display(presenter, -1, -1);
     return PRESENTER_DISPLAY_CLOSED;

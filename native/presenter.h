@@ -29,7 +29,8 @@ void presenter_free(struct presenter *presenter);
  *
  * Descriptors are duplicated; -1 is none.  A new source: what was pending from the one before is
  * dropped, after the message in progress.  A new display: no scanout is announced on it, cursors
- * are shown again; the device process has to be asked to repaint after this, not before.
+ * are shown again; the device process has to be asked to repaint after this, not before.  The one
+ * before is shut down, unless it is the same socket.
  */
 int presenter_set_source(struct presenter *presenter, int present_fd);
 int presenter_set_display(struct presenter *presenter, int display_fd);
@@ -57,7 +58,8 @@ int presenter_set_cursor(struct presenter *presenter, uint32_t scanout_id, uint3
 /* The device was reset: every cursor is hidden, and not shown again on a new display. */
 void presenter_forget_cursors(struct presenter *presenter);
 
-/* presenter_run() returns PRESENTER_STOPPED, the one that runs or the next one. */
+/* presenter_run() returns PRESENTER_STOPPED, the one that runs or the next one.  The display in use
+ * is shut down: nothing else ends a write that waits, since a VMM can make its socket block. */
 void presenter_stop(struct presenter *presenter);
 
 /* What has been written to displays, since presenter_new(). */

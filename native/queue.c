@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,8 +40,8 @@ const char *queue_error_text(int error) {
 
 void queue_init(struct queue *queue) {
     memset(queue, 0, sizeof(*queue));
-    for (int which = QUEUE_KICK; which <= QUEUE_ERR; which++)
-        queue->fds[which] = -1;
+    kick_init(&queue->kick);
+    queue->call_fd = queue->err_fd = -1;
 }
 
 static bool feature(const struct virtqueue_config *config, int bit) {
@@ -316,11 +317,14 @@ void queue_give_back(struct queue *queue, const struct chain_ticket *ticket, uin
 
 /* --- notifications */
 
+/* The VMM has the same open file, and may have made it one whose writes wait when it is full.  Full
+ * is signalled: nothing is written then. */
 static void signal_eventfd(int fd) {
+    struct pollfd eventfd = {.fd = fd, .events = POLLOUT};
     uint64_t one = 1;
 
-    if (fd >= 0)
-        (void)!write(fd, &one, sizeof(one)); /* full: it is signalled */
+    if (fd >= 0 && poll(&eventfd, 1, 0) == 1 && eventfd.revents & POLLOUT)
+        (void)!write(fd, &one, sizeof(one));
 }
 
 bool queue_notify(struct queue *queue) {
@@ -334,7 +338,7 @@ bool queue_notify(struct queue *queue) {
     wanted = queue->ring->interrupt_wanted(queue);
     queue->pushed = 0;
     if (wanted)
-        signal_eventfd(queue->fds[QUEUE_CALL]);
+        signal_eventfd(queue->call_fd);
     return wanted;
 }
 
@@ -351,16 +355,9 @@ void queue_refuse_kicks(struct queue *queue) {
     queue->kicks_wanted = false;
 }
 
-void queue_take_kick(struct queue *queue) {
-    uint64_t count;
-
-    if (queue->fds[QUEUE_KICK] >= 0)
-        (void)!read(queue->fds[QUEUE_KICK], &count, sizeof(count));
-}
-
 void queue_break(struct queue *queue) {
     queue->broken = true;
-    signal_eventfd(queue->fds[QUEUE_ERR]);
+    signal_eventfd(queue->err_fd);
 }
 
 /* --- descriptors */
@@ -371,24 +368,34 @@ static void close_fd(int *fd) {
     *fd = -1;
 }
 
-int queue_set_fd(struct queue *queue, int which, int fd) {
+static int set_fd(int *place, int fd) {
     int copy = -1;
 
-    if (which < QUEUE_KICK || which > QUEUE_ERR)
-        return -EINVAL;
     if (fd >= 0) {
         copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (copy < 0)
             return -errno;
-        /* The kick is read without knowing whether it was given. */
-        fcntl(copy, F_SETFL, fcntl(copy, F_GETFL) | O_NONBLOCK);
     }
-    close_fd(&queue->fds[which]);
-    queue->fds[which] = copy;
+    close_fd(place);
+    *place = copy;
     return 0;
 }
 
+int queue_set_fd(struct queue *queue, int which, int fd) {
+    switch (which) {
+    case QUEUE_KICK:
+        return kick_set(&queue->kick, fd);
+    case QUEUE_CALL:
+        return set_fd(&queue->call_fd, fd);
+    case QUEUE_ERR:
+        return set_fd(&queue->err_fd, fd);
+    default:
+        return -EINVAL;
+    }
+}
+
 void queue_close_fds(struct queue *queue) {
-    for (int which = QUEUE_KICK; which <= QUEUE_ERR; which++)
-        close_fd(&queue->fds[which]);
+    kick_close(&queue->kick);
+    close_fd(&queue->call_fd);
+    close_fd(&queue->err_fd);
 }

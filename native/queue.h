@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "chain.h"
+#include "kick.h"
 #include "memory.h"
 #include "state.h"
 
@@ -45,7 +46,8 @@ struct queue {
     struct virtqueue_config config;
     bool started, enabled, broken;
     bool event_idx, indirect;
-    int fds[3]; /* QUEUE_KICK...; -1: none */
+    struct kick kick;
+    int call_fd, err_fd; /* -1: none */
 
     uint8_t *descriptor, *available, *used;
     uint64_t descriptor_guest, used_guest;
@@ -63,7 +65,7 @@ struct queue {
     uint16_t free[QUEUE_SIZE_MAX]; /* entries of state->chains */
 };
 
-/* No descriptors, not started. */
+/* No descriptors, not started; without kick_open() it cannot have a kick. */
 void queue_init(struct queue *queue);
 
 /*
@@ -112,9 +114,6 @@ bool queue_want_kicks(struct queue *queue);
 void queue_refuse_kicks(struct queue *queue);
 /* Whether the driver has made something available, from a look at the ring. */
 bool queue_has_available(struct queue *queue);
-
-/* Empties the kick's eventfd. */
-void queue_take_kick(struct queue *queue);
 
 /* Never worked on again until it is started anew; signals the error descriptor. */
 void queue_break(struct queue *queue);

@@ -154,31 +154,32 @@ int resource_detach_backing(struct device *device, uint32_t resource_id) {
 
 /* --- another memory table */
 
-struct translation {
-    struct device *device;
-    int lost;
-};
-
 static void translate(struct resource *resource, void *argument) {
-    struct translation *translation = argument;
+    struct device *device = argument;
 
     if (resource->backing == NULL)
         return;
-    if (backing_translate(resource->backing, translation->device->memory)) {
-        backing_changed(translation->device, resource);
+    if (backing_translate(resource->backing, device->memory)) {
+        backing_changed(device, resource);
         return;
     }
-    drop_backing(translation->device, resource);
-    translation->lost++;
+    drop_backing(device, resource);
+    device->lost_backings++;
 }
 
-int device_memory_changed(struct device *device) {
-    struct translation translation = {.device = device};
+void device_memory_changed(void *argument) {
+    struct device *device = argument;
 
-    resource_table_each(&device->resources, translate, &translation);
+    resource_table_each(&device->resources, translate, device);
     if (device->queue.started && !device->queue.broken)
         device->queue_error = queue_translate(&device->queue);
     if (device->queue_error < 0) /* nothing may follow its pointers from now on */
         device->queue.broken = true;
-    return translation.lost;
+}
+
+int device_lost_backings(struct device *device) {
+    int lost = (int)device->lost_backings;
+
+    device->lost_backings = 0;
+    return lost;
 }

@@ -31,9 +31,12 @@ int resource_attach_backing(struct device *device, uint32_t resource_id, const u
 /* -ENOENT: no such resource, or it has no backing. */
 int resource_detach_backing(struct device *device, uint32_t resource_id);
 
-/* After each change of the memory table.  Returns how many resources lost their backing; a queue
- * that lost its rings is broken, which the next device_run() says. */
-int device_memory_changed(struct device *device);
+/* How many resources have lost their backing to changes of the memory table since this was last
+ * asked.  A queue that lost its rings to one is broken, which the next device_run() says. */
+int device_lost_backings(struct device *device);
 /* [end python] */
+
+/* For guest_memory_watch(): looks up anew what lies in guest memory. */
+void device_memory_changed(void *argument);
 
 #endif

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#define _GNU_SOURCE /* ppoll */
 #include "run.h"
 
 #include <errno.h>
@@ -16,11 +15,11 @@
 #include "unanswered.h"
 
 enum {
-    LOOK_EVERY = 64,            /* commands, until a look at the other descriptors */
-    NOTIFY_EVERY = 32,          /* commands, until a look at whether the driver waits */
-    LONG_COPY = 64 << 10,       /* bytes; the driver hears first of what is done */
-    LOOK_COPY = 4 << 20,        /* bytes, likewise until a look at the other descriptors */
-    POLL_NANOSECONDS = 1000000, /* between two looks at a ring that has no kick */
+    LOOK_EVERY = 64,       /* commands, until a look at the other descriptors */
+    NOTIFY_EVERY = 32,     /* commands, until a look at whether the driver waits */
+    LONG_COPY = 64 << 10,  /* bytes; the driver hears first of what is done */
+    LOOK_COPY = 4 << 20,   /* bytes, likewise until a look at the other descriptors */
+    POLL_MILLISECONDS = 1, /* between two looks at a ring that has no kick */
 };
 
 struct run {
@@ -239,33 +238,51 @@ static short channel_events(const struct device *device) {
     return (short)((device->deferred ? POLLIN : 0) | (device->channel.full ? POLLOUT : 0));
 }
 
+/* What has come of kick and link, or -errno.  Most of the time nothing else is waited for, and one
+ * system call does. */
+static int wait_for_more(struct device *device, struct pollfd others[2], int milliseconds) {
+    struct pollfd fds[] = {
+        {.fd = device->queue.kick.epoll, .events = POLLIN}, others[0], others[1]};
+
+    if (others[0].fd >= 0 || others[1].fd >= 0) {
+        if (poll(fds, 3, milliseconds) < 0 && errno != EINTR)
+            return -errno;
+        others[0].revents = fds[1].revents;
+        others[1].revents = fds[2].revents;
+        milliseconds = 0;
+    }
+    return kick_wait(&device->queue.kick, milliseconds);
+}
+
+static void kicked(struct device *device) {
+    if (!queue_runs(&device->queue))
+        return;
+    device->state->counters.kicks++;
+    idle_kicked(device);
+}
+
 static bool sleep_until_something(struct run *run) {
     struct device *device = run->device;
     bool runs = queue_runs(&device->queue);
-    int kick_fd = runs ? device->queue.fds[QUEUE_KICK] : -1;
     short events = channel_events(device);
     const struct renderer_hooks *hooks = device->renderer->hooks;
-    struct pollfd fds[] = {
-        {.fd = device->link_fd, .events = POLLIN},
-        {.fd = kick_fd, .events = POLLIN},
+    struct pollfd others[] = {
         {.fd = events ? device->channel.fd : -1, .events = events},
         {.fd = runs && hooks ? hooks->release_fd(device) : -1, .events = POLLIN}};
-    const struct timespec interval = {.tv_nsec = POLL_NANOSECONDS};
+    bool polls = runs && !kick_given(&device->queue.kick);
+    int came = wait_for_more(device, others, polls ? POLL_MILLISECONDS : -1);
 
-    if (ppoll(fds, 4, runs && kick_fd < 0 ? &interval : NULL, NULL) < 0 && errno != EINTR) {
-        run->error = -errno;
+    if (came < 0) {
+        run->error = came;
         return true;
     }
     device->burst = 0;
     device->state->progress++;
-    if (fds[2].revents)
+    if (others[0].revents)
         channel_ready(device);
-    if (fds[1].revents) {
-        device->state->counters.kicks++;
-        queue_take_kick(&device->queue);
-        idle_kicked(device);
-    }
-    return fds[0].revents && leave(run, EXIT_LINK);
+    if (came & KICK_CAME)
+        kicked(device);
+    return came & KICK_OTHER && leave(run, EXIT_LINK);
 }
 
 static void run_until_exit(struct run *run) {

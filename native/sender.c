@@ -66,7 +66,7 @@ void sender_use(struct sender *sender, int fd) {
     if (fd < 0)
         return;
     open_pipe(sender);
-    /* splice() to a socket looks at this only, not at its own flag. */
+    /* splice() to a socket looks at this only, not at its own flag: see outbox_give(). */
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     set_send_buffer(fd);
 }

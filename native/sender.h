@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * Puts one message (or several in a row) on the display socket without ever blocking: bytes that
- * are copied, then pages that are handed over without a copy, then rows that are copied.
+ * Puts one message (or several in a row) on the display socket without blocking: bytes that are
+ * copied, then pages that are handed over without a copy, then rows that are copied.  Pages wait,
+ * in the kernel, for a display that reads nothing when the VMM has taken O_NONBLOCK away from its
+ * socket; to shut it down ends that.
  *
  * Nothing given is copied at once: it stays the caller's and must live until the sender is idle
  * again; pages longer, see sender_consumed().

@@ -259,7 +259,11 @@ static void present(struct guest *guest, struct input *input) {
     if (choice & 8)
         device_repaint(guest->device);
     if ((choice & 0x70) == 0x10)
-        device_memory_changed(guest->device);
+        machine_lose_region(guest->machine, UINT64_MAX);
+    if ((choice & 0x70) == 0x30)
+        machine_lose_region(guest->machine, FAR_AT);
+    if ((choice & 0x70) == 0x40)
+        machine_lose_region(guest->machine, 0);
     if ((choice & 0x70) == 0x20)
         device_reset(guest->device);
 }

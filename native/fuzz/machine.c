@@ -17,10 +17,10 @@ static void guard(void) {
     require(mmap(NULL, GUARD_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 }
 
-static void add_region(struct machine *machine, int fd, uint64_t guest_address, uint64_t offset) {
+static void add_region(struct memory_table *table, int fd, uint64_t guest_address,
+                       uint64_t offset) {
     guard();
-    require(guest_memory_add(machine->memory, fd, guest_address, REGION_BYTES, guest_address,
-                             offset) == 0);
+    require(memory_table_add(table, fd, guest_address, REGION_BYTES, guest_address, offset) == 0);
     guard();
 }
 
@@ -34,9 +34,11 @@ struct machine *machine_get(void) {
     require(ftruncate(fd, 3 * REGION_BYTES) == 0);
     machine.memory = guest_memory_new();
     require(machine.memory != NULL);
-    add_region(&machine, fd, 0, 0);
-    add_region(&machine, fd, REGION_BYTES, REGION_BYTES);
-    add_region(&machine, fd, FAR_AT, 2 * REGION_BYTES);
+    machine.whole = memory_table_new();
+    require(machine.whole != NULL);
+    add_region(machine.whole, fd, 0, 0);
+    add_region(machine.whole, fd, REGION_BYTES, REGION_BYTES);
+    add_region(machine.whole, fd, FAR_AT, 2 * REGION_BYTES);
     machine.bytes = mmap(NULL, 3 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     require(machine.bytes != MAP_FAILED);
     state_fd = session_state_create();
@@ -47,7 +49,23 @@ struct machine *machine_get(void) {
     return &machine;
 }
 
+static void use_whole(struct machine *machine) {
+    struct memory_table *table = memory_table_copy(machine->whole);
+
+    require(table != NULL);
+    guest_memory_use(machine->memory, table);
+}
+
+void machine_lose_region(struct machine *machine, uint64_t guest_address) {
+    struct memory_table *table = guest_memory_table(machine->memory);
+
+    require(table != NULL);
+    memory_table_remove(table, guest_address, REGION_BYTES, guest_address);
+    guest_memory_use(machine->memory, table);
+}
+
 void machine_clear(struct machine *machine) {
+    use_whole(machine);
     memset(machine->bytes, 0, 3 * REGION_BYTES);
 }
 

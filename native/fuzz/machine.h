@@ -22,13 +22,17 @@ enum {
 
 struct machine {
     struct guest_memory *memory;
+    struct memory_table *whole;
     struct session_state *state;
     uint8_t *bytes; /* the two neighbours, from guest address 0 on, as the guest sees them */
 };
 
-/* Once for a process; each run begins with zeros. */
+/* Once for a process; each run begins with zeros and all regions. */
 struct machine *machine_get(void);
 void machine_clear(struct machine *machine);
+
+/* For the rest of the run; one that is gone, or was never there: a table that is the same. */
+void machine_lose_region(struct machine *machine, uint64_t guest_address);
 
 /* A queue of a kind that the input chooses. */
 struct virtqueue_config machine_queue(struct input *input);

@@ -237,3 +237,23 @@ def test_a_display_that_sends_nonsense_is_given_up_and_the_guest_goes_on(backend
                 pass
         assert machine.guest.display_info().ok
         machine.guest.show(machine.guest.create_2d(64, 64))
+
+
+def test_a_display_that_blocks_its_writer_and_is_never_read_ends_with_its_machine(
+    backend: Backend, witness: Machine
+) -> None:
+    assert wait_until(lambda: len(children(backend.process.pid)) == 1)
+    before = settled_descriptors(backend.process.pid)
+    with Machine(backend.socket_path, headless=True) as machine:
+        ours, theirs = socket.socketpair()
+        with ours, theirs.dup() as shared:
+            machine.frontend.set_gpu_socket(theirs)
+            assert wait_until(lambda: not os.get_blocking(shared.fileno()))
+            os.set_blocking(shared.fileno(), True)
+            resource = machine.guest.create_2d(1024, 1024)
+            machine.guest.show(resource)
+            machine.guest.show(resource)
+            machine.close()
+            assert wait_until(lambda: len(children(backend.process.pid)) == 1)
+            assert wait_until(lambda: open_descriptors(backend.process.pid) == before)
+    assert witness.guest.display_info().ok

@@ -7,12 +7,39 @@ The real one is tested with a driver on a ring; this is for the rules that stand
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 from vgpud.device.dataplane import DataPlane
+from vgpud.link.memory_table import MemoryTable
 from vgpud.link.messages import MemoryRegion, QueueConfig
 from vgpud.wire import virtio_gpu as wire
 from vgpud.wire.layout import size_of, unpack
+
+
+class FakeTable(MemoryTable):
+    """``call`` notes what is done with it."""
+
+    def __init__(self, call: Callable[..., None]) -> None:
+        self._call = call
+
+    def __exit__(self, *error: object) -> None:
+        """It has nothing to give up."""
+
+    def add(self, region: MemoryRegion, descriptor: int) -> None:
+        self._call("add", region, os.fstat(descriptor).st_ino)
+
+    def remove(self, region: MemoryRegion) -> None:
+        self._call("remove", region)
+
+    def clear(self) -> None:
+        self._call("clear")
+
+    def set_log(self, descriptor: int, size: int, offset: int) -> None:
+        self._call("set_log", descriptor != -1, size, offset)
+
+    def use(self) -> None:
+        self._call("use")
 
 
 class FakePlane(DataPlane):
@@ -24,7 +51,7 @@ class FakePlane(DataPlane):
         self.images: dict[int, int] = {}
         self.backing: dict[int, bytes] = {}
         self.fails_with = 0
-        self.lost_backings = 0
+        self.lost = 0
         self.memory_is_gone = False
 
     def close(self) -> None:
@@ -57,24 +84,14 @@ class FakePlane(DataPlane):
     def queue_set_descriptor(self, which: str, descriptor: int) -> None:
         self._call("queue_set_descriptor", which, descriptor != -1)
 
-    def memory_clear(self) -> None:
-        self._call("memory_clear")
-
-    def memory_add(self, region: MemoryRegion, descriptor: int) -> None:
-        self._call("memory_add", region, os.fstat(descriptor).st_ino)
-
-    def memory_remove(self, region: MemoryRegion) -> None:
-        self._call("memory_remove", region)
-
-    def memory_set_log(self, descriptor: int, size: int, offset: int) -> None:
-        self._call("memory_set_log", descriptor != -1, size, offset)
+    def memory_change(self) -> MemoryTable:
+        return FakeTable(self._call)
 
     def memory_set_logging(self, enabled: bool) -> None:
         self._call("memory_set_logging", enabled)
 
-    def memory_changed(self) -> int:
-        self._call("memory_changed")
-        return self.lost_backings
+    def lost_backings(self) -> int:
+        return self.lost
 
     def resource_create_2d(self, resource_id: int, format: int, width: int, height: int) -> None:
         self._call("resource_create_2d", resource_id, format, width, height)

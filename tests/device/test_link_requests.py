@@ -43,10 +43,10 @@ def test_a_memory_table_replaces_the_one_before(bench: Bench, files: list[int]) 
     message = messages.SetMemory((REGION, other), serial=5)
     assert bench.request(message, (files[0], files[1])) == messages.Done(5)
     assert bench.plane.calls == [
-        ("memory_clear",),
-        ("memory_add", REGION, _inode(files[0])),
-        ("memory_add", other, _inode(files[1])),
-        ("memory_changed",),
+        ("clear",),
+        ("add", REGION, _inode(files[0])),
+        ("add", other, _inode(files[1])),
+        ("use",),
     ]
 
 
@@ -54,15 +54,15 @@ def test_memory_comes_and_goes_by_region(bench: Bench, files: list[int]) -> None
     assert bench.request(messages.AddMemory(REGION, 1), (files[0],)) == messages.Done(1)
     assert bench.request(messages.RemoveMemory(REGION, 2)) == messages.Done(2)
     assert bench.plane.calls == [
-        ("memory_add", REGION, _inode(files[0])),
-        ("memory_changed",),
-        ("memory_remove", REGION),
-        ("memory_changed",),
+        ("add", REGION, _inode(files[0])),
+        ("use",),
+        ("remove", REGION),
+        ("use",),
     ]
 
 
 def test_lost_backings_are_logged(bench: Bench) -> None:
-    bench.plane.lost_backings = 3
+    bench.plane.lost = 3
     handle(bench.device, messages.RemoveMemory(REGION, 2), [])
     log, done = bench.told()
     assert isinstance(log, messages.Log)
@@ -102,8 +102,10 @@ def test_the_log_comes_and_goes(bench: Bench, files: list[int]) -> None:
     bench.request(messages.SetLog(4096, 64, 1), (files[0],))
     bench.request(messages.SetLog(0, 0, 2))
     assert bench.plane.calls == [
-        ("memory_set_log", True, 4096, 64),
-        ("memory_set_log", False, 0, 0),
+        ("set_log", True, 4096, 64),
+        ("use",),
+        ("set_log", False, 0, 0),
+        ("use",),
     ]
 
 

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 
 import pytest
 import trio
 import trio.testing
 
 from tests.driver.display import DisplayServer
-from tests.native.device_end import DeviceEnd, Record
+from tests.native.device_end import DeviceEnd, Image, Record
 from vgpud.display.presenter import NotSentError, Presenter, PresenterExit
 
 
@@ -36,6 +38,35 @@ async def test_cancelling_ends_it_while_a_display_reads_nothing() -> None:
             await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
     presenter.close()
+    ours.close()
+    theirs.close()
+
+
+async def test_cancelling_ends_it_while_a_display_waits_to_be_read() -> None:
+    """Its VMM has made the socket block, which it shares with us."""
+    presenter = Presenter()
+    device, image = DeviceEnd(), Image(1, 1024, 1024)
+    presenter.set_source(device.theirs.fileno())
+    ours, theirs = socket.socketpair()
+    presenter.set_display(theirs.fileno())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(presenter.run, lambda reason: None)
+        with trio.fail_after(2):
+            while os.get_blocking(theirs.fileno()):
+                await trio.sleep(0.005)
+        os.set_blocking(theirs.fileno(), True)
+        device.image((0, 1024, 1024), (0, 0, 1024, 1024), image)
+        await trio.sleep(0.1)
+        # Or this test would wait as well.
+        rescue = threading.Timer(2, ours.close)
+        rescue.start()
+        begun = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - begun < 0.5
+    rescue.cancel()
+    presenter.close()
+    device.close()
+    image.close()
     ours.close()
     theirs.close()
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from tests.driver.memory import GuestMemory
 from tests.driver.queue import Pending, Queue
@@ -12,6 +11,7 @@ from vgpud.native import ffi, lib
 
 from .device_end import Image
 from .presenting import Presenting
+from .tables import share
 
 F_EVENT_IDX = 1 << 29
 F_RING_PACKED = 1 << 34
@@ -26,8 +26,7 @@ class CursorEnd:
         self.presenting = presenting
         self.guest = GuestMemory()
         self.memory = lib.guest_memory_new()
-        for region in self.guest.regions:
-            assert self._add(region) == 0
+        share(self.memory, self.guest.regions)
         self.state_fd = lib.session_state_create()
         self.state = lib.session_state_map(self.state_fd)
         self.cursor = lib.cursor_new(self.memory, self.state, presenting.presenter, num_scanouts)
@@ -36,17 +35,6 @@ class CursorEnd:
         self.unknown = 0
         self.images: list[Image] = []
         self.start(0x80008000 if packed else 0)
-
-    def _add(self, region: Any) -> int:
-        result: int = lib.guest_memory_add(
-            self.memory,
-            region.fd,
-            region.guest_address,
-            region.size,
-            region.user_address,
-            region.mmap_offset,
-        )
-        return result
 
     def start(self, base: int) -> None:
         ring = self.queue.ring

@@ -26,6 +26,7 @@ from tests.driver.waiting import readable
 from vgpud.native import ffi, lib, made
 
 from .device_end import Kind, Record
+from .tables import share
 
 MARKER = 0x7E57
 INDIRECT, EVENT_IDX, VERSION_1, PACKED = 1 << 28, 1 << 29, 1 << 32, 1 << 34
@@ -131,16 +132,7 @@ class Plane:
 
     def share(self) -> None:
         """The whole memory table."""
-        for region in self.memory.regions:
-            added = lib.guest_memory_add(
-                self.guest_memory,
-                region.fd,
-                region.guest_address,
-                region.size,
-                region.user_address,
-                region.mmap_offset,
-            )
-            assert added == 0, os.strerror(-added)
+        share(self.guest_memory, self.memory.regions)
 
     # --- the queue
 

@@ -15,6 +15,7 @@ from vgpud.native import lib
 
 from .cursor_end import CursorEnd
 from .presenting import Presenting, noise
+from .tables import share
 
 FENCED = 1
 
@@ -228,7 +229,7 @@ def test_a_queue_that_is_not_enabled_is_left_alone_and_its_kick_taken(cursor: Cu
     cursor.queue.kick()
     assert cursor.run() == lib.CURSOR_IDLE
     assert not cursor.done(pending)
-    assert not readable(cursor.queue.kick_fd)
+    assert not readable(lib.cursor_queue_kick_fd(cursor.cursor))
     lib.cursor_queue_set_enabled(cursor.cursor, 1)
     assert cursor.run() == lib.CURSOR_IDLE
     assert cursor.done(pending)
@@ -252,10 +253,8 @@ def test_guest_memory_that_shrinks_ends_the_queue_only(cursor: CursorEnd) -> Non
 
 
 def test_a_ring_whose_region_goes_is_broken(cursor: CursorEnd) -> None:
-    assert lib.cursor_memory_changed(cursor.cursor) == 0
     cursor.submit(move_cursor(0, 1, 1))
-    lib.guest_memory_clear(cursor.memory)
-    assert lib.cursor_memory_changed(cursor.cursor) == -14
+    share(cursor.memory, [])
     assert cursor.run() == lib.CURSOR_IDLE
     assert cursor.queue.errored()
 
@@ -265,9 +264,7 @@ def test_a_change_of_memory_while_an_image_is_waited_for_leaves_the_old_memory_a
 ) -> None:
     pending = cursor.submit(update_cursor(0, 5, 6, 9), 24)
     assert cursor.run() == lib.CURSOR_UNKNOWN_IMAGE
-    lib.guest_memory_clear(cursor.memory)
-    assert cursor._add(cursor.guest.regions[0]) == 0
-    assert lib.cursor_memory_changed(cursor.cursor) == 0
+    share(cursor.memory, cursor.guest.regions)
     assert cursor.run() == lib.CURSOR_IDLE
     response, length = cursor.queue.wait(pending)
     assert (response, length) == (bytes(24), 0)

@@ -14,6 +14,7 @@ from tests.driver.memory import MiB
 from vgpud.native import lib
 
 from .plane import Plane
+from .tables import changed
 
 PAGE = 4096
 LOG_OFFSET = 8192
@@ -26,7 +27,8 @@ class Log:
         self.size = -(-(0x10_0000 + 32 * MiB) // PAGE // 8)
         self.fd = os.memfd_create("log")
         os.ftruncate(self.fd, LOG_OFFSET + self.size)
-        assert lib.guest_memory_set_log(plane.guest_memory, self.fd, self.size, LOG_OFFSET) == 0
+        with changed(plane.guest_memory) as table:
+            table.set_log(self.fd, self.size, LOG_OFFSET)
 
     def pages(self) -> set[int]:
         bits = os.pread(self.fd, self.size, LOG_OFFSET)
@@ -103,7 +105,8 @@ def test_the_used_ring_is_marked_where_the_vmm_says(plane: Plane) -> None:
 
 def test_a_write_beyond_the_log_is_none_of_its_business(plane: Plane) -> None:
     log = Log(plane)
-    assert lib.guest_memory_set_log(plane.guest_memory, log.fd, 1, LOG_OFFSET) == 0
+    with changed(plane.guest_memory) as table:
+        table.set_log(log.fd, 1, LOG_OFFSET)
     lib.guest_memory_set_logging(plane.guest_memory, 1)
     plane.settle()
     assert log.pages() == set()
@@ -115,6 +118,7 @@ def test_a_log_can_be_replaced_and_taken_away(plane: Plane) -> None:
     plane.settle()
     assert first.pages() == set()
     assert second.pages()
-    assert lib.guest_memory_set_log(plane.guest_memory, -1, 0, 0) == 0
+    with changed(plane.guest_memory) as table:
+        table.set_log(-1, 0, 0)
     plane.settle()
     assert second.pages() == set()

@@ -18,6 +18,7 @@ from tests.driver.rings import PackedRing, SplitRing
 from vgpud.native import ffi, lib
 
 from .plane import Plane
+from .tables import share
 
 OK = ResponseType.OK_NODATA
 ANY_RING = [
@@ -560,16 +561,13 @@ def test_rings_may_have_guest_addresses(plane: Plane) -> None:
 
 
 def test_a_queue_whose_memory_went_is_broken(plane: Plane) -> None:
-    lib.guest_memory_clear(plane.guest_memory)
-    lib.device_memory_changed(plane.device)
+    share(plane.guest_memory, [])
     assert plane.run() == lib.EXIT_QUEUE_BROKEN
     assert plane.exit.error == -errno.EFAULT
 
 
 def test_a_queue_whose_memory_moved_goes_on(plane: Plane) -> None:
-    lib.guest_memory_clear(plane.guest_memory)
     plane.share()
-    assert lib.device_memory_changed(plane.device) == 0
     assert plane.guest.ask(flush()).type == NO_RESOURCE
 
 

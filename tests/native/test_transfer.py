@@ -17,6 +17,7 @@ from tests.driver.memory import PAGE, GuestMemory, MiB, Scattered
 from vgpud.native import ffi, lib
 
 from .plane import Plane
+from .tables import changed, described
 
 OK = ResponseType.OK_NODATA
 INVALID = ResponseType.ERR_INVALID_PARAMETER
@@ -210,11 +211,10 @@ def test_backing_may_lie_in_two_regions_and_go_over_their_border() -> None:
     assert image(plane, resource) == pixels
     # Without the second region it is gone, and only that.
     second = memory.regions[1]
-    removed = lib.guest_memory_remove(
-        plane.guest_memory, second.guest_address, second.size, second.user_address
-    )
-    assert removed == 0
-    assert lib.device_memory_changed(plane.device) == 1
+    with changed(plane.guest_memory) as table:
+        table.remove(described(second))
+    assert lib.device_lost_backings(plane.device) == 1
+    assert lib.device_lost_backings(plane.device) == 0
     assert transfer(plane, resource, resource.whole) == ResponseType.ERR_UNSPEC
     plane.close()
 
@@ -223,9 +223,8 @@ def test_backing_that_moved_is_found_again(plane: Plane) -> None:
     resource = plane.guest.create_2d(64, 64)
     pixels = noise(16384)
     plane.guest.draw(resource, resource.whole, pixels)
-    lib.guest_memory_clear(plane.guest_memory)
     plane.share()
-    assert lib.device_memory_changed(plane.device) == 0
+    assert lib.device_lost_backings(plane.device) == 0
     plane.guest.transfer(resource)
     assert image(plane, resource) == pixels
 

@@ -18,8 +18,8 @@ from tests.driver.display import DisplayServer
 from tests.driver.memory import GuestMemory
 from tests.driver.queue import Pending, Queue
 from tests.native.device_end import Image
+from tests.native.tables import share
 from vgpud.display.presenter import Presenter
-from vgpud.errors import FrontendError
 from vgpud.link.messages import QueueConfig
 from vgpud.native import lib
 from vgpud.session.cursor_queue import CursorQueue
@@ -33,10 +33,7 @@ class Rig:
     def __init__(self) -> None:
         self.guest = GuestMemory()
         self.memory = lib.guest_memory_new()
-        for region in self.guest.regions:
-            lib.guest_memory_add(
-                self.memory, region.fd, region.guest_address, region.size, region.user_address, 0
-            )
+        share(self.memory, self.guest.regions)
         self.state_fd = lib.session_state_create()
         self.state = lib.session_state_map(self.state_fd)
         self.presenter = Presenter()
@@ -193,20 +190,59 @@ async def test_a_broken_ring_is_reported_once() -> None:
 
 async def test_memory_that_goes_away_under_the_ring_is_an_error() -> None:
     async with at_work() as rig:
-        rig.queue.memory_changed()
-        lib.guest_memory_clear(rig.memory)
-        with pytest.raises(OSError, match="Bad address"):
-            rig.queue.memory_changed()
+        share(rig.memory, [])
+        assert rig.driver.errored()
+        pending = rig.driver.submit(move_cursor(0, 1, 1), 0)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert rig.driver.finished(pending) is None
 
 
-async def test_a_kick_that_cannot_be_waited_for_is_the_frontends_mistake() -> None:
-    rig = Rig()
-    with Path(os.devnull).open("rb") as null:
-        rig.queue.set_kick(null.fileno())
-        with pytest.raises(FrontendError):
-            with trio.fail_after(2):
-                await rig.run()
-    rig.close()
+async def test_memory_that_moves_under_the_ring_changes_nothing() -> None:
+    async with at_work() as rig:
+        for x in range(20):
+            share(rig.memory, rig.guest.regions)
+            assert await rig.done(rig.driver.submit(move_cursor(0, x, 0), 0))
+
+
+async def test_a_kick_that_cannot_be_waited_for_is_refused_and_the_one_before_stays() -> None:
+    async with at_work() as rig:
+        with Path(os.devnull).open("rb") as null, pytest.raises(OSError, match="not permitted"):
+            rig.queue.set_kick(null.fileno())
+        assert await rig.done(rig.driver.submit(move_cursor(0, 1, 1), 0))
+
+
+async def test_a_kick_that_stays_readable_is_heard_once() -> None:
+    async with at_work() as rig:
+        other = os.eventfd(1 << 30, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
+        rig.queue.set_kick(other)
+        with trio.fail_after(2):
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        pending = rig.driver.submit(move_cursor(0, 1, 1), 0, kick=False)
+        os.eventfd_write(other, 1)
+        assert await rig.done(pending)
+        with trio.fail_after(2):
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        os.close(other)
+
+
+async def test_a_kick_that_blocks_whoever_reads_it_holds_nobody_up() -> None:
+    async with at_work() as rig:
+        os.set_blocking(rig.driver.kick_fd, True)
+        with trio.fail_after(2):
+            for x in range(20):
+                assert await rig.done(rig.driver.submit(move_cursor(0, x, 0), 0))
+                # A look without a kick.
+                rig.queue.set_enabled(True)
+                await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+async def test_a_kick_that_is_taken_away_and_given_again() -> None:
+    async with at_work() as rig:
+        for x in range(20):
+            rig.queue.set_kick(None)
+            await trio.testing.wait_all_tasks_blocked(0.0)
+            rig.queue.set_kick(rig.driver.kick_fd)
+            assert await rig.done(rig.driver.submit(move_cursor(0, x, 0), 0))
 
 
 async def test_a_kick_whose_other_end_is_closed_lets_others_run() -> None:

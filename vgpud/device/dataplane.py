@@ -8,7 +8,8 @@ without it.
 import errno
 from typing import Any, NamedTuple
 
-from vgpud.link.messages import Limits, MemoryRegion, QueueConfig
+from vgpud.link.memory_table import MemoryTable
+from vgpud.link.messages import Limits, QueueConfig
 from vgpud.native import checked, ffi, lib, made
 
 RENDERER_NULL: int = lib.RENDERER_NULL
@@ -115,32 +116,16 @@ class DataPlane:
 
     # --- guest memory
 
-    def memory_clear(self) -> None:
-        lib.guest_memory_clear(self._memory)
-
-    def memory_add(self, region: MemoryRegion, descriptor: int) -> None:
-        """Maps a region; the descriptor stays the caller's."""
-        guest_address, size, user_address, mmap_offset = region
-        checked(
-            lib.guest_memory_add(
-                self._memory, descriptor, guest_address, size, user_address, mmap_offset
-            )
-        )
-
-    def memory_remove(self, region: MemoryRegion) -> None:
-        guest_address, size, user_address, _ = region
-        checked(lib.guest_memory_remove(self._memory, guest_address, size, user_address))
-
-    def memory_set_log(self, descriptor: int, size: int, offset: int) -> None:
-        """Sets the dirty log; a descriptor of -1 takes it away."""
-        checked(lib.guest_memory_set_log(self._memory, descriptor, size, offset))
+    def memory_change(self) -> MemoryTable:
+        """What guest memory is, to be made into what it is to be."""
+        return MemoryTable(self._memory)
 
     def memory_set_logging(self, enabled: bool) -> None:
         lib.guest_memory_set_logging(self._memory, int(enabled))
 
-    def memory_changed(self) -> int:
-        """Translates every address anew; returns how many backings were lost."""
-        return checked(lib.device_memory_changed(self._device))
+    def lost_backings(self) -> int:
+        """How many backings changes of memory have cost since this was last asked."""
+        return checked(lib.device_lost_backings(self._device))
 
     # --- resources and scanouts
 

@@ -6,13 +6,15 @@ A function returns its reply, or None for Done; an ``OSError`` becomes Refused.
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from vgpud.device.device import Device
 from vgpud.device.resources import Kind
 from vgpud.link import messages
 from vgpud.link.codec import LinkError
+from vgpud.link.memory_table import MemoryTable
 from vgpud.wire.layout import size_of
 from vgpud.wire.virtio_gpu import virtio_gpu_mem_entry, virtio_gpu_resource_create_3d
 
@@ -41,35 +43,41 @@ def handle(device: Device, message: messages.Message, descriptors: Descriptors) 
 # --- guest memory
 
 
-def _set_memory(device: Device, message: messages.SetMemory, descriptors: Descriptors) -> None:
-    device.plane.memory_clear()
-    for region, descriptor in zip(message.regions, descriptors, strict=True):
-        device.plane.memory_add(region, descriptor)
-    _memory_changed(device)
-
-
-def _add_memory(device: Device, message: messages.AddMemory, descriptors: Descriptors) -> None:
-    device.plane.memory_add(message.region, descriptors[0])
-    _memory_changed(device)
-
-
-def _remove_memory(
-    device: Device, message: messages.RemoveMemory, descriptors: Descriptors
-) -> None:
-    device.plane.memory_remove(message.region)
-    _memory_changed(device)
-
-
-def _memory_changed(device: Device) -> None:
-    lost = device.plane.memory_changed()
+@contextmanager
+def _other_memory(device: Device) -> Iterator[MemoryTable]:
+    """A table to be changed, which is then the one in use: all of it, or nothing."""
+    with device.plane.memory_change() as table:
+        yield table
+        table.use()
+    lost = device.plane.lost_backings()
     if lost:
         text = f"{lost} backings were detached: their guest memory has gone"
         device.link.send(messages.Log("WARNING", text))
 
 
+def _set_memory(device: Device, message: messages.SetMemory, descriptors: Descriptors) -> None:
+    with _other_memory(device) as table:
+        table.clear()
+        for region, descriptor in zip(message.regions, descriptors, strict=True):
+            table.add(region, descriptor)
+
+
+def _add_memory(device: Device, message: messages.AddMemory, descriptors: Descriptors) -> None:
+    with _other_memory(device) as table:
+        table.add(message.region, descriptors[0])
+
+
+def _remove_memory(
+    device: Device, message: messages.RemoveMemory, descriptors: Descriptors
+) -> None:
+    with _other_memory(device) as table:
+        table.remove(message.region)
+
+
 def _set_log(device: Device, message: messages.SetLog, descriptors: Descriptors) -> None:
     descriptor = descriptors[0] if descriptors else -1
-    device.plane.memory_set_log(descriptor, message.size, message.offset)
+    with _other_memory(device) as table:
+        table.set_log(descriptor, message.size, message.offset)
 
 
 def _set_features(device: Device, message: messages.SetFeatures, descriptors: Descriptors) -> None:

@@ -40,6 +40,7 @@ class Presenter:
 
     def set_display(self, descriptor: int | None, replies: int | None = None) -> None:
         """The display socket.  It knows nothing yet: ask the device process to repaint after this.
+        The one before is shut down, unless it is the same.
 
         With ``replies``, a stream socket, the presenter reads the display socket as well and passes
         on what comes there, but for a display's answers to frames in DMA buffers.
@@ -72,8 +73,8 @@ class Presenter:
     async def run(self, on_exit: Callable[[PresenterExit], None]) -> None:
         """Presents until it is cancelled; ``on_exit`` is told of everything else in between.
 
-        A thread of its own, in which the native code never holds the interpreter: cancelling ends
-        its wait, never a message in the middle.
+        A thread of its own, in which the native code never holds the interpreter: cancelling shuts
+        the display socket down, for which alone it may wait.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_when_cancelled)

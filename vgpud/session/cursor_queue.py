@@ -4,13 +4,11 @@
 Apart from the control queue in everything, so that a cursor moves while that one is at work.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
 
-from vgpud.errors import FrontendError
 from vgpud.link.messages import QueueConfig
 from vgpud.native import checked, ffi, lib, made
 
@@ -31,14 +29,12 @@ class CursorQueue:
 
     def __init__(self, memory: Any, state: Any, presenter: Any, num_scanouts: int) -> None:
         self._cursor = made(lib.cursor_new(memory, state, presenter, num_scanouts))
-        self._kick: int | None = None
         self._started = False
         self._looked = True
         self._waiting: trio.CancelScope | None = None
 
     def close(self) -> None:
         """After :meth:`run` has ended."""
-        self.set_kick(None)
         lib.cursor_free(self._cursor)
 
     # --- what the frontend wants; OSError when it cannot be had
@@ -65,10 +61,6 @@ class CursorQueue:
     def set_kick(self, descriptor: int | None) -> None:
         """Duplicates the descriptor; None: none."""
         checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_KICK, _or_none(descriptor)))
-        if self._kick is not None:
-            trio.lowlevel.notify_closing(self._kick)
-            os.close(self._kick)
-        self._kick = None if descriptor is None else os.dup(descriptor)
         self._look()
 
     def set_call(self, descriptor: int | None) -> None:
@@ -76,11 +68,6 @@ class CursorQueue:
 
     def set_err(self, descriptor: int | None) -> None:
         checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_ERR, _or_none(descriptor)))
-
-    def memory_changed(self) -> None:
-        """After each change of the memory table; OSError: the ring is not in it any more."""
-        checked(lib.cursor_memory_changed(self._cursor))
-        self._look()
 
     # --- the resources that can become a cursor
 
@@ -106,7 +93,6 @@ class CursorQueue:
 
         ``find_image`` waits until everything that the device process has said of its resources so
         far has come to :meth:`add_image`: the driver may use one that was made a moment ago.
-        ``FrontendError`` when the kick is no descriptor to wait for.
         """
         while True:
             await self._wait()
@@ -141,15 +127,11 @@ class CursorQueue:
         self._looked = True
 
     async def _wait_for_kick(self) -> None:
-        if self._kick is None:
+        kick = int(lib.cursor_queue_kick_fd(self._cursor))
+        if kick == -1:
             await trio.sleep(POLLING_INTERVAL if self._started else float("inf"))
-            return
-        try:
-            await trio.lowlevel.wait_readable(self._kick)
-        except trio.ClosedResourceError:
-            return
-        except OSError as error:
-            raise FrontendError(f"a kick that nobody can wait for: {error}") from error
+        else:
+            await trio.lowlevel.wait_readable(kick)
 
 
 def _or_none(descriptor: int | None) -> int:

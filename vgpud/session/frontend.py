@@ -16,7 +16,7 @@ from vgpud.link import messages as link
 from vgpud.link.messages import MemoryRegion
 from vgpud.session.config_space import ConfigSpace
 from vgpud.session.displays import Displays
-from vgpud.session.guest_memory import DirtyLog, GuestMemory
+from vgpud.session.guest_memory import DirtyLog, GuestMemory, MemoryChange
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
 from vgpud.vhost_user.backend_channel import BackendChannel
@@ -65,9 +65,7 @@ MAXIMUM_STATUS = 0xFF
 
 
 class Frontend(Backend):
-    """``vrings`` are the control and the cursor queue's; ``on_reset`` forgets what the guest made,
-    ``on_memory`` looks at a changed memory table.
-    """
+    """``vrings`` are the control and the cursor queue's; ``on_reset`` forgets what the guest made."""
 
     def __init__(
         self,
@@ -76,7 +74,6 @@ class Frontend(Backend):
         memory: GuestMemory,
         vrings: Sequence[Vring],
         displays: Displays,
-        on_memory: Callable[[], None],
         on_reset: Callable[[], None],
     ) -> None:
         self.protocol_features = ProtocolFeature(0)
@@ -85,7 +82,6 @@ class Frontend(Backend):
         self._memory = memory
         self._vrings = vrings
         self._displays = displays
-        self._on_memory = on_memory
         self._on_reset = on_reset
         self._channel: BackendChannel | None = None
         self._channel_given = trio.Event()  # another one
@@ -180,40 +176,48 @@ class Frontend(Backend):
         self, regions: Sequence[MemoryRegion], descriptors: list[int]
     ) -> None:
         async with self._supervisor.lock:
-            self._memory.replace(regions, descriptors)
-            message = link.SetMemory(self._memory.regions)
-            await self._memory_changed(message, self._memory.descriptors)
+            with self._memory.change() as change:
+                change.replace(regions, descriptors)
+                await self._make(change, link.SetMemory(tuple(regions)), descriptors)
+            await self._start_rings()
 
     async def add_memory_region(self, region: MemoryRegion, descriptors: list[int]) -> None:
         async with self._supervisor.lock:
-            descriptor = descriptors[0]
-            self._memory.add(region, descriptor)
-            descriptors.clear()
-            try:
-                await self._memory_changed(link.AddMemory(region), [descriptor])
-            except OSError:
-                self._memory.remove(region)
-                self._on_memory()
-                raise
+            with self._memory.change() as change:
+                change.add(region, descriptors[0])
+                await self._make(change, link.AddMemory(region), descriptors)
+            await self._start_rings()
 
     async def remove_memory_region(self, region: MemoryRegion) -> None:
         async with self._supervisor.lock:
-            removed = self._memory.remove(region)
-            await self._memory_changed(link.RemoveMemory(removed), [])
-
-    async def _memory_changed(self, message: link.Request, descriptors: Sequence[int]) -> None:
-        self._on_memory()
-        await self._supervisor.tell(message, descriptors)
-        for vring in self._vrings:
-            await vring.start_if_ready()
+            known = self._memory.find(region)
+            with self._memory.change() as change:
+                change.remove(known)
+                await self._make(change, link.RemoveMemory(known), [])
+            await self._start_rings()
 
     async def set_log_base(self, area: LogArea, descriptors: list[int]) -> None:
         if not area.size:
             raise FrontendError("a dirty log of no bytes")
         async with self._supervisor.lock:
-            self._memory.set_log(DirtyLog(descriptors[0], area.size, area.offset))
-            message = link.SetLog(area.size, area.offset)
-            await self._supervisor.tell(message, [descriptors.pop()])
+            with self._memory.change() as change:
+                change.set_log(DirtyLog(descriptors[0], area.size, area.offset))
+                await self._make(change, link.SetLog(area.size, area.offset), descriptors)
+
+    async def _make(
+        self, change: MemoryChange, message: link.Request, descriptors: list[int]
+    ) -> None:
+        """Takes the descriptors.  The device process is the last that can refuse: OSError, and memory
+        is in both processes what it was.
+        """
+        await self._supervisor.tell(message, descriptors)
+        change.commit()
+        descriptors.clear()
+
+    async def _start_rings(self) -> None:
+        """Those that lacked their memory."""
+        for vring in self._vrings:
+            await vring.start_if_ready()
 
     # --- rings
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Guest memory as the daemon has it: mapped for the cursor queue, and remembered, descriptors
+"""Guest memory as the session has it: mapped for the cursor queue, and remembered, descriptors
 included, for the next device process.
 """
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from vgpud.link import rights
+from vgpud.link.memory_table import MemoryTable
 from vgpud.link.messages import MemoryRegion
-from vgpud.native import checked, lib, made
+from vgpud.native import lib, made
 
 
 class DirtyLog(NamedTuple):
@@ -22,10 +22,7 @@ class DirtyLog(NamedTuple):
 
 
 class GuestMemory:
-    """``pointer`` is for native code, which must be told of every change.
-
-    A method that raises OSError has changed nothing, and taken no descriptor.
-    """
+    """``pointer`` is for native code, which hears by itself of every change."""
 
     def __init__(self) -> None:
         self.pointer = made(lib.guest_memory_new())
@@ -41,59 +38,82 @@ class GuestMemory:
         """One for each region, which stays this object's."""
         return tuple(self._regions.values())
 
-    def add(self, region: MemoryRegion, descriptor: int) -> None:
-        """Maps one more region; takes the descriptor."""
-        self._map(region, descriptor)
-        self._regions[region] = descriptor
-
-    def _map(self, region: MemoryRegion, descriptor: int) -> None:
-        guest_address, size, user_address, mmap_offset = region
-        checked(
-            lib.guest_memory_add(
-                self.pointer, descriptor, guest_address, size, user_address, mmap_offset
-            )
-        )
-
-    def remove(self, region: MemoryRegion) -> MemoryRegion:
-        """Unmaps the region that is the same but for its offset, which front-ends do not repeat;
-        returns it as it was added.
+    def find(self, region: MemoryRegion) -> MemoryRegion:
+        """The region that is the same but for its offset, which front-ends do not repeat; ``region``
+        itself when there is none.
         """
-        known = next((known for known in self._regions if known[:3] == region[:3]), region)
-        checked(lib.guest_memory_remove(self.pointer, *known[:3]))
-        os.close(self._regions.pop(known))
-        return known
+        return next((known for known in self._regions if known[:3] == region[:3]), region)
 
-    def replace(self, regions: Sequence[MemoryRegion], descriptors: list[int]) -> None:
-        """Maps these regions and no others; takes the descriptors out of the list."""
-        lib.guest_memory_clear(self.pointer)
-        try:
-            for region, descriptor in zip(regions, descriptors, strict=True):
-                self._map(region, descriptor)
-        except OSError:
-            lib.guest_memory_clear(self.pointer)
-            for region, descriptor in self._regions.items():
-                with suppress(OSError):
-                    self._map(region, descriptor)
-            raise
-        rights.close(self._regions.values())
-        self._regions = dict(zip(regions, descriptors, strict=True))
-        descriptors.clear()
+    def change(self) -> "MemoryChange":
+        """To be carried out while nobody else changes it."""
+        return MemoryChange(self, self._regions, self.log)
 
-    def set_log(self, log: DirtyLog) -> None:
-        """Marks there what is written from now on; takes the descriptor."""
-        checked(lib.guest_memory_set_log(self.pointer, *log))
-        if self.log is not None:
-            os.close(self.log.descriptor)
-        self.log = log
+    def use(self, regions: dict[MemoryRegion, int], log: DirtyLog | None) -> None:
+        """Takes these descriptors, and closes those of the ones before that are not among them."""
+        kept = {*regions.values(), log.descriptor if log else -1}
+        before = [*self._regions.values(), *([self.log.descriptor] if self.log else [])]
+        rights.close(descriptor for descriptor in before if descriptor not in kept)
+        self._regions, self.log = regions, log
 
     def set_logging(self, enabled: bool) -> None:
         """Whether VHOST_F_LOG_ALL is negotiated."""
         lib.guest_memory_set_logging(self.pointer, int(enabled))
 
     def close(self) -> None:
+        self.use({}, None)
         lib.guest_memory_free(self.pointer)
-        rights.close(self._regions.values())
+
+
+class MemoryChange:
+    """What guest memory is to be, built beside what it is: whoever else has to agree is asked before
+    :meth:`commit`.
+
+    In a ``with`` statement, which gives it up unless it was committed there.  Descriptors are taken
+    by ``commit`` alone.  ``OSError`` from any other method: nothing has changed.
+    """
+
+    def __init__(
+        self, memory: GuestMemory, regions: dict[MemoryRegion, int], log: DirtyLog | None
+    ) -> None:
+        self._memory = memory
+        self._table = MemoryTable(memory.pointer)
+        self._regions = dict(regions)
+        self._log = log
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._table.__exit__(kind, error, trace)
+
+    def add(self, region: MemoryRegion, descriptor: int) -> None:
+        """One more region."""
+        self._table.add(region, descriptor)
+        self._regions[region] = descriptor
+
+    def remove(self, region: MemoryRegion) -> None:
+        """One less, as ``GuestMemory.find`` gives it."""
+        self._table.remove(region)
+        del self._regions[region]
+
+    def replace(self, regions: Sequence[MemoryRegion], descriptors: Sequence[int]) -> None:
+        """These regions and no others."""
+        self._table.clear()
         self._regions.clear()
-        if self.log is not None:
-            os.close(self.log.descriptor)
-            self.log = None
+        for region, descriptor in zip(regions, descriptors, strict=True):
+            self.add(region, descriptor)
+
+    def set_log(self, log: DirtyLog) -> None:
+        """What is written is marked there."""
+        self._table.set_log(*log)
+        self._log = log
+
+    def commit(self) -> None:
+        """Guest memory is so from now on."""
+        self._table.use()
+        self._memory.use(self._regions, self._log)

@@ -2,7 +2,7 @@
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -126,7 +126,6 @@ class Session:
             self._memory,
             (self._control_ring, self._cursor_ring),
             self._displays,
-            self._memory_changed,
             self._reset,
         )
         return self._frontend
@@ -192,10 +191,6 @@ class Session:
 
     def image_gone(self, resource_id: int) -> None:
         self._cursor.remove_image(resource_id)
-
-    def _memory_changed(self) -> None:
-        with suppress(OSError):  # a ring that has lost its memory has been stopped and reported
-            self._cursor.memory_changed()
 
     def _reset(self) -> None:
         self._journal.clear()

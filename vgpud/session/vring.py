@@ -99,17 +99,28 @@ class Vring:
             self.started = False
 
     async def set_descriptor(self, which: str, descriptor: int | None) -> None:
-        """Takes the descriptor; None: there is none."""
-        old = self.descriptors.pop(which, None)
-        if old is not None:
-            os.close(old)
-        if descriptor is not None:
-            self.descriptors[which] = descriptor
+        """Takes the descriptor; None: there is none.  OSError: the one before stays."""
+        before = self._exchange(which, descriptor)
         if self.started:
-            await self._queue.set_descriptor(self, which)
-        elif which == "kick":
+            try:
+                await self._queue.set_descriptor(self, which)
+            except OSError:
+                before = self._exchange(which, before)
+                raise
+            finally:
+                _close(before)
+            return
+        _close(before)
+        if which == "kick":
             self._kicked = True
             await self.start_if_ready()
+
+    def _exchange(self, which: str, descriptor: int | None) -> int | None:
+        """Returns the one before, which is the caller's."""
+        before = self.descriptors.pop(which, None)
+        if descriptor is not None:
+            self.descriptors[which] = descriptor
+        return before
 
     async def set_enabled(self, enabled: bool) -> None:
         self.enabled = enabled
@@ -142,13 +153,8 @@ class Vring:
             self.started = False
         self._kicked = False
         self._stopped = True
-        self._drop("kick")
+        _close(self._exchange("kick", None))
         return self.base
-
-    def _drop(self, which: str) -> None:
-        descriptor = self.descriptors.pop(which, None)
-        if descriptor is not None:
-            os.close(descriptor)
 
     def forget_base(self) -> None:
         """The device was reset: wherever the ring starts is right."""
@@ -160,4 +166,9 @@ class Vring:
 
     def close(self) -> None:
         for which in DESCRIPTORS:
-            self._drop(which)
+            _close(self._exchange(which, None))
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
