@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgpud.link import codec, messages, rights
+from vgpud.link.fields import LinkError
 
 NUMBERS = st.integers(0, 2**64 - 1)
 TEXTS = st.text(st.characters(exclude_categories=("C", "Z")), max_size=40)
@@ -75,7 +76,7 @@ def test_bytes_that_are_no_message_are_a_link_error_at_most(
 ) -> None:
     decoder = codec.Decoder()
     decoder.feed(codec.HEADER.pack(kind, len(text), len(blob), 0) + text + blob)
-    with contextlib.suppress(codec.LinkError):
+    with contextlib.suppress(LinkError):
         list(decoder.messages())
 
 
@@ -97,14 +98,14 @@ def test_bytes_that_are_no_message_are_a_link_error_at_most(
     ],
 )
 def test_a_field_of_a_wrong_type_is_a_link_error(fields: object) -> None:
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         codec.decode(messages.KINDS.index(messages.Done), json.dumps(fields).encode(), b"")
 
 
 @pytest.mark.parametrize("text", ["\n", "\0", "\x1b[31m", "\ud800"])
 def test_text_that_would_upset_a_log_is_a_link_error(text: str) -> None:
     fields = json.dumps({"level": "INFO", "text": text}).encode()
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         codec.decode(messages.KINDS.index(messages.Log), fields, b"")
 
 
@@ -127,14 +128,14 @@ def test_an_impossible_header_is_refused_before_its_payload_is_kept(
 ) -> None:
     decoder = codec.Decoder()
     decoder.feed(codec.HEADER.pack(*header))
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         list(decoder.messages())
 
 
 def test_a_message_too_large_is_not_sent() -> None:
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         codec.encode(messages.BackingAttached(1, bytes(codec.MAXIMUM_BLOB + 1)))
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         codec.encode(messages.Log("INFO", "x" * codec.MAXIMUM_TEXT))
 
 
@@ -144,7 +145,7 @@ def test_a_message_without_exactly_its_descriptors_is_refused(claimed: int, sent
     data[12:16] = claimed.to_bytes(4, "little")
     decoder = codec.Decoder()
     decoder.feed(bytes(data), range(1000, 1000 + sent))
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         list(decoder.messages())
 
 
@@ -173,7 +174,7 @@ def test_descriptors_that_no_message_claims_are_refused_and_closed(begun: str) -
     descriptors = _open(2)
     decoder = codec.Decoder()
     decoder.feed(HEADERS[begun], descriptors)
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         _receive(decoder)
     decoder.close()
     assert not any(map(_is_open, descriptors))
@@ -183,7 +184,7 @@ def test_descriptors_that_no_message_claims_are_refused_and_closed(begun: str) -
 def test_no_message_however_slow_collects_descriptors(begun: str) -> None:
     """Nor one of a header that is not whole yet: it may have been cut by the reader."""
     decoder = codec.Decoder()
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         _trickle(decoder, HEADERS[begun] or b"xxx")
     assert len(decoder._descriptors) <= 2 * rights.MAXIMUM_DESCRIPTORS
     decoder._descriptors.clear()
@@ -203,10 +204,10 @@ def test_a_header_that_claims_what_it_may_not_is_refused_at_once(
 ) -> None:
     decoder = codec.Decoder(messages.FROM_DEVICE)
     decoder.feed(codec.HEADER.pack(*header))
-    with pytest.raises(codec.LinkError):
+    with pytest.raises(LinkError):
         list(decoder.messages())
 
 
 def test_either_side_has_its_own_kinds() -> None:
-    assert set(messages.FROM_DAEMON) | set(messages.FROM_DEVICE) == set(messages.KINDS)
-    assert not set(messages.FROM_DAEMON) & set(messages.FROM_DEVICE)
+    assert set(messages.FROM_SESSION) | set(messages.FROM_DEVICE) == set(messages.KINDS)
+    assert not set(messages.FROM_SESSION) & set(messages.FROM_DEVICE)

@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from vgpud.link import messages
-from vgpud.link.codec import LinkClosedError, LinkError, encode
+from vgpud.link.codec import LinkClosedError, encode
 from vgpud.link.connection import Connection
+from vgpud.link.fields import LinkError
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
 
 Received = tuple[messages.Message, list[int]]

@@ -2,18 +2,19 @@
 """Messages to bytes and back, with no input or output of its own.
 
 A message is a header of four u32 (kind, length of the JSON text, length of the blob, number of
-descriptors), the text and the blob.  The daemon only half trusts a device process, whose renderer a
+descriptors), the text and the blob.  The session only half trusts a device process, whose renderer a
 guest may have taken over: sizes are bounded before anything is kept, and every field is checked
 against its declared type.
 """
 
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from struct import Struct
 from typing import Any
 
 from vgpud.link import rights
+from vgpud.link.fields import LinkError, printable, structured
 from vgpud.link.messages import KINDS, Message, descriptors_of, may_carry_descriptors
 
 MAXIMUM_TEXT = 64 * 1024
@@ -23,17 +24,13 @@ HEADER = Struct("=4I")
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
-class LinkError(Exception):
-    """The other side broke the link's protocol; the link cannot be used any more."""
-
-
 class LinkClosedError(LinkError):
     """The other side has gone."""
 
 
 def encode(message: Message) -> bytes:
     """The bytes of a message; ``LinkError`` when it is larger than the other side would take."""
-    values = {name: _printable(value) for name, value in message._asdict().items()}
+    values = {name: printable(value) for name, value in message._asdict().items()}
     blob = b"".join(values.pop(name) for name in _blobs(type(message)))
     text = json.dumps(values, separators=(",", ":")).encode()
     if len(text) > MAXIMUM_TEXT or len(blob) > MAXIMUM_BLOB:
@@ -52,10 +49,8 @@ def decode(kind: int, text: bytes, blob: bytes) -> Message:
     if not isinstance(values, dict):
         raise LinkError(f"{message.__name__} is not an object: {values!r:.80}")
     values.update(dict.fromkeys(_blobs(message), blob))
-    fields = message.__annotations__
-    if values.keys() != fields.keys():
-        raise LinkError(f"these are not the fields of {message.__name__}: {values!r:.80}")
-    return message(**{name: _structure(fields[name], values[name]) for name in fields})
+    decoded: Message = structured(message, values)
+    return decoded
 
 
 class Decoder:
@@ -123,37 +118,3 @@ class Decoder:
 
 def _blobs(kind: type[Any]) -> tuple[str, ...]:
     return tuple(name for name, declared in kind.__annotations__.items() if declared is bytes)
-
-
-def _printable(value: Any) -> Any:
-    """The other side takes printable text only, and a renderer's words may be anything."""
-    if not isinstance(value, str) or value.isprintable():
-        return value
-    return "".join(character if character.isprintable() else " " for character in value)
-
-
-def _structure(declared: Any, value: Any) -> Any:
-    """``value`` as its declared type; ``LinkError`` when it cannot be."""
-    check = _CHECKS.get(declared)
-    if check is not None:
-        if not check(value):
-            raise LinkError(f"{value!r:.80} is not {declared.__name__}")
-        return value
-    if not isinstance(value, list):
-        raise LinkError(f"{value!r:.80} is not a list")
-    if getattr(declared, "__origin__", None) is tuple:
-        return tuple(_structure(declared.__args__[0], item) for item in value)
-    # json writes a part of a message, which is a tuple, as a list.
-    fields = declared.__annotations__.values()
-    if len(value) != len(fields):
-        raise LinkError(f"{value!r:.80} is not {declared.__name__}")
-    return declared(*map(_structure, fields, value))
-
-
-_CHECKS: dict[Any, Callable[[Any], bool]] = {
-    int: lambda value: type(value) is int and 0 <= value < 1 << 64,
-    bool: lambda value: type(value) is bool,
-    # What is not printable (line feeds, lone surrogates) would be trouble in a log.
-    str: lambda value: type(value) is str and value.isprintable(),
-    bytes: lambda value: type(value) is bytes,
-}

@@ -5,8 +5,9 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 
 from vgpud.link import rights
-from vgpud.link.codec import Decoder, LinkClosedError, LinkError, encode
-from vgpud.link.messages import FROM_DAEMON, Message
+from vgpud.link.codec import Decoder, LinkClosedError, encode
+from vgpud.link.fields import LinkError
+from vgpud.link.messages import FROM_SESSION, Message
 
 RECEIVE_BYTES = 64 * 1024
 
@@ -14,11 +15,11 @@ Handler = Callable[[Message, list[int]], None]
 
 
 class Connection:
-    """Owns the socket.  Nobody but the daemon writes to it, so what is broken here ends this
+    """Owns the socket.  Nobody but the session writes to it, so what is broken here ends this
     process alone.
     """
 
-    def __init__(self, descriptor: int, accepted: Collection[type[Message]] = FROM_DAEMON) -> None:
+    def __init__(self, descriptor: int, accepted: Collection[type[Message]] = FROM_SESSION) -> None:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(True)
         self._decoder = Decoder(accepted)
@@ -28,7 +29,7 @@ class Connection:
         return self._socket.fileno()
 
     def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
-        """Sends a message with copies of the descriptors; ``LinkClosedError`` when the daemon has
+        """Sends a message with copies of the descriptors; ``LinkClosedError`` when the session has
         gone.
         """
         data = encode(message)
@@ -38,7 +39,7 @@ class Connection:
             sent = self._socket.sendmsg([data], rights.pack(descriptors))
             self._socket.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError):
-            raise LinkClosedError("the daemon has gone") from None
+            raise LinkClosedError("the session has gone") from None
         except OSError as error:
             raise LinkError(f"{type(message).__name__} cannot be sent: {error}") from error
 
@@ -66,12 +67,12 @@ class Connection:
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            raise LinkClosedError("the daemon has gone") from None
+            raise LinkClosedError("the session has gone") from None
         self._decoder.feed(data, rights.unpack(ancillary))
         if flags & socket.MSG_CTRUNC:
             raise LinkError("descriptors were lost: too many are open")
         if not data:
-            raise LinkClosedError("the daemon has gone")
+            raise LinkClosedError("the session has gone")
         return True
 
     def close(self) -> None:

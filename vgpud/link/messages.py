@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the daemon and a device process say to each other.
+"""What the session and a device process say to each other.
 
 A field of type ``bytes`` (at most one for each message) travels as a blob behind the JSON text;
 every number is unsigned.  File descriptors are not fields: they travel beside the message, in the
@@ -75,13 +75,13 @@ class RendererOptions(NamedTuple):
     transport: str = "auto"
 
 
-# --- from the daemon: requests, each answered with a reply that has the same serial
+# --- from the session: requests, each answered with a reply that has the same serial
 
 
 class Start(NamedTuple):
     """The first message; descriptors: session state, present channel.  Reply: Started or Failed.
 
-    ``displays`` is what GET_DISPLAY_INFO says when the daemon has no answer.
+    ``displays`` is what GET_DISPLAY_INFO says when the session has no answer.
     """
 
     renderer: RendererOptions
@@ -234,7 +234,7 @@ class Ping(NamedTuple):
     serial: int = 0
 
 
-# --- from the daemon: answers to what the device process asked
+# --- from the session: answers to what the device process asked
 
 
 class DisplayInfo(NamedTuple):
@@ -440,13 +440,13 @@ Journal = (
     | ContextGone
 )
 Report = Journal | GetDisplayInfo | GetEdid | QueueBroken | MemoryFault | Log
-FromDaemon = Request | DisplayInfo | Edid
+FromSession = Request | DisplayInfo | Edid
 FromDevice = Reply | Report
-Message = FromDaemon | FromDevice
+Message = FromSession | FromDevice
 
 REPLIES: tuple[type[Reply], ...] = Reply.__args__
 
-FROM_DAEMON: tuple[type[FromDaemon], ...] = FromDaemon.__args__
+FROM_SESSION: tuple[type[FromSession], ...] = FromSession.__args__
 FROM_DEVICE: tuple[type[FromDevice], ...] = FromDevice.__args__
 # A message's number on the wire is its place here.
 KINDS: tuple[type[Message], ...] = Message.__args__

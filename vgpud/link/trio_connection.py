@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The daemon's end of the link, in trio."""
+"""The session's end of the link, in trio."""
 
 import socket
 import time
@@ -9,8 +9,17 @@ from typing import TypeVar
 import trio
 
 from vgpud.link import rights
-from vgpud.link.codec import Decoder, LinkClosedError, LinkError, encode
-from vgpud.link.messages import FROM_DEVICE, REPLIES, FromDaemon, FromDevice, Reply, Report, Request
+from vgpud.link.codec import Decoder, LinkClosedError, encode
+from vgpud.link.fields import LinkError
+from vgpud.link.messages import (
+    FROM_DEVICE,
+    REPLIES,
+    FromDevice,
+    FromSession,
+    Reply,
+    Report,
+    Request,
+)
 
 RECEIVE_BYTES = 64 * 1024
 # A message takes some ten microseconds and more, by what it is: a device process that was taken over
@@ -43,7 +52,7 @@ class TrioConnection:
         self._waiting: dict[int, _Waiting] = {}
         self._closed = False
 
-    async def send(self, message: FromDaemon, descriptors: Sequence[int] = ()) -> None:
+    async def send(self, message: FromSession, descriptors: Sequence[int] = ()) -> None:
         """Sends a message with copies of the descriptors.
 
         ``LinkClosedError`` when the device process has gone.  When cancelled in the middle of a
@@ -134,7 +143,7 @@ class TrioConnection:
                 begun = time.perf_counter()
 
     async def _deliver(
-        self, message: FromDaemon | FromDevice, descriptors: list[int], handler: Handler
+        self, message: FromSession | FromDevice, descriptors: list[int], handler: Handler
     ) -> None:
         if isinstance(message, REPLIES):
             # One that nobody waits for any more belongs to a request that was cancelled.
@@ -142,7 +151,7 @@ class TrioConnection:
                 waiting.set(message)
             return
         if not isinstance(message, Report):
-            raise LinkError(f"{type(message).__name__} is for the daemon to say")
+            raise LinkError(f"{type(message).__name__} is for the session to say")
         await handler(message, descriptors)
 
     def close(self) -> None:

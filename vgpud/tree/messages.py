@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What daemon, spawner and session say to each other, and the descriptors that travel beside it.
+
+A class names the meaning; docs/links.md says who may send it and who believes it.  Numbers are unsigned.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from vgpud.link.messages import ContextCreated, DisplaySize
+
+SESSION, DEVICE = "session", "device"
+"""The kinds of process that the spawner forks."""
+
+DEVICE_MODULE = "vgpud.device"
+"""Where a line in the log comes from that a device process has given."""
+
+# --- parts of messages
+
+
+class Scanout(NamedTuple):
+    """What a scanout shows: a rectangle, in pixels, of a resource."""
+
+    scanout_id: int
+    resource_id: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class ResourceUse(NamedTuple):
+    """A resource; ``kind`` is 2d or 3d, ``bytes`` those of the host, as far as ``known``."""
+
+    resource_id: int
+    kind: str
+    format: int
+    width: int
+    height: int
+    bytes: int
+    known: bool
+
+
+class QueueUse(NamedTuple):
+    """A virtqueue: its entries, chains that were taken and not given back, those of them with a fence."""
+
+    size: int
+    in_flight: int
+    fences_in_flight: int
+
+
+class Counters(NamedTuple):
+    """What a device has done since its session began (``struct counters`` of native/state.h)."""
+
+    commands: int
+    errors: int
+    fences: int
+    transfers: int
+    transfer_bytes: int
+    flushes: int
+    present_records: int
+    deferred: int
+    kicks: int
+    calls: int
+    exits: int
+
+
+class Presented(NamedTuple):
+    """What a machine's displays were given: frames, those of them in DMA buffers, and bytes."""
+
+    updates: int
+    dmabuf_updates: int
+    bytes: int
+
+
+# --- to the spawner
+
+
+class StartSession(NamedTuple):
+    """Forks a session.  Descriptors: orders, reports, log, log of its device processes; its meeting socket
+    if it ``meets``; the connection if there is a ``frontend``.  ``config`` is the text of config.plain.
+    """
+
+    machine: int
+    frontend: bool
+    meets: bool
+    config: str
+
+
+class AdoptSession(NamedTuple):
+    """A session of another spawner's asks this one from now on.  Descriptors: grants, wishes, log of its
+    device processes.
+    """
+
+    machine: int
+
+
+class Ping(NamedTuple):
+    """Asks for a Pong with the same serial."""
+
+    serial: int
+
+
+class Stop(NamedTuple):
+    """The end."""
+
+
+# --- from the spawner to the daemon
+
+
+class Forked(NamedTuple):
+    """A process of that kind is there."""
+
+    machine: int
+    kind: str
+    pid: int
+
+
+class NotForked(NamedTuple):
+    """It is not; ``error`` is an errno."""
+
+    machine: int
+    kind: str
+    error: int
+
+
+class Ended(NamedTuple):
+    """It has ended: by ``signal``, or when that is 0 with the exit status ``code``."""
+
+    machine: int
+    kind: str
+    pid: int
+    code: int
+    signal: int
+
+
+class Pong(NamedTuple):
+    """Answers Ping."""
+
+    serial: int
+
+
+# --- from the spawner to a session
+
+
+class DeviceStarted(NamedTuple):
+    """Descriptors: the session's ends of the link and of life."""
+
+    pid: int
+
+
+class DeviceNotStarted(NamedTuple):
+    """``error`` is an errno."""
+
+    error: int
+
+
+class DeviceEnded(NamedTuple):
+    """As Ended."""
+
+    pid: int
+    code: int
+    signal: int
+
+
+# --- to a session
+
+
+class AskReport(NamedTuple):
+    """Asks for a Report with the same serial."""
+
+    serial: int
+
+
+class ServeClient(NamedTuple):
+    """A control client asks for this machine; ``request`` is its line.  Descriptors: its connection."""
+
+    request: str
+
+
+class SetLogLevel(NamedTuple):
+    """As the configuration names it."""
+
+    level: str
+
+
+class UseSpawner(NamedTuple):
+    """Whom to ask for device processes from now on.  Descriptors: grants, wishes."""
+
+
+class Meet(NamedTuple):
+    """From the next daemon.  Descriptors: orders, reports, log."""
+
+    level: str
+
+
+# --- from a session
+
+
+class Report(NamedTuple):
+    """What there is to say of a machine.  ``renderer`` is empty before it has started, ``device_process`` 0
+    when there is none; ``outputs`` holds when the VMM does not decide them.
+    """
+
+    serial: int
+    renderer: str
+    device_process: int
+    restarts: int
+    display: bool
+    decides_outputs: bool
+    outputs: tuple[DisplaySize, ...]
+    guest_memory_bytes: int
+    scanouts: tuple[Scanout, ...]
+    contexts: tuple[ContextCreated, ...]
+    resources: tuple[ResourceUse, ...]
+    control_queue: QueueUse
+    cursor_queue: QueueUse
+    counters: Counters
+    presented: Presented
+
+
+class Hello(NamedTuple):
+    """``sender`` is the process that the VMM's first message came from, 0 when that is not known;
+    ``milliseconds`` are those since the session began.
+    """
+
+    sender: int
+    milliseconds: int
+
+
+class Tried(NamedTuple):
+    """The renderer starts, and calls itself so."""
+
+    description: str
+
+
+class NotTried(NamedTuple):
+    """It does not."""
+
+    reason: str
+    exit_code: int
+
+
+TO_SPAWNER = (StartSession, AdoptSession, Ping, Stop)
+FROM_SPAWNER = (Forked, NotForked, Ended, Pong)
+GRANTS = (DeviceStarted, DeviceNotStarted, DeviceEnded)
+TO_SESSION = (AskReport, Ping, ServeClient, SetLogLevel, UseSpawner, Stop)
+MEETING = (Meet,)
+FROM_SESSION = (Report, Pong, Hello, Tried, NotTried)
+
+WISH_DEVICE, WISH_END = b"D", b"K"
+"""All that a session can ask its spawner for: a device process, and that one's end."""
+
+_DESCRIPTORS: dict[type[Any], Callable[[Any], int]] = {
+    StartSession: lambda message: 4 + message.meets + message.frontend,
+    AdoptSession: lambda message: 3,
+    DeviceStarted: lambda message: 2,
+    ServeClient: lambda message: 1,
+    UseSpawner: lambda message: 2,
+    Meet: lambda message: 3,
+}
+
+
+def descriptors_of(message: Any) -> int:
+    """How many descriptors travel with the message."""
+    count = _DESCRIPTORS.get(type(message))
+    return count(message) if count else 0

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a process of the tree says of itself to the kernel, by prctl(2) and waitid(2)."""
+
+import ctypes
+import errno
+import os
+import resource
+import signal
+from typing import NamedTuple
+
+PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: object) -> None:
+    if _libc.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def name_process(name: str) -> None:
+    """As ps(1) and top(1) show it, in at most 15 characters: forked processes share their command line."""
+    _prctl(PR_SET_NAME, name.encode())
+
+
+def adopt_orphans() -> None:
+    """The children of a child that has died become ours: somebody has to reap them."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def allow_many_descriptors() -> None:
+    """Each image of each guest is a descriptor: as many as the administrator allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Ending(NamedTuple):
+    """How a process ended: by ``signal``, or when that is 0 with the exit status ``code``."""
+
+    code: int
+    signal: int
+
+    def __str__(self) -> str:
+        if not self.signal:
+            return f"status {self.code}"
+        try:
+            return signal.Signals(self.signal).name
+        except ValueError:
+            return f"signal {self.signal}"
+
+
+def reap(pidfd: int) -> Ending | None:
+    """Of a process that has ended; None while it has not, and where it is somebody else's child."""
+    try:
+        found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if found is None:
+        return None
+    if found.si_code == os.CLD_EXITED:
+        return Ending(found.si_status, 0)
+    return Ending(0, found.si_status)
+
+
+def kill(pidfd: int) -> None:
+    """SIGKILL, if it is still there."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError as error:
+        if error.errno != errno.ESRCH:
+            raise
