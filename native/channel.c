@@ -54,7 +54,7 @@ void channel_close(struct channel *channel) {
     channel->staging = NULL;
 }
 
-/* The daemon ends this process when it notices; until then it works on unseen. */
+/* The session ends this process when it notices; until then it works on unseen. */
 static void lost(struct channel *channel) {
     close(channel->fd);
     channel->fd = -1;

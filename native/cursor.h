@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The cursor virtqueue (VIRTIO 1.2, 5.7.6.10), in the daemon, so that a cursor moves while the
+ * The cursor virtqueue (VIRTIO 1.2, 5.7.6.10), in the session, so that a cursor moves while the
  * control queue is at work.  Positions and pictures go to the presenter; nothing here ever blocks.
  */
 #ifndef VGPUD_CURSOR_H

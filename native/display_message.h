@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The messages of QEMU's vhost-user-gpu display socket that the daemon writes without Python:
+ * The messages of QEMU's vhost-user-gpu display socket that the session writes without Python:
  * scanouts, pixels and the cursor.  Names and numbers are those of QEMU's "Vhost-user-gpu
  * Protocol"; everything is native endian.
  */

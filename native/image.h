@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * An image: the pixels of a 2D resource in a memfd that the device process writes and the daemon
+ * An image: the pixels of a 2D resource in a memfd that the device process writes and the session
  * reads.  A header page, then IMAGE_SLOTS slots of height rows; a slot that was never written takes
  * no memory.  The pixels are B, G, R, A in memory whatever the resource's format (format.h).
  *

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * A memfd of the device process with pixels in it, as the daemon holds it: checked and mapped for
+ * A memfd of the device process with pixels in it, as the session holds it: checked and mapped for
  * reading once, kept while anything still refers to it.
  *
  * The device process may be in a guest's hands.  What it cannot do any more after the check is make
  * the file shorter, and the mapping is given to system calls only, never read here, so that nothing
- * it does to the file can be a signal in the daemon.
+ * it does to the file can be a signal in the session.
  */
 #ifndef VGPUD_PIXEL_FILE_H
 #define VGPUD_PIXEL_FILE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The present channel: how the device process tells the presenter (in the daemon) what to show, and
- * hears when memory may be used again.  A SOCK_SEQPACKET socketpair, one present_record a datagram,
- * in order; both ends are non-blocking, and the presenter trusts no field.
+ * The present channel: how the device process tells the presenter (in the session) what to show,
+ * and hears when memory may be used again.  A SOCK_SEQPACKET socketpair, one present_record a
+ * datagram, in order; both ends are non-blocking, and the presenter trusts no field.
  *
  * Device process → presenter
  *   PRESENT_STAGING   the first record; a memfd of PRESENT_STAGING_BYTES is attached (sealed

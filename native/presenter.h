@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * The presenter: takes the device process's rectangles and puts them on the display socket, with
- * the cursor and whatever else the daemon wants to say there.  It is the socket's only writer, so
+ * the cursor and whatever else the session wants to say there.  It is the socket's only writer, so
  * that no message is cut into another, and it runs without the interpreter.
  */
 #ifndef VGPUD_PRESENTER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * Memory shared between the daemon and a device process: memfds sealed against shrinking and
+ * Memory shared between the session and a device process: memfds sealed against shrinking and
  * growing, so that no reader can be made to fault by the other side.
  */
 #ifndef VGPUD_SEALED_H

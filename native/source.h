@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The daemon's end of a present channel: records with their descriptors, the images and the staging
- * ring that they name, the answers.  The device process may be in a guest's hands, so every record
- * is checked; one that breaks the rules of present.h costs the whole channel (-EPROTO).
+ * The session's end of a present channel: records with their descriptors, the images and the
+ * staging ring that they name, the answers.  The device process may be in a guest's hands, so every
+ * record is checked; one that breaks the rules of present.h costs the whole channel (-EPROTO).
  */
 #ifndef VGPUD_SOURCE_H
 #define VGPUD_SOURCE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * What outlives a device process: one sealed memfd for each connection, made by the daemon, mapped
- * by both.  The device process writes, the daemon reads (and the next device process goes on from
+ * What outlives a device process: one sealed memfd for each connection, made by the session, mapped
+ * by both.  The device process writes, the session reads (and the next device process goes on from
  * it).  Nothing in it is trusted: a process that went mad may have written anything, so every index
  * is bounded where it is used.
  */

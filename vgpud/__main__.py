@@ -4,6 +4,7 @@
 import sys
 
 from vgpud.cli.capabilities import PRINT_CAPABILITIES, print_capabilities
+from vgpud.cli.environment import forget_secrets
 
 
 def main() -> None:
@@ -12,6 +13,7 @@ def main() -> None:
     if PRINT_CAPABILITIES in sys.argv[1:]:
         print_capabilities()
         sys.exit(0)
+    forget_secrets()
     from vgpud.cli.main import run
 
     sys.exit(run(sys.argv[1:]))

@@ -40,3 +40,10 @@ class RendererError(Exception):
     def __init__(self, reason: str, exit_code: int = EXIT_RENDERER_UNAVAILABLE) -> None:
         super().__init__(reason)
         self.exit_code = exit_code
+
+
+def first_error(group: BaseException) -> BaseException:
+    """Of those in it: what is raised inside of a nursery leaves it in a group."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

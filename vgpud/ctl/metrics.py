@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from vgpud.control.protocol import Fields
+from vgpud.ctl.rates import answering
 from vgpud.ctl.status import used
 
 # What is said of each machine: a name without "vgpud_", its help, and where the number is.
@@ -75,11 +76,22 @@ class _Status(Collector):
         self._status = status
 
     def collect(self) -> Iterator[Metric]:
-        machines = self._status["machines"]
+        machines = answering(self._status)
         info = GaugeMetricFamily("vgpud_info", "The daemon.", labels=["version", "mode"])
         info.add_metric([self._status["version"], self._status["mode"]], 1)
         yield info
-        yield GaugeMetricFamily("vgpud_machines", "Machines that are served.", len(machines))
+        yield GaugeMetricFamily(
+            "vgpud_machines", "Machines that are served.", len(self._status["machines"])
+        )
+        yield _filled(
+            GaugeMetricFamily(
+                "vgpud_machine_answers",
+                "Whether the machine's session process answers; there are no other numbers if not.",
+                labels=["machine"],
+            ),
+            lambda machine: machine["answers"],
+            self._status["machines"],
+        )
         yield _renderers(machines)
         for name, (text, value) in COUNTERS.items():
             yield _filled(

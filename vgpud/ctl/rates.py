@@ -14,10 +14,15 @@ COUNTED = {
 NONE = dict.fromkeys(COUNTED, 0.0)
 
 
+def answering(status: Fields) -> list[Fields]:
+    """The machines whose sessions answer: of the others there is little to say."""
+    return [machine for machine in status["machines"] if machine["answers"]]
+
+
 def add_rates(before: Fields, now: Fields) -> None:
-    """Gives each machine of ``now`` its ``rates``, for a second; nothing to one that has just come."""
-    earlier = {machine["name"]: machine for machine in before["machines"]}
-    for machine in now["machines"]:
+    """Gives each machine of ``now`` that answers its ``rates``, for a second; nothing to one that has just come."""
+    earlier = {machine["name"]: machine for machine in answering(before)}
+    for machine in answering(now):
         old = earlier.get(machine["name"])
         machine["rates"] = _growth(old, machine) if old else dict(NONE)
 

@@ -49,6 +49,12 @@ def _wrapped(text: str, indent: str = "") -> list[str]:
 
 
 def _machine(machine: Fields) -> Iterator[str]:
+    if not machine["answers"]:
+        yield from _wrapped(
+            f"machine {machine['name']}: up {duration(machine['seconds'])}, does not answer "
+            f"(session process {machine['session_process']})"
+        )
+        return
     yield (
         f"machine {machine['name']}: up {duration(machine['seconds'])}, "
         f"{'display connected' if machine['display'] else 'no display socket'}"
@@ -61,9 +67,9 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
     counters, presented, rates = machine["counters"], machine["presented"], machine["rates"]
     yield "renderer", printable(machine["renderer"] or "starting")
     yield (
-        "process",
-        f"{machine['device_process'] or 'none'}, {count(machine['restarts'], 'restart')}, "
-        f"guest memory {size(machine['guest_memory_bytes'])}",
+        "processes",
+        f"session {machine['session_process']}, device {machine['device_process'] or 'none'}, "
+        f"{count(machine['restarts'], 'restart')}, guest memory {size(machine['guest_memory_bytes'])}",
     )
     yield from _outputs(machine["outputs"])
     for scanout in machine["scanouts"]:
@@ -151,6 +157,8 @@ def _table(machines: list[Fields], room: int) -> list[str]:
 
 
 def _cells(machine: Fields) -> tuple[str, ...]:
+    if not machine["answers"]:
+        return (machine["name"][:22], duration(machine["seconds"]), "no answer", "", "", "")
     screens = machine["scanouts"]
     return (
         machine["name"][:22],

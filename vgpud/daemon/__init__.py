@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The daemon: holds every socket to virtual machine monitors, and draws nothing."""
+"""The daemon: listens for virtual machine monitors, and touches nothing that one of them gave."""
 
 import os
+import select
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,9 +10,16 @@ from types import FrameType
 from typing import NoReturn
 
 from vgpud.config.schema import Config
-from vgpud.daemon.listener import open_control_listener, open_listener
+from vgpud.daemon.listener import (
+    Listener,
+    open_control_listener,
+    open_listener,
+    open_meeting_folder,
+)
 from vgpud.daemon.notify import ServiceManager
 from vgpud.errors import EXIT_OK
+
+STANDARD_ERROR = 2
 
 
 def serve(config: Config, instance: str | None, read: Callable[[], Config]) -> int:
@@ -25,23 +33,44 @@ def serve(config: Config, instance: str | None, read: Callable[[], Config]) -> i
     # the socket files removed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    # Nothing is served yet that a reload could be for.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _fill_standard_streams()
     with ExitStack() as owned:
         listener = open_listener(config.socket)
         owned.callback(listener.close)
         control = open_control_listener(config.socket)
         if control is not None:
             owned.callback(control.close)
+        folder = open_meeting_folder(config.socket, owned)
         if not listener.listening:
             # Started by a front-end for itself (libvirt does): the service manager that it leaves in
             # the environment is its own, and would be told of a service that it does not have.
             manager = ServiceManager()
+            _wait_for_word(listener)
         # Now that a front-end can connect, there is time for the event loop and the logger.
         from vgpud.daemon import logs
-        from vgpud.daemon.daemon import run
+        from vgpud.daemon.daemon import Sockets, run
         from vgpud.daemon.reload import Current
 
         logs.name_instance(instance)
-        return run(Current(config, read), listener, control, manager)
+        return run(Current(config, read), Sockets(listener, control, folder), manager)
+
+
+def _wait_for_word(connected: Listener) -> None:
+    """Until the front-end says something, or leaves: by then whoever has started us has put this process where
+    its children are to be as well, such as into the machine's cgroup.
+    """
+    looking = select.poll()
+    looking.register(connected.end, select.POLLIN)
+    looking.poll()
+
+
+def _fill_standard_streams() -> None:
+    """Where they are closed, the next descriptor would be taken for one."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

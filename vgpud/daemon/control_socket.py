@@ -9,15 +9,9 @@ from contextlib import suppress
 import trio
 from loguru import logger
 
-from vgpud.control.protocol import (
-    REQUEST_BYTES_MAX,
-    ControlError,
-    NoRequestError,
-    failure,
-    result,
-)
+from vgpud.control import serving
+from vgpud.control.protocol import REQUEST_BYTES_MAX, ControlError, NoRequestError, failure
 from vgpud.daemon.control_commands import Commands
-from vgpud.link import rights
 
 # Who asks is looked at once more than the file's permissions do: the file may be passed on.
 _PEER = struct.Struct("3i")  # struct ucred: process, user, group
@@ -51,7 +45,7 @@ class ControlSocket:
         # Whatever is wrong with one connection is no matter for the daemon.
         with connection, suppress(OSError):
             if not may_ask(connection, self._group):
-                await _send(connection, failure("you are not allowed to ask"), [])
+                await serving.send(connection, failure("you are not allowed to ask"), [])
                 return
             with trio.CancelScope() as scope:
                 self._make_room()
@@ -76,21 +70,14 @@ class ControlSocket:
                 return
 
     async def _reply(self, connection: trio.socket.SocketType, line: bytes) -> bool:
-        """False when there is no talking with this one."""
+        """False when there is no talking with this one, or it is another's to talk with."""
         try:
-            fields, descriptors = await self._commands.answer(line)
+            if await self._commands.hand_down(connection.fileno(), line):
+                return False
         except ControlError as error:
-            await _send(connection, failure(str(error)), [])
+            await serving.send(connection, failure(str(error)), [])
             return not isinstance(error, NoRequestError)
-        except Exception:
-            logger.exception("a request on the control socket has no answer")
-            await _send(connection, failure("a mistake in the daemon, which its log tells"), [])
-            return False
-        try:
-            await _send(connection, result(fields), descriptors)
-        finally:
-            rights.close(descriptors)
-        return True
+        return await serving.reply(connection, self._commands.answer(line))
 
 
 def may_ask(connection: trio.socket.SocketType, group: int | None) -> bool:
@@ -117,9 +104,3 @@ async def _line(connection: trio.socket.SocketType, begun: bytes) -> tuple[bytes
         data += part
     line, newline, rest = data.partition(b"\n")
     return line + newline, rest
-
-
-async def _send(connection: trio.socket.SocketType, line: bytes, descriptors: list[int]) -> None:
-    sent = await connection.sendmsg([line], rights.pack(descriptors))
-    while sent < len(line):
-        sent += await connection.send(line[sent:])

@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The outermost nursery: signals, and front-ends as they come."""
 
-import itertools
-import resource
 import signal
 import socket
-from contextlib import suppress
-from struct import Struct
 
 import trio
 from loguru import logger
@@ -15,56 +11,78 @@ from vgpud.config.schema import Config
 from vgpud.daemon import logs
 from vgpud.daemon.control_commands import Commands
 from vgpud.daemon.control_socket import ControlSocket
+from vgpud.daemon.folder import Folder
 from vgpud.daemon.listener import Listener, group_of
 from vgpud.daemon.machines import Machines
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.reload import Current
-from vgpud.errors import EXIT_OK, RendererError
-from vgpud.session.session import serve_frontend
-from vgpud.session.trial import try_renderer
+from vgpud.daemon.spawner import Process, fork_process
+from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
+from vgpud.tree.messages import NotTried, Tried
+from vgpud.tree.process import adopt_orphans, allow_many_descriptors, name_process
 
-_PEER = Struct("3i")  # struct ucred: process, user, group
 # When descriptors or memory have run out, trying again at once would only burn time.
-ACCEPT_AGAIN_SECONDS = 0.5
+AGAIN_SECONDS = 0.5
+TRIAL_SECONDS = 40.0
 
 
-def run(
-    current: Current, listener: Listener, control: Listener | None, manager: ServiceManager
-) -> int:
+class Sockets:
+    """What the daemon serves on; ``folder`` is where its sessions listen for the next daemon."""
+
+    def __init__(self, main: Listener, control: Listener | None, folder: Folder | None) -> None:
+        self.main = main
+        self.control = control
+        self.folder = folder
+
+
+def run(current: Current, sockets: Sockets, manager: ServiceManager) -> int:
     """Returns the program's exit status."""
+    # First of all: what this process opens and starts from now on is its own.
+    first = fork_process()
+    name_process("vgpud")
     logs.set_up(current.config.log)
-    _allow_many_descriptors()
+    allow_many_descriptors()
+    adopt_orphans()
     try:
-        return trio.run(_main, current, listener, control, manager)
+        return trio.run(_main, current, sockets, manager, first)
     finally:
         manager.stopping()
 
 
-async def _main(
-    current: Current, listener: Listener, control: Listener | None, manager: ServiceManager
-) -> int:
-    machines = Machines()
-    config = current.config
-    with trio.CancelScope() as everything:
-        async with trio.open_nursery() as nursery:
+async def _main(current: Current, sockets: Sockets, manager: ServiceManager, first: Process) -> int:
+    machines = Machines(first, sockets.folder, manager.serving)
+    current.on_log_level = machines.set_log_level
+    status = EXIT_OK
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as everything:
             await nursery.start(_watch_signals, everything, current, manager)
-            try:
-                await _announce(config, manager)
-            except RendererError as error:
-                logger.error("{}", error)
-                everything.cancel()
-                return error.exit_code
-            nursery.start_soon(_show_life, manager, machines)
-            if control is not None:
-                commands = Commands(current, machines)
-                answering = ControlSocket(commands, group_of(config.socket))
-                nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(control.end))
-            end = trio.socket.from_stdlib_socket(listener.end)
-            if listener.listening:
-                await _accept(end, current, machines, manager, nursery)
-            status = await _serve_one(end, config, machines)
-            everything.cancel()
-            return status
+            await nursery.start(machines.run)
+            status = await _serve(current, sockets, machines, manager)
+        with trio.CancelScope(shield=True):
+            await machines.stop()
+        nursery.cancel_scope.cancel()
+    return status
+
+
+async def _serve(
+    current: Current, sockets: Sockets, machines: Machines, manager: ServiceManager
+) -> int:
+    await machines.spawner.ready()
+    if not sockets.main.listening:
+        return await _serve_one(sockets.main.end, current.config, machines)
+    await machines.meet(current.config)
+    try:
+        await _announce(current.config, machines, manager)
+    except RendererError as error:
+        logger.error("{}", error)
+        return error.exit_code
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_show_life, manager)
+        if sockets.control is not None:
+            commands = Commands(current, machines)
+            answering = ControlSocket(commands, group_of(current.config.socket))
+            nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(sockets.control.end))
+        await _accept(sockets.main.end, current, machines)
     return EXIT_OK
 
 
@@ -87,81 +105,54 @@ async def _watch_signals(
             manager.reloaded()
 
 
-async def _announce(config: Config, manager: ServiceManager) -> None:
+async def _announce(config: Config, machines: Machines, manager: ServiceManager) -> None:
     """Readiness is claimed when it is true; ``RendererError`` when it never will be."""
     if manager:
-        manager.ready(await try_renderer(config))
+        manager.ready(await _try_renderer(config, machines))
 
 
-async def _show_life(manager: ServiceManager, machines: Machines) -> None:
-    """Until the supervision of a device process is stuck.  (One that replaces a device process which is
-    stuck is not, so that no machine suffers for another.)
-    """
+async def _try_renderer(config: Config, machines: Machines) -> str:
+    """What the renderer calls itself, from a session that serves nobody."""
+    trial = machines.try_renderer(config)
+    with trio.move_on_after(TRIAL_SECONDS):
+        await trial.ended.wait()
+    if isinstance(trial.tried, Tried):
+        return trial.tried.description
+    trial.kill()
+    if isinstance(trial.tried, NotTried):
+        raise RendererError(trial.tried.reason, trial.tried.exit_code)
+    raise RendererError(f"the renderer was not tried: its process ended with {trial.ending}")
+
+
+async def _show_life(manager: ServiceManager) -> None:
+    """As long as the event loop goes on.  Sessions go on without it: their hanging is no reason to end it."""
     if manager.watchdog_seconds is None:
         return
     while True:
-        if machines.supervised():
-            manager.alive()
-        else:
-            logger.error("the supervision of a device process is stuck")
+        manager.alive()
         # Half of it, as sd_watchdog_enabled(3) wants.
         await trio.sleep(manager.watchdog_seconds / 2)
 
 
-async def _accept(
-    end: trio.socket.SocketType,
-    current: Current,
-    machines: Machines,
-    manager: ServiceManager,
-    nursery: trio.Nursery,
-) -> None:
+async def _accept(listening: socket.socket, current: Current, machines: Machines) -> None:
     """Never returns."""
     logger.info("waiting for front-ends")
-    for number in itertools.count(1):
-        frontend = await _next(end)
-        name = f"{number}, process {_peer(frontend)}"
-        nursery.start_soon(_serve_any, frontend, current.config, machines, manager, name)
-
-
-async def _next(end: trio.socket.SocketType) -> trio.socket.SocketType:
+    end = trio.socket.from_stdlib_socket(listening)
     while True:
+        await trio.lowlevel.wait_readable(end)
+        await machines.spawner.ready()
         try:
-            frontend, _ = await end.accept()
+            machines.accept(listening, current.config)
+        except BlockingIOError:
+            continue
         except OSError as error:
             logger.error("no front-end can be accepted: {}", error)
-            await trio.sleep(ACCEPT_AGAIN_SECONDS)
-        else:
-            return frontend
+            await trio.sleep(AGAIN_SECONDS)
 
 
-async def _serve_any(
-    end: trio.socket.SocketType,
-    config: Config,
-    machines: Machines,
-    manager: ServiceManager,
-    name: str,
-) -> None:
-    """The next one may have more luck."""
-    with manager.serving(name), suppress(RendererError):
-        await serve_frontend(end, config, machines, name)
-
-
-async def _serve_one(end: trio.socket.SocketType, config: Config, machines: Machines) -> int:
+async def _serve_one(end: socket.socket, config: Config, machines: Machines) -> int:
     """The front-end that this program was started for."""
-    try:
-        await serve_frontend(end, config, machines, f"process {_peer(end)}")
-    except RendererError as error:
-        return error.exit_code
-    return EXIT_OK
-
-
-def _peer(end: trio.socket.SocketType) -> int:
-    credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    process_id: int = _PEER.unpack(credentials)[0]
-    return process_id
-
-
-def _allow_many_descriptors() -> None:
-    """Each image of each guest is a descriptor: as many as the administrator allows."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    machine = machines.serve(end, config)
+    await machine.ended.wait()
+    ending = machine.ending
+    return EXIT_INTERNAL if ending is None or ending.signal else ending.code

@@ -9,11 +9,15 @@ folder, and whoever is given a file is given that file and not its name.
 import os
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from vgpud.errors import ConfigurationError
+
+ADDRESS_BYTES = 108
+"""Of struct sockaddr_un."""
 
 _FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -52,6 +56,11 @@ class Folder:
             folder.close()
             raise
         return folder
+
+    def remove(self, name: str) -> None:
+        """A folder in this one, unless there is something in it."""
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=self._descriptor)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -93,13 +102,24 @@ class Folder:
     def bind(self, end: socket.socket, name: str, mode: int) -> None:
         """The file appears with no more permissions than ``mode``, and never has others.
 
+        Others are shown the address that is used here, so it is the path, where that fits and still leads to
+        this folder.  (Should it lead elsewhere a moment later, there is an empty socket elsewhere, and none here.)
+
         Not while another thread makes files: the process has one mask.
         """
         mask = os.umask(0o777 & ~mode)
         try:
-            end.bind(f"{_by(self._descriptor)}/{name}")
+            end.bind(self._address(name))
         finally:
             os.umask(mask)
+
+    def _address(self, name: str) -> str:
+        path = os.fspath(self.path / name)
+        with suppress(OSError):
+            fits = len(os.fsencode(path)) < ADDRESS_BYTES
+            if fits and os.path.samestat(self.path.stat(), os.fstat(self._descriptor)):
+                return path
+        return f"{_by(self._descriptor)}/{name}"
 
     def connect(self, end: socket.socket, name: str) -> None:
         """``OSError`` also for a symbolic link, wherever it leads."""
@@ -133,15 +153,6 @@ class Folder:
 def give_to_group(file: int, group: int) -> None:
     """``file`` may be a descriptor with O_PATH, which fchown(2) does not take."""
     os.chown(_by(file), -1, group)
-
-
-def open_private_folder(path: Path) -> Folder:
-    """A folder for our user alone, which is made when there is none; ``ConfigurationError``."""
-    try:
-        with Folder.open(path.parent) as parent:
-            return parent.private(path.name)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
 
 
 def bind_in(

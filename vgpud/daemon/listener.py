@@ -21,6 +21,7 @@ from vgpud.daemon.folder import Folder, give_to_group
 from vgpud.errors import ConfigurationError
 
 BACKLOG = 16
+MEETING_SUFFIX = ".machines"
 
 
 class SocketFile:
@@ -81,6 +82,22 @@ def open_control_listener(options: Socket) -> Listener | None:
     if options.path is None:
         return None
     return _listen(control_path(options.path), evolve(options, mode=options.mode & 0o660))
+
+
+def open_meeting_folder(options: Socket, owned: ExitStack) -> Folder | None:
+    """The folder beside the main socket where sessions listen for the next daemon, which ``owned`` closes and
+    removes when nobody is left in it; None where a socket has no path to be beside.
+    """
+    if options.path is None:
+        return None
+    name = options.path.name + MEETING_SUFFIX
+    try:
+        parent = owned.enter_context(Folder.open(options.path.parent))
+    except OSError as error:
+        raise _unusable(options.path, error) from error
+    folder = owned.enter_context(parent.private(name))
+    owned.callback(parent.remove, name)
+    return folder
 
 
 def _listen(path: Path, options: Socket) -> Listener:

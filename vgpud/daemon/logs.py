@@ -116,6 +116,7 @@ def _lines(record: "Record") -> list[str]:
 
 def _json(record: "Record") -> list[str]:
     extra = dict(record["extra"])
+    extra.pop("traceback", None)
     fields = {
         "time": record["time"].isoformat(timespec="milliseconds"),
         "level": record["level"].name.lower(),
@@ -132,7 +133,10 @@ def _json(record: "Record") -> list[str]:
 
 def _traceback(record: "Record") -> str:
     exception = record["exception"]
-    return "".join(traceback.format_exception(exception.value)) if exception else ""
+    if exception is None:
+        # A session's is text already.
+        return str(record["extra"].get("traceback", ""))
+    return "".join(traceback.format_exception(exception.value))
 
 
 def printable(text: str) -> str:

@@ -1,67 +1,258 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The machines that are served now, for who wants to look."""
+"""The machines that are served now: each with a session process, which outlives this daemon."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from struct import Struct
+from typing import Any
 
-from vgpud.session.session_state import Scanout
+import trio
+from loguru import logger
 
+from vgpud.config.plain import to_plain
+from vgpud.config.schema import Config
+from vgpud.daemon.folder import Folder, bind_in
+from vgpud.daemon.machine import Machine, session_ends
+from vgpud.daemon.reports import described
+from vgpud.daemon.spawner import Process, Spawner
+from vgpud.tree import codec
+from vgpud.tree.links import BELL_BYTES, NewLinks
+from vgpud.tree.messages import (
+    SESSION,
+    AdoptSession,
+    Ended,
+    Forked,
+    Meet,
+    NotForked,
+    Report,
+    SetLogLevel,
+    StartSession,
+    UseSpawner,
+)
 
-class Machine(Protocol):
-    """One front-end's session, looked at from outside."""
+_PEER = Struct("3i")  # struct ucred: process, user, group
+STOP_SECONDS = 0.4
+# One that was forked a moment ago may not listen yet.
+LISTENING_SECONDS = 0.5
 
-    def report(self) -> dict[str, Any]:
-        """What there is to say of it, as JSON has it."""
-        ...
-
-    async def look(self, scanout_id: int) -> None:
-        """Has the image brought up to date that ``screen`` gives: what a GPU drew is elsewhere."""
-        ...
-
-    def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
-        """A scanout, the size of its image, and the image's descriptor, which stays the
-        machine's; None when the scanout shows nothing that the daemon has.
-        """
-        ...
-
-    async def set_output(self, scanout_id: int, size: tuple[int, int] | None) -> None:
-        """Plugs a display of that width and height in pixels into an output, or none, and has the
-        guest look; ``ControlError`` when that cannot be.
-        """
-        ...
-
-    def supervised(self) -> bool:
-        """Whether its device process is looked after as it should be."""
-        ...
+Changed = Callable[[list[str]], None]
 
 
 class Machines:
-    """By name, in the order in which they came."""
+    """By their numbers, in the order in which they came.  ``folder`` is where sessions listen for the next
+    daemon; None where there is no place for that.  ``on_change`` is told their names.
+    """
 
-    def __init__(self) -> None:
-        self._served: dict[str, Machine] = {}
+    def __init__(self, first: Process, folder: Folder | None, on_change: Changed) -> None:
+        self.spawner = Spawner(first, self._take_report, self._share_spawner)
+        self._folder = folder
+        self._on_change = on_change
+        self._served: dict[int, Machine] = {}
+        self._number = 0
+        self._accepted: socket.socket | None = None
+        self._nursery: trio.Nursery | None = None
+        self._changed = trio.Event()
 
-    @contextmanager
-    def serving(self, name: str, machine: Machine) -> Iterator[None]:
-        """The machine is there as long as the context."""
-        self._served[name] = machine
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Never returns."""
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self.spawner.run)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def __iter__(self) -> Iterator[Machine]:
+        return iter(list(self._served.values()))
+
+    # --- one that connects
+
+    def accept(self, listening: socket.socket, config: Config) -> None:
+        """Who connects next is served; ``OSError``, and nobody is lost, when nobody does or can be."""
+
+        def connect() -> socket.socket:
+            # One that could not be passed on is not closed: what a VMM has put into its connection is not for
+            # this process to close.
+            self._accepted = self._accepted or listening.accept()[0]
+            return self._accepted
+
+        self._start(self._number + 1, config, f"{self._number + 1}, ", connect)
+        self._accepted = None
+
+    def serve(self, frontend: socket.socket, config: Config) -> Machine:
+        """The one that this daemon is there for; takes the connection."""
+        return self._start(1, config, "", lambda: frontend)
+
+    def try_renderer(self, config: Config) -> Machine:
+        """A session without front-end, for what it says; once, before there are machines."""
+        return self._start(0, config, "", None)
+
+    def _start(
+        self, number: int, config: Config, label: str, connect: Callable[[], socket.socket] | None
+    ) -> Machine:
+        with NewLinks() as links:
+            upper, lower = session_ends(links)
+            meeting = [] if connect is None else self._meeting(number, links)
+            # The last that can fail, but for the telling.
+            frontend = None if connect is None else connect()
+            ends = [*lower, *meeting, *([frontend.fileno()] if frontend else [])]
+            message = StartSession(number, frontend is not None, bool(meeting), to_plain(config))
+            self.spawner.tell(message, ends)
+        self._number = max(self._number, number)
+        machine = Machine(number, label, upper)
+        machine.shown = frontend is not None
+        if frontend is not None:
+            machine.sender = _peer(frontend)
+            frontend.close()
+        self._add(machine)
+        return machine
+
+    def _meeting(self, number: int, links: NewLinks) -> list[int]:
+        if self._folder is None:
+            return []
+        self._folder.unlink(str(number))
+        return [links.lend(bind_in(self._folder, str(number), socket.SOCK_SEQPACKET))]
+
+    def _add(self, machine: Machine) -> None:
+        self._served[machine.number] = machine
+        self._tell_change()
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run, machine)
+
+    async def _run(self, machine: Machine) -> None:
         try:
-            yield
-        finally:
-            del self._served[name]
+            await machine.run()
+        except Exception:
+            logger.exception("machine {} is ended, by a mistake in this program", machine.name)
+            machine.kill()
+        del self._served[machine.number]
+        if self._folder is not None:
+            self._folder.unlink(str(machine.number))
+        self._tell_change()
 
-    def reports(self) -> list[dict[str, Any]]:
-        """One for each machine."""
-        return [{"name": name, **machine.report()} for name, machine in self._served.items()]
+    def _tell_change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+        self._on_change([machine.name for machine in self if machine.shown])
 
-    def supervised(self) -> bool:
-        """Whether all of them are."""
-        return all(machine.supervised() for machine in self._served.values())
+    # --- those of a daemon before
+
+    async def meet(self, config: Config) -> None:
+        """Takes over the sessions that a daemon has left, and removes what others have left."""
+        if self._folder is None:
+            return
+        names = sorted(self._folder.names(), key=lambda name: (len(name), name))
+        silent = [name for name in names if not self._meet(name, config)]
+        if silent:
+            await trio.sleep(LISTENING_SECONDS)
+        for name in silent:
+            if not self._meet(name, config):
+                self._folder.unlink(name)
+
+    def _meet(self, name: str, config: Config) -> bool:
+        """False when nobody listens there."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as end:
+            end.setblocking(False)
+            try:
+                self._connect(end, name)
+                self._take_over(int(name), end, config)
+            except (OSError, ValueError) as error:
+                logger.debug("no session at {}: {}", name, error)
+                return False
+        return True
+
+    def _connect(self, end: socket.socket, name: str) -> None:
+        if self._folder is not None:
+            self._folder.connect(end, name)
+
+    def _take_over(self, number: int, end: socket.socket, config: Config) -> None:
+        with NewLinks() as links:
+            upper, (orders, reports, log, _) = session_ends(links)
+            codec.send(end, Meet(config.log.level), [orders, reports, log])
+        machine = Machine(number, f"{number}, ", upper)
+        machine.is_process(_peer(end))
+        self._number = max(self._number, number)
+        self._add(machine)
+        self._share_spawner_with(machine)
+        logger.info("machine {} of an earlier daemon is served on", number)
+
+    # --- the spawner
+
+    def _take_report(self, message: Forked | NotForked | Ended) -> None:
+        machine = self._served.get(message.machine)
+        if machine is None:
+            return
+        if not isinstance(message, NotForked):
+            machine.note(message)
+            return
+        reason = os.strerror(message.error)
+        logger.bind(session=machine.name).error(
+            "there can be no {} process: {}", message.kind, reason
+        )
+        if message.kind == SESSION:
+            machine.give_up()
+
+    def _share_spawner(self) -> None:
+        """There is another one: sessions are to ask it for device processes."""
+        for machine in self:
+            self._share_spawner_with(machine)
+
+    def _share_spawner_with(self, machine: Machine) -> None:
+        try:
+            with NewLinks() as links:
+                grants, their_grants = links.orders()
+                wishes, their_wishes = links.reports(BELL_BYTES)
+                links.keep_nothing()
+                ends = [grants.fileno(), wishes, machine.ends.device_log]
+                self.spawner.tell(AdoptSession(machine.number), ends)
+                machine.order(UseSpawner(), [their_grants, their_wishes])
+        except OSError as error:
+            logger.bind(session=machine.name).error("it has no spawner: {}", error)
+
+    # --- for who looks
 
     def find(self, name: str | None) -> Machine | None:
         """The machine with this name, or with its beginning up to the comma; the first without one."""
-        for served, machine in self._served.items():
-            if name in (None, served, served.partition(",")[0]):
+        for machine in self:
+            if machine.shown and name in (None, machine.name, machine.name.partition(",")[0]):
                 return machine
         return None
+
+    async def reports(self) -> list[dict[str, Any]]:
+        """What there is to say of each, as JSON has it; little of those that do not answer in time."""
+        shown = [machine for machine in self if machine.shown]
+        found: dict[int, Report | None] = {}
+
+        async def ask(machine: Machine) -> None:
+            found[machine.number] = await machine.report()
+
+        async with trio.open_nursery() as nursery:
+            for machine in shown:
+                nursery.start_soon(ask, machine)
+        return [described(machine, found[machine.number]) for machine in shown]
+
+    def set_log_level(self, level: str) -> None:
+        for machine in self:
+            with suppress(OSError):
+                machine.order(SetLogLevel(level))
+
+    # --- the end
+
+    async def stop(self) -> None:
+        """All that can be ended has ended afterwards; nobody else is waited for."""
+        for machine in self:
+            machine.stop()
+        with trio.move_on_after(STOP_SECONDS):
+            while self._served:
+                await self._changed.wait()
+        for machine in self:
+            machine.kill()
+            if self._folder is not None:
+                self._folder.unlink(str(machine.number))
+        await self.spawner.stop()
+
+
+def _peer(end: socket.socket) -> int:
+    credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    process_id: int = _PEER.unpack(credentials)[0]
+    return process_id

@@ -9,8 +9,8 @@ libsystemd and a compiler.
 import os
 import socket
 import time
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Self
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -62,15 +62,10 @@ class ServiceManager:
         """The sign of life."""
         self._tell("WATCHDOG=1")
 
-    @contextmanager
-    def serving(self, name: str) -> Iterator[None]:
-        """A front-end is there as long as the context."""
-        self._served.append(name)
-        self._tell(f"STATUS={self._status()}")
-        try:
-            yield
-        finally:
-            self._served.remove(name)
+    def serving(self, names: list[str]) -> None:
+        """These machines are served from now on."""
+        if names != self._served:
+            self._served = names
             self._tell(f"STATUS={self._status()}")
 
     def _status(self) -> str:

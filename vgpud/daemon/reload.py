@@ -22,6 +22,8 @@ class Current:
         """``read`` gives the configuration as it would be at a start now."""
         self.config = config
         self._read = read
+        # Told the log's level when that may have changed.
+        self.on_log_level: Callable[[str], None] = lambda level: None
 
     def reload(self) -> None:
         """Takes over what it can, and names the rest in the log; mistakes change nothing."""
@@ -33,7 +35,7 @@ class Current:
             return
         before = self.config
         self.config = evolve(wanted, **{table: getattr(before, table) for table in FIXED})
-        logs.set_up(wanted.log)
+        self._set_up_log()
         taken: list[str] = []
         refused: list[str] = []
         for key in changed(before, wanted):
@@ -47,7 +49,11 @@ class Current:
     def set_log_level(self, level: str) -> None:
         """Until the next reload."""
         self.config = evolve(self.config, log=evolve(self.config.log, level=level))
+        self._set_up_log()
+
+    def _set_up_log(self) -> None:
         logs.set_up(self.config.log)
+        self.on_log_level(self.config.log.level)
 
 
 def changed(before: Config, after: Config) -> list[str]:

@@ -3,18 +3,20 @@
 
 Landlock, from before the renderer starts: reads only where programs and drivers lie, writes only to graphics devices, starts nothing,
 signals nobody.  seccomp, from when it has started (a connection to a window system is a socket): no new sockets, no tracing,
-no other namespaces.  Nothing of it can be undone.
+no other namespaces or processes, nothing that is done to other processes.  Nothing of it can be undone.
 
 libseccomp is opened where it is, which is wherever systemd is.  Landlock has no library in the distributions; three system calls,
 which are the kernel's promised interface, are all of it.
 """
 
 import ctypes
+import errno
 import os
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import vgpud
 
@@ -47,7 +49,9 @@ GRAPHICS_DEVICES = ("dri", "nvidia*", "kfd", "mali*")
 
 # <seccomp.h>
 SCMP_ACT_ALLOW = 0x7FFF0000
-SCMP_ACT_EPERM = 0x00050000 | 1
+SCMP_ACT_ERRNO = 0x00050000
+SCMP_ACT_EPERM = SCMP_ACT_ERRNO | errno.EPERM
+SCMP_CMP_NE, SCMP_CMP_MASKED_EQ = 1, 7
 SCMP_FLTATR_CTL_TSYNC = 4  # holds for the renderer's threads too
 REFUSED_CALLS = (
     "socket", "bind", "listen", "accept", "accept4", "connect",
@@ -57,7 +61,54 @@ REFUSED_CALLS = (
     "move_mount", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "keyctl",
     "add_key", "request_key", "open_by_handle_at", "kexec_load", "init_module",
     "finit_module",
+    # What stays behind, and what others have: memory that outlives us, other programs' files by their names.
+    "shmget", "shmat", "shmctl", "msgget", "msgsnd", "msgctl", "semget", "semop", "semctl", "mq_open",
+    "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "truncate",
+    # Processes of our own making, which nobody would end with us.
+    "fork", "vfork",
 )  # fmt: skip
+
+MAX_U32 = 0xFFFFFFFF
+CLONE_THREAD = 0x00010000
+SOCK_TYPE_MASK, SOCK_DGRAM = 0xF, 2
+F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
+
+
+class Argument(NamedTuple):
+    """An argument by which a call is refused: its place, how it is compared, and with what."""
+
+    place: int
+    comparison: int
+    first: int
+    second: int = 0
+
+
+Rule = tuple[str, int, Argument | None]
+"""A call, what it gets instead, and the argument for which it does."""
+
+
+def rules() -> Iterator[Rule]:
+    """All that is refused: some calls whatever they are asked to do, some only where it is about others."""
+    for name in REFUSED_CALLS:
+        yield name, SCMP_ACT_EPERM, None
+    # Of others: their limits, their processor time.  (0 is the caller.)
+    for name in ("prlimit64", "sched_setparam", "sched_setscheduler", "sched_setattr"):
+        yield name, SCMP_ACT_EPERM, Argument(0, SCMP_CMP_NE, 0)
+    for name in ("setpriority", "ioprio_set"):
+        yield name, SCMP_ACT_EPERM, Argument(1, SCMP_CMP_NE, 0)
+    yield "sched_setaffinity", SCMP_ACT_EPERM, Argument(0, SCMP_CMP_NE, 0)
+    # A thread of our own may be signalled: abort(3) does that.
+    for name in ("tgkill", "rt_tgsigqueueinfo"):
+        yield name, SCMP_ACT_EPERM, Argument(0, SCMP_CMP_NE, os.getpid())
+    # The kernel would send a signal for us.  (It looks at 32 bits only.)
+    for command in (F_SETOWN, F_SETSIG, F_SETOWN_EX):
+        yield "fcntl", SCMP_ACT_EPERM, Argument(1, SCMP_CMP_MASKED_EQ, MAX_U32, command)
+    # Threads alone.  What clone3() is asked for cannot be seen here; the C library then takes clone().
+    yield "clone", SCMP_ACT_EPERM, Argument(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)
+    yield "clone3", SCMP_ACT_ERRNO | errno.ENOSYS, None
+    # A datagram to whoever listens at a path, by sendto() or by sendmsg(), whose address cannot be seen here.
+    yield "sendto", SCMP_ACT_EPERM, Argument(4, SCMP_CMP_NE, 0)
+    yield "socketpair", SCMP_ACT_EPERM, Argument(1, SCMP_CMP_MASKED_EQ, SOCK_TYPE_MASK, SOCK_DGRAM)
 
 
 class ConfinementError(Exception):
@@ -139,11 +190,13 @@ def confine_calls() -> None:
     context = ctypes.c_void_p(made)
     try:
         _seccomp(library.seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1))
-        for name in REFUSED_CALLS:
+        for name, action, argument in rules():
             number = library.seccomp_syscall_resolve_name(name.encode())
             # A library may be older than a call; an architecture may not have it (below 0).
             if number >= 0:
-                _seccomp(library.seccomp_rule_add(context, SCMP_ACT_EPERM, number, 0))
+                packed = struct.pack("=IIQQ", *argument) if argument else None
+                count = int(argument is not None)
+                _seccomp(library.seccomp_rule_add_array(context, action, number, count, packed))
         _seccomp(library.seccomp_load(context))
     finally:
         library.seccomp_release(context)

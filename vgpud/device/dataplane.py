@@ -23,11 +23,6 @@ EXIT_MEMORY_FAULT: int = lib.EXIT_MEMORY_FAULT
 _QUEUE_DESCRIPTORS = {"kick": lib.QUEUE_KICK, "call": lib.QUEUE_CALL, "err": lib.QUEUE_ERR}
 
 
-def follow_parent() -> None:
-    """Ends this process as soon as its parent process has ended."""
-    checked(lib.process_follow_parent())
-
-
 def queue_error_text(error: int) -> str:
     """What is wrong with a queue that ``run`` has reported as broken."""
     text = ffi.string(lib.queue_error_text(error)).decode()

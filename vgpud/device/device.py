@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The one device of a device process: what the commands and the daemon's requests work on."""
+"""The one device of a device process: what the commands and the session's requests work on."""
 
 import errno
 

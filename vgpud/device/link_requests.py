@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the daemon asks of the device: one function for each message, in a table.
+"""What the session asks of the device: one function for each message, in a table.
 
 The queue does not run meanwhile, so every change of guest memory is the barrier that it has to be.
 A function returns its reply, or None for Done; an ``OSError`` becomes Refused.
@@ -12,8 +12,9 @@ from typing import Any
 
 from vgpud.device.device import Device
 from vgpud.device.resources import Kind
+from vgpud.errors import GuestError
 from vgpud.link import messages
-from vgpud.link.codec import LinkError
+from vgpud.link.fields import LinkError
 from vgpud.link.memory_table import MemoryTable
 from vgpud.wire.layout import size_of
 from vgpud.wire.virtio_gpu import virtio_gpu_mem_entry, virtio_gpu_resource_create_3d
@@ -25,7 +26,7 @@ Descriptors = list[int]
 
 
 def handle(device: Device, message: messages.Message, descriptors: Descriptors) -> None:
-    """Does what the message asks for and replies; ``LinkError`` when it is none of the daemon's."""
+    """Does what the message asks for and replies; ``LinkError`` when it is none of the session's."""
     if isinstance(message, messages.DisplayInfo | messages.Edid):
         device.questions.answered(message)
         return
@@ -37,6 +38,9 @@ def handle(device: Device, message: messages.Message, descriptors: Descriptors) 
         reply = function(device, message, descriptors)
     except OSError as error:
         reply = messages.Refused(error.errno or errno.EIO, serial)
+    except GuestError:
+        # What a process before this one said that its guest had made, and cannot have.
+        reply = messages.Refused(errno.EINVAL, serial)
     device.link.send(reply or messages.Done(serial))
 
 

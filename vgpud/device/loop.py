@@ -15,7 +15,7 @@ from vgpud.link.messages import MemoryFault, QueueBroken
 
 
 def run(device: Device) -> NoReturn:
-    """Works until the daemon goes (``LinkClosedError``) or a handler fails."""
+    """Works until the session goes (``LinkClosedError``) or a handler fails."""
     while True:
         out = device.plane.run()
         HANDLERS[out.reason](device, out)
@@ -32,7 +32,7 @@ def _queue_broken(device: Device, out: Exit) -> None:
 
 
 def _memory_fault(device: Device, out: Exit) -> None:
-    # The session is over, but it is the daemon that ends it.
+    # The end of the machine, but it is the session that says so.
     device.questions.clear()
     device.link.send(MemoryFault())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Commands that only the daemon can answer, since it holds the display's socket.
+"""Commands that only the session can answer, since it holds the display's socket.
 
 The queue is not held up meanwhile: the command's chain stays in flight, and a chain whose queue has
 been stopped in between is no longer waited for.
@@ -48,7 +48,7 @@ class _Waiting(NamedTuple):
 
 
 class Questions:
-    """What the daemon has been asked and has not answered."""
+    """What the session has been asked and has not answered."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Questions:
         return LATER
 
     def answered(self, answer: DisplayInfo | Edid) -> None:
-        """Answers the guest with what the daemon says, unless its chain has gone meanwhile."""
+        """Answers the guest with what the session says, unless its chain has gone meanwhile."""
         waiting = self._waiting.pop(answer.request, None)
         if waiting is None:
             return

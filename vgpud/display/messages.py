@@ -20,7 +20,7 @@ MAXIMUM_REPLY: Final = 4096
 
 
 class Request(IntEnum):
-    """Those that the daemon makes here, as the document numbers them."""
+    """Those that the session makes here, as the document numbers them."""
 
     GET_PROTOCOL_FEATURES = 1
     SET_PROTOCOL_FEATURES = 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The native presenter as the daemon sees it, and the task in which it runs."""
+"""The native presenter as the session sees it, and the task in which it runs."""
 
 import errno
 import os

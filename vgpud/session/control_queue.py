@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The control queue, as far as it is the daemon's: the device process works on it."""
+"""The control queue, as far as it is the session's: the device process works on it."""
 
 from vgpud.link import messages
 from vgpud.session.session_state import SessionState

@@ -7,10 +7,10 @@ same limits that it is to keep itself.
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
 
 from vgpud.config.schema import MAX_U32
-from vgpud.link.codec import LinkError
+from vgpud.link.fields import LinkError
 from vgpud.link.messages import (
     AdoptBacking,
     AdoptResource,
@@ -30,6 +30,7 @@ from vgpud.link.messages import (
 )
 from vgpud.link.messages import Journal as Entry
 from vgpud.native import ffi, lib
+from vgpud.tree.messages import ResourceUse
 
 BLOCK_BYTES = 512  # of stat(2)
 UNCOUNTED = (1 << 64) - 1
@@ -76,18 +77,10 @@ class Journal:
         """The contexts that there are, as the device process says."""
         return list(self._contexts.values())
 
-    def resources(self) -> list[dict[str, Any]]:
-        """What there is to say of each resource, as JSON has it; ``bytes`` are the host's."""
+    def resources(self, most: int) -> list[ResourceUse]:
+        """What there is to say of each resource, of the first ``most``."""
         return [
-            {
-                "resource_id": number,
-                "kind": "2d" if isinstance(resource.created, ResourceCreated) else "3d",
-                "format": resource.created.format,
-                "width": resource.created.width,
-                "height": resource.created.height,
-                "bytes": _bytes(resource),
-            }
-            for number, resource in self._resources.items()
+            _use(number, resource) for number, resource in islice(self._resources.items(), most)
         ]
 
     def record(self, entry: Entry, descriptors: list[int]) -> None:
@@ -181,6 +174,20 @@ class Journal:
         for resource_id in list(self._resources):
             self._forget(resource_id)
         self._contexts.clear()
+
+
+def _use(resource_id: int, resource: _Resource) -> ResourceUse:
+    created, size = resource.created, _bytes(resource)
+    kind = "2d" if isinstance(created, ResourceCreated) else "3d"
+    return ResourceUse(
+        resource_id,
+        kind,
+        created.format,
+        created.width,
+        created.height,
+        size or 0,
+        size is not None,
+    )
 
 
 def _bytes(resource: _Resource) -> int | None:

@@ -11,11 +11,12 @@ from loguru import logger
 
 from vgpud.errors import FrontendError
 from vgpud.link import messages
-from vgpud.link.codec import LinkClosedError, LinkError
+from vgpud.link.codec import LinkClosedError
+from vgpud.link.fields import LinkError
 from vgpud.link.limited_log import LimitedLog
 from vgpud.link.trio_connection import TrioConnection
-from vgpud.session.device_process import MODULE
 from vgpud.session.journal import Journal
+from vgpud.tree.messages import DEVICE_MODULE
 
 # A guest can have at most as many commands in flight as its queue has entries.
 MAXIMUM_QUESTIONS = 1024
@@ -57,7 +58,7 @@ class Reports:
         self._questions = 0
         self._answered = trio.Event()  # the question that came last
         self._answered.set()
-        said = logger.bind(module=MODULE)
+        said = logger.bind(module=DEVICE_MODULE)
         self._logs = {
             level: LimitedLog(partial(said.log, level, "{}"), LINES_AT_ONCE, LINES_PER_SECOND)
             for level in LEVELS

@@ -1,90 +1,103 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
-import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
 
 import trio
 from loguru import logger
 
 from vgpud.config.schema import Config
 from vgpud.control.protocol import ControlError
-from vgpud.daemon.machines import Machines
 from vgpud.display.headless import Size
 from vgpud.display.presenter import Presenter
-from vgpud.errors import FrontendError, RendererError
+from vgpud.errors import FrontendError, RendererError, first_error
 from vgpud.link import messages
 from vgpud.link.limited_log import LimitedLog
+from vgpud.link.messages import NO_DISPLAY, DisplaySize
 from vgpud.session.control_queue import ControlQueue
 from vgpud.session.cursor_queue import CursorQueue
 from vgpud.session.cursor_ring import CursorRing
+from vgpud.session.devices import Devices
 from vgpud.session.displays import Displays
 from vgpud.session.frontend import Frontend
 from vgpud.session.guest_memory import GuestMemory
 from vgpud.session.journal import Journal
 from vgpud.session.reports import Reports
-from vgpud.session.session_state import CONTROL_QUEUE, CURSOR_QUEUE, Scanout, SessionState
+from vgpud.session.session_state import CONTROL_QUEUE, CURSOR_QUEUE, SessionState
 from vgpud.session.start_up import Parts, limits, num_scanouts
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
+from vgpud.tree.messages import Counters, Presented, QueueUse, Report, Scanout
 from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 
+# The daemon takes only so long a line.
+CONTEXTS_REPORTED = 1024
+RESOURCES_REPORTED = 10000
+
 
 async def serve_frontend(
-    end: trio.socket.SocketType, config: Config, machines: Machines, name: str
+    end: trio.socket.SocketType,
+    config: Config,
+    devices: Devices,
+    on_session: Callable[["Session"], None] = lambda session: None,
+    on_sender: Callable[[int], None] = lambda sender: None,
 ) -> None:
     """Serves a front-end until it leaves.  Whatever it or its guest did wrong ends here; what is
     raised is a ``RendererError``, when nobody could be served.
+
+    ``on_session`` is given what serves it, ``on_sender`` the process that its first message came from.
     """
     failures: list[RendererError] = []
-    with logger.contextualize(session=name):
-        logger.info("connected")
-        try:
-            await _serve(Connection(end), config, machines, name)
-        except* FrontendError as group:
-            logger.warning("the connection is closed: {}", _sentence(group))
-        except* RendererError as group:
-            failures += [RendererError(_sentence(group))]
-            logger.error("the connection is closed: {}", failures[0])
-        except* OSError as group:
-            logger.error("the connection is closed, for lack of something: {}", _sentence(group))
-        except* Exception:
-            logger.exception("the connection is closed, by a mistake in this program")
-        finally:
-            end.close()
-        logger.info("gone")
+    logger.info("connected")
+    try:
+        await _serve(Connection(end), config, devices, on_session, on_sender)
+    except* FrontendError as group:
+        logger.warning("the connection is closed: {}", first_error(group))
+    except* RendererError as group:
+        failures += [RendererError(str(first_error(group)))]
+        logger.error("the connection is closed: {}", failures[0])
+    except* OSError as group:
+        logger.error("the connection is closed, for lack of something: {}", first_error(group))
+    except* Exception:
+        logger.exception("the connection is closed, by a mistake in this program")
+    finally:
+        end.close()
+    logger.info("gone")
     if failures:
         raise failures[0]
 
 
-def _sentence(group: BaseExceptionGroup[BaseException]) -> str:
-    """The text of the first error in it."""
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return str(first)
-
-
-async def _serve(connection: Connection, config: Config, machines: Machines, name: str) -> None:
+async def _serve(
+    connection: Connection,
+    config: Config,
+    devices: Devices,
+    on_session: Callable[["Session"], None],
+    on_sender: Callable[[int], None],
+) -> None:
     with ExitStack() as owned:
-        session = Session(config, owned)
+        session = Session(config, devices, owned)
         async with trio.open_nursery() as nursery:
-            owned.enter_context(machines.serving(name, session))
+            on_session(session)
+            nursery.start_soon(_name_sender, connection, on_sender)
             frontend = await session.start(nursery)
             owned.callback(frontend.close)
             await requests.serve(connection, frontend)
             nursery.cancel_scope.cancel()
 
 
+async def _name_sender(connection: Connection, on_sender: Callable[[int], None]) -> None:
+    await connection.sender_known.wait()
+    on_sender(connection.sender or 0)
+
+
 class Session:
     """What belongs to one front-end; all of it is closed with ``owned``, after its tasks."""
 
-    def __init__(self, config: Config, owned: ExitStack) -> None:
+    def __init__(self, config: Config, devices: Devices, owned: ExitStack) -> None:
         self._config = config
-        self._since = time.monotonic()
         self._state = SessionState()
         owned.callback(self._state.close)
         self._memory = GuestMemory()
@@ -97,7 +110,7 @@ class Session:
         owned.callback(self._cursor.close)
         self._journal = Journal(limits(config))
         owned.callback(self._journal.clear)
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(devices)
         self._control_ring = Vring(ControlQueue(self._supervisor, self._state))
         owned.callback(self._control_ring.close)
         self._cursor_ring = Vring(CursorRing(self._cursor))
@@ -130,35 +143,35 @@ class Session:
         )
         return self._frontend
 
-    def report(self) -> dict[str, Any]:
-        """What there is to say of the machine, as JSON has it."""
-        supervisor = self._supervisor
-        return {
-            "seconds": time.monotonic() - self._since,
-            "renderer": supervisor.renderer,
-            "device_process": supervisor.pid,
-            "restarts": supervisor.restarts,
-            "display": self._displays.connected,
-            "outputs": _outputs(self._displays.outputs),
-            "guest_memory_bytes": sum(region.size for region in self._memory.regions),
-            "scanouts": [scanout._asdict() for scanout in self._state.scanouts()],
-            "contexts": [context._asdict() for context in self._journal.contexts],
-            "resources": self._journal.resources(),
-            "queues": {
-                "control": self._queue(CONTROL_QUEUE, self._control_ring),
-                "cursor": self._queue(CURSOR_QUEUE, self._cursor_ring),
-            },
-            "counters": self._state.counters(),
-            "presented": self._presenter.counters(),
-        }
+    def report(self, serial: int) -> Report:
+        """What there is to say of the machine."""
+        supervisor, outputs = self._supervisor, self._displays.outputs
+        return Report(
+            serial,
+            renderer=supervisor.renderer or "",
+            device_process=supervisor.pid or 0,
+            restarts=supervisor.restarts,
+            display=self._displays.connected,
+            decides_outputs=outputs is not None,
+            outputs=tuple(
+                NO_DISPLAY if one is None else DisplaySize(*one) for one in outputs or ()
+            ),
+            guest_memory_bytes=sum(region.size for region in self._memory.regions),
+            scanouts=tuple(self._state.scanouts()),
+            contexts=tuple(self._journal.contexts[:CONTEXTS_REPORTED]),
+            resources=tuple(self._journal.resources(RESOURCES_REPORTED)),
+            control_queue=self._queue(CONTROL_QUEUE, self._control_ring),
+            cursor_queue=self._queue(CURSOR_QUEUE, self._cursor_ring),
+            counters=Counters(**self._state.counters()),
+            presented=Presented(**self._presenter.counters()),
+        )
 
-    def _queue(self, number: int, ring: Vring) -> dict[str, int]:
-        in_flight, fenced = self._state.in_flight(number)
-        return {"size": ring.size, "in_flight": in_flight, "fences_in_flight": fenced}
+    def _queue(self, number: int, ring: Vring) -> QueueUse:
+        return QueueUse(ring.size, *self._state.in_flight(number))
 
-    def supervised(self) -> bool:
-        """Whether the supervision of the device process goes on."""
-        return trio.current_time() < self._supervisor.due
+    def revive(self) -> None:
+        """There is a spawner again, after a time without one."""
+        self._supervisor.revive()
 
     async def look(self, scanout_id: int) -> None:
         """Has the image brought up to date that ``screen`` gives."""
@@ -197,12 +210,6 @@ class Session:
         self._state.forget_scanouts()
         self._cursor.reset()
         self._presenter.forget_cursors()
-
-
-def _outputs(sizes: list[Size | None] | None) -> list[dict[str, int] | None] | None:
-    if sizes is None:
-        return None
-    return [None if size is None else {"width": size[0], "height": size[1]} for size in sizes]
 
 
 def _lies_in(scanout: Scanout, size: tuple[int, int]) -> bool:

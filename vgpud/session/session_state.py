@@ -5,23 +5,12 @@ A device process writes it, and may have gone mad: nothing that is read here is 
 """
 
 import os
-from typing import NamedTuple
 
 from vgpud.native import checked, ffi, lib, made
+from vgpud.tree.messages import Scanout
 from vgpud.wire.virtio_gpu import VIRTIO_GPU_FLAG_FENCE
 
 CONTROL_QUEUE, CURSOR_QUEUE = range(2)
-
-
-class Scanout(NamedTuple):
-    """What a scanout shows: a rectangle, in pixels, of a resource."""
-
-    scanout_id: int
-    resource_id: int
-    x: int
-    y: int
-    width: int
-    height: int
 
 
 class SessionState:
@@ -39,11 +28,6 @@ class SessionState:
     def progress(self) -> int:
         """Goes on with each command and each wake-up of the device process."""
         return int(self.pointer.progress)
-
-    @property
-    def command(self) -> int:
-        """The type of the command in execution, 0 for none."""
-        return int(self.pointer.command)
 
     def control_base(self, packed: bool) -> int:
         """What GET_VRING_BASE answers when no device process is left to say it."""

@@ -4,7 +4,6 @@ the next when it has died.
 """
 
 import errno
-import math
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -14,13 +13,14 @@ from typing import TypeVar
 import trio
 from loguru import logger
 
-from vgpud.errors import RendererError
+from vgpud.errors import RendererError, first_error
 from vgpud.link import messages
-from vgpud.link.codec import LinkClosedError, LinkError
+from vgpud.link.codec import LinkClosedError
+from vgpud.link.fields import LinkError
 from vgpud.link.messages import Done, Reply, Request
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
 from vgpud.session import start_up
-from vgpud.session.device_process import DeviceProcess, device_process
+from vgpud.session.devices import DeviceProcess, Devices, device_process
 from vgpud.session.restarts import Restarts
 from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import Parts
@@ -29,8 +29,6 @@ from vgpud.session.start_up import Parts
 ANSWER_SECONDS = 10.0
 START_SECONDS = 30.0
 LOOK_SECONDS = 10.0
-# What a busy host may add to a look and the question that may follow.
-LATE_SECONDS = 10.0
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
@@ -43,14 +41,13 @@ class Supervisor:
     ``restarts`` counts the processes after the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
         self.lock = trio.Lock()
         self.restarts = 0
         self._started: messages.Started | None = None
         self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
-        # Until when, by the event loop's clock, the supervision is to give its next sign of life.
-        self.due = math.inf
         self._given_up = False
         self._settled = trio.Event()  # there is a process, or none is to be waited for
         self._revived = trio.Event()
@@ -93,20 +90,15 @@ class Supervisor:
         try:
             await self._live(parts, report)
         except* (OSError, RendererError) as group:
-            # What is raised inside of a nursery leaves it in a group.
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            logger.error("no device process: {}", error)
+            logger.error("no device process: {}", first_error(group))
             # It may have worked for a while.
             if self._process is not None:
                 self._process = None
                 self._settled = trio.Event()
-            self.due = math.inf
 
     async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
-        async with device_process() as process:
+        async with device_process(self._devices) as process:
             failures: list[RendererError] = []
             with trio.CancelScope() as life:
                 async with trio.open_nursery() as nursery:
@@ -123,7 +115,6 @@ class Supervisor:
             self._settled = trio.Event()
             process.kill()
             ending = await process.ended()
-            self.due = math.inf
         if failures:
             raise failures[0]
         if self._started is None:
@@ -179,18 +170,15 @@ class Supervisor:
             logger.info("the next device process refuses: {}", error)
 
     async def _watch(self, process: DeviceProcess, state: SessionState) -> None:
-        """Asks for a sign of life when a command takes suspiciously long.
-
-        While nothing is done this looks at two numbers, and wakes nobody.
+        """Asks for a sign of life when there has been none for a while: a command may take suspiciously long,
+        or a kick not be heard at all.
         """
         seen = None
         while True:
-            self.due = trio.current_time() + LOOK_SECONDS + ANSWER_SECONDS + LATE_SECONDS
             await trio.sleep(LOOK_SECONDS)
-            now = (state.progress, state.command)
-            if now == seen and state.command:
+            if state.progress == seen:
                 await self._ask(process, messages.Ping(), messages.Pong)
-            seen = now
+            seen = state.progress
 
     async def _ask(
         self,

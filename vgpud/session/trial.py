@@ -10,29 +10,29 @@ from vgpud.errors import RendererError
 from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
-from vgpud.session.device_process import device_process
+from vgpud.session.devices import Devices, device_process
 from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import start_message
 
 SECONDS = 30.0
 
 
-async def try_renderer(config: Config) -> str:
+async def try_renderer(config: Config, devices: Devices) -> str:
     """What the renderer calls itself; ``RendererError`` when it does not start."""
     state = SessionState()
     # The presenter's end of it has nothing to read.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with ours, theirs:
-            return await _start(config, (state.descriptor, theirs.fileno()))
+            return await _start(config, devices, (state.descriptor, theirs.fileno()))
     finally:
         state.close()
 
 
-async def _start(config: Config, descriptors: tuple[int, int]) -> str:
+async def _start(config: Config, devices: Devices, descriptors: tuple[int, int]) -> str:
     # What is raised inside of a nursery leaves it in a group.
     found: messages.Started | RendererError | None = None
-    async with device_process() as process, trio.open_nursery() as nursery:
+    async with device_process(devices) as process, trio.open_nursery() as nursery:
         nursery.start_soon(process.link.run, _ignore)
         with trio.move_on_after(SECONDS):
             found = await _ask(process.link, config, descriptors)

@@ -3,7 +3,7 @@
 
 Each is a function ``(device, request, command) -> answer``; ``command`` is the structure behind the
 header, and what follows it is ``request.rest``.  A guest's mistake is raised: ``GuestError``, or an
-``OSError`` of the data plane.  What the daemon must be able to rebuild is sent to it before the
+``OSError`` of the data plane.  What the session must be able to rebuild is sent to it before the
 function returns, and so before the guest is answered.
 """
 

@@ -84,6 +84,6 @@ def assign_uuid(
 
 
 def _journal(device: Device, resource: Resource, message: Journal) -> None:
-    """Tells the daemon what it has to rebuild."""
+    """Tells the session what it has to rebuild."""
     if resource.kind is not Kind.BLOB:
         device.link.send(message)

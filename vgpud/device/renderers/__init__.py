@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The renderers, each behind the same interface; one is imported only when it is asked for."""
+"""The renderers, each behind the same interface; one is imported when it is asked for, or all before a fork."""
 
 from importlib import import_module
 
@@ -21,3 +21,9 @@ def renderer_class(mode: str) -> type[Renderer]:
     module, name = _RENDERERS[mode]
     found: type[Renderer] = getattr(import_module(module), name)
     return found
+
+
+def import_all() -> None:
+    """So that processes forked from now on share what that takes.  No library is opened."""
+    for module, _ in _RENDERERS.values():
+        import_module(module)

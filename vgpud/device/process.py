@@ -1,41 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``python -m vgpud.device --link-fd N``: started by the daemon alone, which speaks to it on the
-link.
-"""
+"""The device process, forked by the spawner for one session, which speaks to it on the link."""
 
-import resource
-import select
-import sys
+import fcntl
+import os
+import signal
 from collections.abc import Callable
 from functools import partial
+from select import POLLIN, poll
 
 from vgpud.device.confinement import ConfinementError, confine_calls, confine_files
-from vgpud.device.dataplane import DataPlane, follow_parent
+from vgpud.device.dataplane import DataPlane
 from vgpud.device.device import Device
 from vgpud.device.link_requests import handle
 from vgpud.device.loop import run
 from vgpud.device.renderers import renderer_class
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
-from vgpud.link.codec import LinkClosedError, LinkError
+from vgpud.link.codec import LinkClosedError
 from vgpud.link.connection import Connection
+from vgpud.link.fields import LinkError
 from vgpud.link.messages import Failed, Log, Message, Start, Started
 
+F_SETSIG = 10  # <fcntl.h>
 
-def main(arguments: list[str]) -> int:
-    """Returns the process's exit code."""
-    if len(arguments) != 2 or arguments[0] != "--link-fd" or not arguments[1].isdigit():
-        sys.stderr.write("vgpud.device: it is vgpud that starts this program\n")
-        return EXIT_INTERNAL
-    follow_parent()
-    _allow_many_descriptors()
+
+def main(link: int, life: int) -> int:
+    """Serves the session at the other end of the ``link``; the process's exit status.
+
+    When the other end of the pipe ``life`` is closed, by the session or with it, the process is no more.
+    """
+    end_with(life)
     try:
-        return serve(Connection(int(arguments[1])))
+        return serve(Connection(link))
     except LinkClosedError:
         return EXIT_OK
 
 
+def end_with(life: int) -> None:
+    """Has the kernel kill this process when the pipe has no writing end any more.
+
+    Whoever hangs in a library does not look at a link, and PR_SET_PDEATHSIG is about the parent, which the
+    session is not.
+    """
+    fcntl.fcntl(life, F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    if _is_closed(life):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_closed(life: int) -> bool:
+    """For one that was closed before the kernel knew."""
+    looking = poll()
+    looking.register(life, 0)
+    return bool(looking.poll(0))
+
+
 def serve(link: Connection) -> int:
-    """Waits for the daemon to describe a device and runs it; returns only when it cannot be made."""
+    """Waits for the session to describe a device and runs it; returns only when it cannot be made."""
     device: Device | None = None
 
     def receive(message: Message, descriptors: list[int]) -> None:
@@ -55,11 +76,11 @@ def serve(link: Connection) -> int:
         else:
             raise LinkError(f"the link begins with {type(message).__name__}")
 
-    poll = select.poll()  # select() knows no descriptor above 1023
-    poll.register(link, select.POLLIN)
     try:
+        waiting = poll()  # select() knows no descriptor above 1023
+        waiting.register(link.fileno(), POLLIN)
         while device is None:
-            poll.poll()
+            waiting.poll()
             link.drain(receive)
     except RendererError as error:
         return error.exit_code
@@ -99,13 +120,3 @@ def _make_device(link: Connection, start: Start, descriptors: list[int]) -> Devi
         failure = error
     link.send(Failed(str(failure), failure.exit_code, start.serial))
     raise failure
-
-
-def _allow_many_descriptors() -> None:
-    """Each image is a descriptor: as many as the administrator allows, not as many as is customary."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""One machine as the daemon knows it: its session process, and our ends of the links to that."""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+import trio
+from loguru import logger
+
+from vgpud.control.protocol import ControlError
+from vgpud.daemon.process_log import device_names, relay_records, relay_text
+from vgpud.link.fields import LinkError
+from vgpud.tree import codec
+from vgpud.tree.links import NewLinks
+from vgpud.tree.messages import (
+    DEVICE,
+    FROM_SESSION,
+    SESSION,
+    AskReport,
+    Ended,
+    Forked,
+    Hello,
+    NotTried,
+    Ping,
+    Pong,
+    Report,
+    ServeClient,
+    Stop,
+    Tried,
+)
+from vgpud.tree.process import Ending, kill, reap
+
+ANSWER_SECONDS = 1.0
+READ_BYTES = 64 * 1024
+# A session says a few lines by itself in its whole life.
+UNASKED_MAX = 16
+# What was written by one that has ended is read for so long: somebody else may hold the pipe open.
+LAST_WORDS_SECONDS = 0.2
+# Until the spawner has told how a process ended.
+REAPED_SECONDS = 0.3
+
+AnswerType = TypeVar("AnswerType", Report, Pong)
+
+
+class MachineEnds(NamedTuple):
+    """The daemon's ends of a session's links.  ``devices`` is where its device processes' log comes out,
+    ``device_log`` what they are to have as standard error.
+    """
+
+    orders: socket.socket
+    reports: int
+    log: int
+    devices: int
+    device_log: int
+
+
+def session_ends(links: NewLinks) -> tuple[MachineEnds, list[int]]:
+    """Links for a session, and the ends that it is to have: orders, reports, log, log of its device processes."""
+    orders, their_orders = links.orders()
+    (reports, their_reports), (log, their_log) = links.reports(), links.reports()
+    devices, device_log = links.reports(keep=True)
+    lower = [their_orders, their_reports, their_log, device_log]
+    return MachineEnds(orders, reports, log, devices, device_log), lower
+
+
+class Machine:
+    """Owns its ends; ``number`` tells it from all others of this daemon and those before it.
+
+    ``label`` is what its name begins with: a daemon for one machine needs no number.
+    """
+
+    def __init__(self, number: int, label: str, ends: MachineEnds) -> None:
+        self.number = number
+        self.ends = ends
+        self.shown = True
+        self.sender = 0
+        self.pid = 0
+        self.pidfd: int | None = None
+        self.tried: Tried | NotTried | None = None
+        self.ending: Ending | None = None
+        self._session_ended = trio.Event()
+        self.ended = trio.Event()
+        self._label = label
+        self._since = time.monotonic()
+        self._forked = trio.Event()
+        self._reaped = trio.Event()
+        self._devices: dict[int, int] = {}  # pidfds, by pid
+        self._nursery: trio.Nursery | None = None
+        self._serial = 0
+        self._asked: dict[int, _Asked] = {}
+        self._unasked = 0
+
+    @property
+    def name(self) -> str:
+        """As the log and vgpuctl have it."""
+        return f"{self._label}process {self.sender}"
+
+    @property
+    def seconds(self) -> float:
+        """Since it connected."""
+        return time.monotonic() - self._since
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Until its session process has ended and all has been read."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._read)
+                self._nursery.start_soon(self._relay)
+                await self._wait_for_end()
+                self._end_devices()
+                self._nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
+        finally:
+            self._close()
+        if self.ending is not None and self.ending.signal:
+            logger.bind(session=self.name).error("its session has ended with {}", self.ending)
+        self.ended.set()
+
+    async def _relay(self) -> None:
+        names = device_names(lambda: next(reversed(self._devices), None))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(relay_records, self.ends.log, lambda: self.name)
+            nursery.start_soon(relay_text, self.ends.devices, lambda: self.name, names)
+            try:
+                await self._session_ended.wait()
+            finally:
+                # Until now ours kept it open, for the next device process.
+                os.close(self.ends.device_log)
+
+    async def _wait_for_end(self) -> None:
+        await self._forked.wait()
+        if self.pidfd is None:
+            self._session_ended.set()
+            return
+        await trio.lowlevel.wait_readable(self.pidfd)
+        # One of another daemon's spawner: nobody tells us, and we cannot ask.
+        self.ending = self.ending or reap(self.pidfd)
+        if self.ending is None:
+            with trio.move_on_after(REAPED_SECONDS):
+                await self._reaped.wait()
+        self._session_ended.set()
+
+    def is_process(self, pid: int) -> None:
+        """Its session process; ``OSError`` when that has gone already."""
+        self.pid = pid
+        try:
+            self.pidfd = os.pidfd_open(pid)
+        finally:
+            self._forked.set()
+
+    def give_up(self) -> None:
+        """There will be no process, or none that we know."""
+        self._forked.set()
+
+    def note(self, message: Forked | Ended) -> None:
+        """What the spawner says of one of its processes."""
+        if isinstance(message, Forked):
+            note = self._note_device if message.kind == DEVICE else self.is_process
+            with suppress(OSError):
+                note(message.pid)
+        elif message.kind == SESSION:
+            self.ending = Ending(message.code, message.signal)
+            self._reaped.set()
+
+    def _note_device(self, pid: int) -> None:
+        # A machine has one: of an earlier spawner's, which cannot end it any more, this is the end.
+        self._end_devices()
+        self._devices[pid] = os.pidfd_open(pid)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._watch_device, pid)
+
+    async def _watch_device(self, pid: int) -> None:
+        pidfd = self._devices[pid]
+        try:
+            await trio.lowlevel.wait_readable(pidfd)
+        finally:
+            # Ours, when its spawner has died before it.
+            reap(pidfd)
+            del self._devices[pid]
+            os.close(pidfd)
+
+    def _end_devices(self) -> None:
+        for pidfd in self._devices.values():
+            kill(pidfd)
+
+    def kill(self) -> None:
+        """The session and what belongs to it."""
+        if self.pidfd is not None:
+            kill(self.pidfd)
+        self._end_devices()
+
+    def _close(self) -> None:
+        self.ends.orders.close()
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        for asked in self._asked.values():
+            asked.arrived.set()
+
+    # --- what it says
+
+    async def _read(self) -> None:
+        lines = codec.Lines()
+        try:
+            async with trio.lowlevel.FdStream(self.ends.reports) as pipe:
+                while data := await pipe.receive_some(READ_BYTES):
+                    for line in lines.feed(data):
+                        self._take(codec.decode(line, FROM_SESSION))
+        except LinkError as error:
+            logger.bind(session=self.name).error("its session breaks the rules: {}", error)
+            self.kill()
+        if self.pidfd is None:
+            # Its spawner has died with it, or before it could say which process this is.
+            self.give_up()
+
+    def _take(self, message: Any) -> None:
+        if isinstance(message, Report | Pong):
+            asked = self._asked.pop(message.serial, None)
+            if asked is not None:
+                asked.answer = message
+                asked.arrived.set()
+                return
+        self._unasked += 1
+        if self._unasked > UNASKED_MAX:
+            raise LinkError("it says more than it was asked for")
+        if isinstance(message, Hello):
+            self.sender = message.sender or self.sender
+            self._since = time.monotonic() - message.milliseconds / 1000
+        elif isinstance(message, Tried | NotTried):
+            self.tried = message
+
+    # --- what it is told
+
+    def order(self, message: Any, descriptors: Sequence[int] = ()) -> None:
+        """``OSError`` when it does not take it."""
+        codec.send(self.ends.orders, message, descriptors)
+
+    async def report(self) -> Report | None:
+        """What there is to say of it; None when it does not answer in time."""
+        return await self._ask(AskReport, Report)
+
+    async def _ask(
+        self, question: type[AskReport] | type[Ping], answer: type[AnswerType]
+    ) -> AnswerType | None:
+        self._serial += 1
+        serial = self._serial
+        asked = self._asked[serial] = _Asked()
+        try:
+            self.order(question(serial))
+            with trio.move_on_after(ANSWER_SECONDS):
+                await asked.arrived.wait()
+        except OSError:
+            return None
+        finally:
+            self._asked.pop(serial, None)
+        # One that came too late is no answer, and not unasked either.
+        self._unasked -= asked.answer is None
+        return asked.answer if isinstance(asked.answer, answer) else None
+
+    async def hand_down(self, connection: int, request: str) -> None:
+        """A copy of a control client's connection, with its request; ``ControlError`` when the session does
+        not answer.
+        """
+        try:
+            if await self._ask(Ping, Pong) is not None:
+                self.order(ServeClient(request), [connection])
+                return
+        except OSError as error:
+            logger.debug("{}: {}", self.name, error)
+        raise ControlError(f"machine {self.name} does not answer")
+
+    def stop(self) -> None:
+        """Asks it to end by itself."""
+        try:
+            self.order(Stop())
+        except OSError:
+            self.kill()
+
+
+class _Asked:
+    def __init__(self) -> None:
+        self.arrived = trio.Event()
+        self.answer: Report | Pong | None = None

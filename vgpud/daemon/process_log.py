@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What the processes below write on standard error becomes lines of our log, within limits.
+
+A device process may have been taken over by a guest, and a session by a VMM: the machine's name, the priority's
+meaning and what is printable are decided here.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from loguru import logger
+
+from vgpud.link.limited_log import LimitedLog
+from vgpud.tree.messages import DEVICE_MODULE
+
+SESSION_AT_ONCE, SESSION_PER_SECOND = 200, 20.0
+# Tracebacks, a sanitizer's report, what graphics libraries have to say.
+TEXT_AT_ONCE, TEXT_PER_SECOND = 200, 5.0
+LINE_BYTES = 1024
+RECORD_BYTES = 16 * 1024
+READ_BYTES = 16 * 1024
+PRIORITIES = {"<3>": "ERROR", "<4>": "WARNING", "<6>": "INFO", "<7>": "DEBUG"}
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# These say which machine and which daemon speaks.
+RESERVED = ("session", "instance", "traceback", "module")
+NAME = re.compile("[a-z][a-z_]{0,31}")
+
+Write = Callable[[str], None]
+
+
+async def relay_records(pipe: int, name: Callable[[], str]) -> None:
+    """A session's own lines, until it has gone; takes the pipe.  ``name`` is the machine's."""
+    await _relay(pipe, RECORD_BYTES, _Records(name).take)
+
+
+async def relay_text(
+    pipe: int, name: Callable[[], str], names: Callable[[], dict[str, Any]] = dict
+) -> None:
+    """Text that anything in a process writes, likewise; ``names`` is what else each line is to name."""
+
+    def write(line: str) -> None:
+        _log_text(logger.bind(session=name(), **names()), line)
+
+    await _relay(pipe, LINE_BYTES, LimitedLog(write, TEXT_AT_ONCE, TEXT_PER_SECOND).write)
+
+
+def device_names(pid: Callable[[], int | None]) -> Callable[[], dict[str, Any]]:
+    """What each line of a device process names."""
+    return lambda: {"module": DEVICE_MODULE, "device_process": pid()}
+
+
+async def _relay(pipe: int, longest: int, write: Write) -> None:
+    rest = b""
+    async with trio.lowlevel.FdStream(pipe) as stream:
+        while data := await stream.receive_some(READ_BYTES):
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > longest:
+                lines, rest = [*lines, rest], b""
+            for line in filter(None, lines):
+                write(line[:longest].decode(errors="replace"))
+    if rest:
+        write(rest.decode(errors="replace"))
+
+
+def _log_text(bound: Any, line: str) -> None:
+    priority = PRIORITIES.get(line[:3])
+    bound.log(priority or "WARNING", "{}", line[3:] if priority else line)
+
+
+class _Records:
+    """Lines that are records; one that is none, such as the interpreter's, is text."""
+
+    def __init__(self, name: Callable[[], str]) -> None:
+        self._name = name
+        self._record: dict[str, Any] = {}
+        self._limited = LimitedLog(self._write, SESSION_AT_ONCE, SESSION_PER_SECOND)
+
+    def take(self, line: str) -> None:
+        self._record = _record(line) or {}
+        self._limited.write(self._record.get("message", line))
+
+    def _write(self, text: str) -> None:
+        bound = logger.bind(session=self._name())
+        if not self._record:
+            _log_text(bound, text)
+            return
+        named = {
+            key: value
+            for key, value in self._record["extra"].items()
+            if key not in RESERVED and NAME.fullmatch(key) and isinstance(value, int | str)
+        }
+        bound = bound.bind(**named, module=self._record["module"])
+        if self._record["exception"]:
+            bound = bound.bind(traceback=self._record["exception"])
+        bound.log(self._record["level"], "{}", text)
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or not isinstance(fields.get("extra"), dict):
+        return None
+    return {
+        "level": fields["level"] if fields.get("level") in LEVELS else "WARNING",
+        "module": str(fields.get("module", "")),
+        "message": str(fields.get("message", "")),
+        "exception": str(fields.get("exception", "")),
+        "extra": fields["extra"],
+    }

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a session reports of its machine, as ``vgpuctl`` is told it."""
+
+from typing import Any
+
+from vgpud.daemon.machine import Machine
+from vgpud.link.messages import NO_DISPLAY
+from vgpud.tree.messages import Report, ResourceUse
+
+
+def described(machine: Machine, report: Report | None) -> dict[str, Any]:
+    """As JSON has it; of one that does not answer only what is known without it."""
+    known = {
+        "name": machine.name,
+        "seconds": machine.seconds,
+        "session_process": machine.pid,
+        "answers": report is not None,
+    }
+    return known if report is None else known | _reported(report)
+
+
+def _reported(report: Report) -> dict[str, Any]:
+    return {
+        "renderer": report.renderer or None,
+        "device_process": report.device_process or None,
+        "restarts": report.restarts,
+        "display": report.display,
+        "outputs": [None if one == NO_DISPLAY else one._asdict() for one in report.outputs]
+        if report.decides_outputs
+        else None,
+        "guest_memory_bytes": report.guest_memory_bytes,
+        "scanouts": [one._asdict() for one in report.scanouts],
+        "contexts": [one._asdict() for one in report.contexts],
+        "resources": [_resource(one) for one in report.resources],
+        "queues": {
+            "control": report.control_queue._asdict(),
+            "cursor": report.cursor_queue._asdict(),
+        },
+        "counters": report.counters._asdict(),
+        "presented": report.presented._asdict(),
+    }
+
+
+def _resource(use: ResourceUse) -> dict[str, Any]:
+    """``bytes`` is None where the host's memory for it cannot be estimated."""
+    fields = use._asdict()
+    known = fields.pop("known")
+    return fields if known else fields | {"bytes": None}

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Device processes as a session has them: asked of the spawner, spoken to by a link, and ended."""
+
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+import trio
+
+from vgpud.link.fields import LinkError
+from vgpud.link.trio_connection import TrioConnection
+from vgpud.tree import codec
+from vgpud.tree.messages import (
+    GRANTS,
+    WISH_DEVICE,
+    WISH_END,
+    DeviceEnded,
+    DeviceNotStarted,
+    DeviceStarted,
+)
+from vgpud.tree.process import Ending
+
+# How long a process may take to end by itself when its link is closed: SIGTERM is to end all of
+# this within a second.
+GRACE_SECONDS = 0.3
+# How long it may take until the spawner has told of the end of one that was killed.
+REAPED_SECONDS = 1.0
+# How long a spawner is waited for that has died, and for its answer.
+SPAWNER_SECONDS = 3.0
+
+
+class Life(Protocol):
+    """What a device process is kept alive by, and ended with."""
+
+    async def ended(self) -> str:
+        """How it ended, for a log, once it has."""
+        ...
+
+    def kill(self) -> None: ...
+
+
+class DeviceProcess:
+    """``link`` speaks to it; nobody reads the link before ``run`` of it is called."""
+
+    def __init__(self, pid: int, link: TrioConnection, life: Life) -> None:
+        self.pid = pid
+        self.link = link
+        self._life = life
+
+    def kill(self) -> None:
+        """For one that does not answer: the end of its link follows."""
+        self._life.kill()
+
+    async def ended(self) -> str:
+        """With what it ended, once it has."""
+        return await self._life.ended()
+
+
+class Devices(Protocol):
+    """Where device processes come from; ``OSError`` when there can be none."""
+
+    async def start(self) -> DeviceProcess: ...
+
+
+@asynccontextmanager
+async def device_process(devices: Devices) -> AsyncIterator[DeviceProcess]:
+    """A device process; when the context ends it is gone, and its link closed."""
+    # Shielded, or there could be one that nobody knows of.
+    with trio.CancelScope(shield=True):
+        process = await devices.start()
+    try:
+        yield process
+    finally:
+        process.link.close()
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(GRACE_SECONDS):
+                await process.ended()
+            process.kill()
+            with trio.move_on_after(REAPED_SECONDS):
+                await process.ended()
+
+
+class Spawner:
+    """One spawner's ends of grants and wishes, which belong to this; ``run`` reads the grants."""
+
+    def __init__(self, grants: socket.socket, wishes: int) -> None:
+        self._grants = trio.socket.from_stdlib_socket(grants)
+        self._wishes = wishes
+        self._answers, self._answered = trio.open_memory_channel[DeviceProcess | DeviceNotStarted](
+            1
+        )
+        self._forked: dict[int, _Forked] = {}
+        self.alive = True
+
+    async def run(self) -> None:
+        """Until the spawner has gone."""
+        try:
+            while received := await self._receive():
+                message, descriptors = received
+                if isinstance(message, DeviceEnded):
+                    self._note_end(message)
+                else:
+                    self._answer(message, descriptors)
+        finally:
+            self.alive = False
+            self._answers.close()
+            for forked in self._forked.values():
+                forked.lost()
+            self._grants.close()
+            os.close(self._wishes)
+
+    async def _receive(
+        self,
+    ) -> tuple[DeviceStarted | DeviceNotStarted | DeviceEnded, list[int]] | None:
+        try:
+            packet = await self._grants.recvmsg(
+                codec.PACKET_BYTES,
+                codec.ANCILLARY_BYTES,
+                socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT,
+            )
+        except ConnectionResetError:
+            return None
+        return codec.read_packet(packet, GRANTS)
+
+    def _answer(self, message: DeviceStarted | DeviceNotStarted, descriptors: list[int]) -> None:
+        answer: DeviceProcess | DeviceNotStarted
+        if isinstance(message, DeviceStarted):
+            link, life = descriptors
+            # Before its end can be told.
+            forked = self._forked[message.pid] = _Forked(self, life)
+            connection = TrioConnection(socket.socket(fileno=link))
+            answer = DeviceProcess(message.pid, connection, forked)
+        else:
+            answer = message
+        try:
+            self._answers.send_nowait(answer)
+        except trio.WouldBlock:
+            # Nobody has waited for it so long.
+            if isinstance(answer, DeviceProcess):
+                answer.kill()
+                answer.link.close()
+
+    def _note_end(self, message: DeviceEnded) -> None:
+        forked = self._forked.pop(message.pid, None)
+        if forked is not None:
+            forked.note(Ending(message.code, message.signal))
+
+    def wish(self, wish: bytes) -> None:
+        """``BrokenPipeError`` when the spawner has gone."""
+        if not self.alive:
+            raise BrokenPipeError
+        with suppress(BlockingIOError):
+            os.write(self._wishes, wish)
+
+    async def start(self) -> DeviceProcess:
+        """``OSError``; ``trio.EndOfChannel`` when the spawner has gone in between."""
+        self.wish(WISH_DEVICE)
+        answer = await self._answered.receive()
+        if isinstance(answer, DeviceNotStarted):
+            raise OSError(answer.error, os.strerror(answer.error))
+        return answer
+
+
+class _Forked:
+    """A process that a spawner has forked, and may have reaped."""
+
+    def __init__(self, spawner: Spawner, life: int) -> None:
+        self._spawner = spawner
+        self._life: int | None = life
+        self._end = trio.Event()
+        self._ending: Ending | None = None
+
+    def note(self, ending: Ending) -> None:
+        self._ending = ending
+        self.kill()
+        self._end.set()
+
+    def lost(self) -> None:
+        """Nobody will tell of its end; it goes on as long as its link does."""
+        self._end.set()
+
+    async def ended(self) -> str:
+        await self._end.wait()
+        return str(self._ending or "an end that nobody has seen")
+
+    def kill(self) -> None:
+        """By the kernel, which watches that descriptor; by the spawner, for one that has closed its end."""
+        if self._life is not None:
+            os.close(self._life)
+            self._life = None
+            if self._ending is None:
+                with suppress(BrokenPipeError):
+                    self._spawner.wish(WISH_END)
+
+
+class SpawnedDevices:
+    """Device processes of the spawner that the daemon has named last."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._spawner: Spawner | None = None
+        self._come = trio.Event()
+
+    def use(self, grants: socket.socket, wishes: int) -> None:
+        """From now on that one; the one before goes on telling of what it has forked."""
+        self._spawner = Spawner(grants, wishes)
+        self._nursery.start_soon(self._serve, self._spawner)
+        self._come.set()
+        self._come = trio.Event()
+
+    async def _serve(self, spawner: Spawner) -> None:
+        with suppress(LinkError):
+            await spawner.run()
+
+    async def start(self) -> DeviceProcess:
+        with trio.move_on_after(SPAWNER_SECONDS):
+            while True:
+                spawner = self._spawner
+                try:
+                    if spawner is not None and spawner.alive:
+                        return await spawner.start()
+                except (trio.EndOfChannel, BrokenPipeError):
+                    continue
+                await self._come.wait()
+        raise OSError(errno.ESRCH, "there is no spawner that could start one")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Where the next daemon finds a session whose daemon has died."""
+
+import os
+import socket
+from struct import Struct
+
+import trio
+from loguru import logger
+
+from vgpud.link import rights
+from vgpud.link.fields import LinkError
+from vgpud.session import logs
+from vgpud.session.daemon_link import DaemonLink
+from vgpud.session.orders import Orders
+from vgpud.tree import codec
+from vgpud.tree.messages import MEETING, Meet
+
+_PEER = Struct("3i")  # struct ucred: process, user, group
+ONE_AT_A_TIME = 1
+WORD_SECONDS = 5.0
+AGAIN_SECONDS = 0.5
+
+
+async def meet_daemons(listening: socket.socket, daemon: DaemonLink, orders: Orders) -> None:
+    """Listens, and takes the links of each daemon that comes; never returns."""
+    # Here and not in the daemon: SO_PEERCRED tells whoever connects the process that has called listen().
+    listening.listen(ONE_AT_A_TIME)
+    with trio.socket.from_stdlib_socket(listening) as end:
+        while True:
+            try:
+                connection, _ = await end.accept()
+            except OSError:
+                await trio.sleep(AGAIN_SECONDS)
+                continue
+            with connection, trio.move_on_after(WORD_SECONDS):
+                await _meet(connection, daemon, orders)
+
+
+async def _meet(connection: trio.socket.SocketType, daemon: DaemonLink, orders: Orders) -> None:
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    if _PEER.unpack(peer)[1] not in (0, os.geteuid()):
+        return
+    try:
+        packet = await connection.recvmsg(
+            codec.PACKET_BYTES, codec.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+        )
+        received = codec.read_packet(packet, MEETING)
+    except (OSError, LinkError) as error:
+        logger.warning("whoever came to meet this session is no daemon: {}", error)
+        return
+    if received is not None:
+        _take_over(*received, daemon, orders)
+
+
+def _take_over(message: Meet, descriptors: list[int], daemon: DaemonLink, orders: Orders) -> None:
+    ends, reports, log = descriptors
+    logs.write_to(log)
+    rights.close([log])
+    logs.set_up(message.level)
+    daemon.use(socket.socket(fileno=ends), reports, orders.carry_out)
+    daemon.say_hello()
+    logger.info("served by another daemon from now on")

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What the daemon orders a session to do: one function for each message, in a table."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from vgpud.control import serving
+from vgpud.control.protocol import ControlError
+from vgpud.session import logs
+from vgpud.session.control_commands import Commands
+from vgpud.session.daemon_link import DaemonLink
+from vgpud.session.devices import SpawnedDevices
+from vgpud.session.session import Session
+from vgpud.tree.messages import (
+    AskReport,
+    Ping,
+    Pong,
+    ServeClient,
+    SetLogLevel,
+    Stop,
+    UseSpawner,
+)
+
+CLIENTS_MAX = 16
+
+
+class Orders:
+    """``life`` is the scope that ends with the session."""
+
+    def __init__(self, nursery: trio.Nursery, daemon: DaemonLink, devices: SpawnedDevices) -> None:
+        self.life = trio.CancelScope()
+        self._nursery = nursery
+        self._daemon = daemon
+        self._devices = devices
+        self._clients = trio.CapacityLimiter(CLIENTS_MAX)
+        self._session: Session | None = None
+        self._table: dict[type[Any], Callable[[Any, list[int]], None]] = {
+            AskReport: self._ask_report,
+            Ping: self._ping,
+            ServeClient: self._serve_client,
+            SetLogLevel: self._set_log_level,
+            UseSpawner: self._use_spawner,
+            Stop: self._stop,
+        }
+
+    def serve(self, session: Session) -> None:
+        """Whom the questions are about."""
+        self._session = session
+
+    def carry_out(self, message: Any, descriptors: list[int]) -> None:
+        """Takes the descriptors that are kept out of the list."""
+        self._table[type(message)](message, descriptors)
+
+    def _ask_report(self, message: AskReport, descriptors: list[int]) -> None:
+        if self._session is not None:
+            self._daemon.report(self._session.report(message.serial))
+
+    def _ping(self, message: Ping, descriptors: list[int]) -> None:
+        self._daemon.report(Pong(message.serial))
+
+    def _serve_client(self, message: ServeClient, descriptors: list[int]) -> None:
+        connection = socket.socket(fileno=descriptors.pop())
+        self._nursery.start_soon(self._reply, connection, message.request)
+
+    async def _reply(self, connection: socket.socket, request: str) -> None:
+        with trio.socket.from_stdlib_socket(connection) as end, suppress(OSError):
+            async with self._clients:
+                answering = self._answer(request.encode() + b"\n")
+                await serving.reply(end, answering)
+
+    async def _answer(self, line: bytes) -> serving.Answer:
+        if self._session is None:
+            raise ControlError("the machine has not begun yet")
+        return await Commands(self._session).answer(line)
+
+    def _set_log_level(self, message: SetLogLevel, descriptors: list[int]) -> None:
+        logs.set_up(message.level)
+
+    def _use_spawner(self, message: UseSpawner, descriptors: list[int]) -> None:
+        grants, wishes = descriptors
+        descriptors.clear()
+        self._devices.use(socket.socket(fileno=grants), wishes)
+        if self._session is not None:
+            self._session.revive()
+
+    def _stop(self, message: Stop, descriptors: list[int]) -> None:
+        self.life.cancel()

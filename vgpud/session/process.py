@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The session process, forked by the spawner for one front-end: its links, and what is done with them."""
+
+import socket
+import time
+from typing import NamedTuple, Self
+
+import trio
+
+from vgpud.config.plain import from_plain
+from vgpud.config.schema import Config
+from vgpud.errors import EXIT_OK, RendererError
+from vgpud.session import logs
+from vgpud.session.daemon_link import DaemonLink
+from vgpud.session.devices import SpawnedDevices
+from vgpud.session.meeting import meet_daemons
+from vgpud.session.orders import Orders
+from vgpud.session.session import serve_frontend
+from vgpud.session.trial import try_renderer
+from vgpud.tree.messages import NotTried, StartSession, Tried
+
+
+class Ends(NamedTuple):
+    """The descriptors that a session starts with.  ``device_log`` is the spawner's to keep."""
+
+    orders: int
+    reports: int
+    log: int
+    device_log: int
+    meeting: int | None
+    frontend: int | None
+    grants: int
+    wishes: int
+
+    @classmethod
+    def of(cls, start: StartSession, descriptors: list[int]) -> Self:
+        """In the order of StartSession's, with grants and wishes behind them."""
+        given = iter(descriptors)
+        orders, reports, log, device_log = (next(given) for _ in range(4))
+        meeting = next(given) if start.meets else None
+        frontend = next(given) if start.frontend else None
+        grants, wishes = given
+        return cls(orders, reports, log, device_log, meeting, frontend, grants, wishes)
+
+    def kept(self) -> list[int]:
+        """Those that are the session's."""
+        ends = (self.orders, self.reports, self.meeting, self.frontend, self.grants, self.wishes)
+        return [end for end in ends if end is not None]
+
+
+def main(start: StartSession, ends: Ends) -> int:
+    """The process's exit status."""
+    config = from_plain(start.config)
+    logs.set_up(config.log.level)
+    return trio.run(_main, config, ends)
+
+
+async def _main(config: Config, ends: Ends) -> int:
+    async with trio.open_nursery() as nursery:
+        devices = SpawnedDevices(nursery)
+        devices.use(socket.socket(fileno=ends.grants), ends.wishes)
+        daemon = DaemonLink(nursery, time.monotonic())
+        orders = Orders(nursery, daemon, devices)
+        daemon.use(socket.socket(fileno=ends.orders), ends.reports, orders.carry_out)
+        if ends.meeting is not None:
+            listening = socket.socket(fileno=ends.meeting)
+            nursery.start_soon(meet_daemons, listening, daemon, orders)
+        status = EXIT_OK
+        with orders.life:
+            status = await _work(config, ends, devices, daemon, orders)
+        await daemon.flush()
+        nursery.cancel_scope.cancel()
+    return status
+
+
+async def _work(
+    config: Config, ends: Ends, devices: SpawnedDevices, daemon: DaemonLink, orders: Orders
+) -> int:
+    try:
+        if ends.frontend is None:
+            daemon.report(Tried(await try_renderer(config, devices)))
+        else:
+            end = trio.socket.from_stdlib_socket(socket.socket(fileno=ends.frontend))
+            await serve_frontend(end, config, devices, orders.serve, daemon.say_hello)
+    except RendererError as error:
+        daemon.report(NotTried(str(error), error.exit_code))
+        return error.exit_code
+    return EXIT_OK

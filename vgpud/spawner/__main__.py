@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""``python -m vgpud.spawner ORDERS REPORTS``: started by the daemon alone, with the numbers of two descriptors."""
+
+import sys
+
+from vgpud.errors import EXIT_INTERNAL
+from vgpud.spawner.spawner import prepare, serve
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the process's exit status."""
+    if len(arguments) != 2 or not all(map(str.isdecimal, arguments)):
+        sys.stderr.write("vgpud.spawner: it is vgpud that starts this program\n")
+        return EXIT_INTERNAL
+    prepare()
+    return serve(*map(int, arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Forks processes that keep what they are given, and nothing else of ours."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+
+from vgpud.errors import EXIT_INTERNAL
+from vgpud.tree.process import allow_many_descriptors, name_process
+
+STANDARD_ERROR = 2
+FIRST = 3  # after the standard streams
+
+
+class Child:
+    """A process of this one's, until it is reaped."""
+
+    def __init__(self, machine: int, kind: str, pid: int) -> None:
+        self.machine = machine
+        self.kind = kind
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+
+
+def fork(machine: int, kind: str, log: int, kept: Iterable[int], work: Callable[[], int]) -> Child:
+    """A child that does the work, and ends with the status that this returns; OSError when there cannot be one.
+
+    It has ``log`` as its standard error, and of all other descriptors those that are ``kept``.
+    """
+    pid = os.fork()
+    if pid:
+        return Child(machine, kind, pid)
+    status = EXIT_INTERNAL
+    try:
+        _redirect(log)
+        _close_all_but(kept)
+        name_process(f"vgpud-{kind}")
+        allow_many_descriptors()
+        status = work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _say_last_words()
+        # Nothing of what the spawner has begun is the child's to finish.
+        os._exit(status)
+
+
+def _redirect(log: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in range(STANDARD_ERROR):
+        os.dup2(null, stream)
+    os.dup2(log, STANDARD_ERROR)
+
+
+def _close_all_but(kept: Iterable[int]) -> None:
+    first = FIRST
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+
+
+def _say_last_words() -> None:
+    try:
+        sys.stderr.flush()
+    except OSError:
+        return

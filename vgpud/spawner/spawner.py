@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The loop of the spawner: orders of the daemon, wishes of sessions, ends of children."""
+
+import gc
+import os
+import select
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from vgpud.device import process as device
+from vgpud.device.renderers import import_all
+from vgpud.errors import EXIT_OK
+from vgpud.link import rights
+from vgpud.session import process as session
+from vgpud.spawner.children import Child, fork
+from vgpud.spawner.machine import Machine
+from vgpud.tree import codec
+from vgpud.tree.links import BELL_BYTES, NewLinks
+from vgpud.tree.messages import (
+    DEVICE,
+    SESSION,
+    TO_SPAWNER,
+    WISH_DEVICE,
+    AdoptSession,
+    DeviceEnded,
+    DeviceNotStarted,
+    DeviceStarted,
+    Ended,
+    Forked,
+    NotForked,
+    Ping,
+    Pong,
+    StartSession,
+    Stop,
+)
+from vgpud.tree.process import kill, name_process, reap
+
+WISHES_AT_ONCE = 16
+# What a daemon that does not read is kept for at most.
+REPORTS_BYTES_MAX = 1 << 20
+
+
+def prepare() -> None:
+    """Before a process is forked: what both are to share is made now."""
+    import_all()
+    # The collector would write into pages that children share with us (gc.freeze's own documentation).
+    gc.collect()
+    gc.freeze()
+
+
+def serve_forked(orders: int, reports: int) -> int:
+    """As ``serve``, in a process that the daemon has forked after ``prepare``."""
+    # What a terminal sends to all of a job is for the daemon alone.
+    os.setsid()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    return serve(orders, reports)
+
+
+def serve(orders: int, reports: int) -> int:
+    """Serves a daemon until it says Stop, or has gone together with the last child; the exit status."""
+    name_process("vgpud-spawner")
+    spawner = Spawner(socket.socket(fileno=orders), reports)
+    while spawner.needed:
+        spawner.work()
+    return EXIT_OK
+
+
+class Spawner:
+    """Whatever one machine's processes do costs the others at most the time of a fork."""
+
+    def __init__(self, orders: socket.socket, reports: int) -> None:
+        self._orders: socket.socket | None = orders
+        self._reports = reports
+        self._unreported = b""
+        self._machines: dict[int, Machine] = {}
+        self._children: dict[int, Child] = {}  # by their pidfd
+        self._ready: dict[int, Callable[[], None]] = {}
+        self._poll = select.poll()
+        self._watch(orders.fileno(), partial(self._take_order, orders))
+
+    @property
+    def needed(self) -> bool:
+        return self._orders is not None or bool(self._children)
+
+    def work(self) -> None:
+        """What there is to do now; waits for it."""
+        self._flush()
+        for descriptor, _ in self._poll.poll():
+            # Something that came before it in the list may have ended it.
+            if handler := self._ready.get(descriptor):
+                handler()
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._ready[descriptor] = handler
+        self._poll.register(descriptor, select.POLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._ready[descriptor]
+        self._poll.unregister(descriptor)
+
+    # --- the daemon
+
+    def _take_order(self, orders: socket.socket) -> None:
+        try:
+            received = codec.receive(orders, TO_SPAWNER)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            received = None
+        if received is None:
+            self._lose_daemon(orders)
+            return
+        message, descriptors = received
+        try:
+            self._carry_out(message, descriptors)
+        finally:
+            rights.close(descriptors)
+
+    def _carry_out(self, message: Any, descriptors: list[int]) -> None:
+        if isinstance(message, StartSession):
+            self._start_session(message, descriptors)
+        elif isinstance(message, AdoptSession):
+            grants, wishes, log = descriptors
+            descriptors.clear()
+            self._add_machine(Machine(message.machine, socket.socket(fileno=grants), wishes, log))
+        elif isinstance(message, Ping):
+            self._report(Pong(message.serial))
+        elif isinstance(message, Stop):
+            self._stop()
+
+    def _lose_daemon(self, orders: socket.socket) -> None:
+        """Whom we have forked goes on, and may want another device process."""
+        self._unwatch(orders.fileno())
+        orders.close()
+        self._orders = None
+        os.close(self._reports)
+
+    def _stop(self) -> None:
+        for child in self._children.values():
+            kill(child.pidfd)
+        # One that cannot be killed, since a file holds it up, is not waited for.
+        os._exit(EXIT_OK)
+
+    def _report(self, message: Any) -> None:
+        if self._orders is not None and len(self._unreported) < REPORTS_BYTES_MAX:
+            self._unreported += codec.encode(message)
+            self._flush()
+
+    def _flush(self) -> None:
+        """As much as the daemon takes now; the rest when it says something again, or a child ends."""
+        if not self._unreported or self._orders is None:
+            return
+        try:
+            written = os.write(self._reports, self._unreported)
+        except (BlockingIOError, BrokenPipeError):
+            return
+        self._unreported = self._unreported[written:]
+
+    # --- sessions
+
+    def _start_session(self, message: StartSession, descriptors: list[int]) -> None:
+        try:
+            with NewLinks() as links:
+                grants, their_grants = links.orders()
+                wishes, their_wishes = links.reports(BELL_BYTES)
+                ends = session.Ends.of(message, [*descriptors, their_grants, their_wishes])
+                work = partial(session.main, message, ends)
+                child = fork(message.machine, SESSION, ends.log, ends.kept(), work)
+                log = os.dup(ends.device_log)
+        except OSError as error:
+            self._report(NotForked(message.machine, SESSION, error.errno or 0))
+            return
+        self._add_child(child)
+        self._add_machine(Machine(message.machine, grants, wishes, log))
+
+    def _add_machine(self, machine: Machine) -> None:
+        self._machines[machine.number] = machine
+        self._watch(machine.wishes, partial(self._take_wishes, machine))
+
+    def _take_wishes(self, machine: Machine) -> None:
+        try:
+            wishes = os.read(machine.wishes, WISHES_AT_ONCE)
+        except BlockingIOError:
+            return
+        if not wishes:
+            self._remove_machine(machine)
+            return
+        for wish in wishes:
+            if bytes([wish]) == WISH_DEVICE:
+                self._start_device(machine)
+            elif machine.device is not None:
+                kill(machine.device.pidfd)
+
+    def _remove_machine(self, machine: Machine) -> None:
+        """Its session has ended."""
+        if machine.device is not None:
+            kill(machine.device.pidfd)
+        self._unwatch(machine.wishes)
+        machine.close()
+        del self._machines[machine.number]
+
+    # --- device processes
+
+    def _start_device(self, machine: Machine) -> None:
+        refused = machine.refusal()
+        if refused:
+            machine.grant(DeviceNotStarted(refused))
+            return
+        try:
+            with NewLinks() as links:
+                ours, theirs = map(links.lend, socket.socketpair())
+                life, their_life = links.reports(BELL_BYTES)
+                links.keep_nothing()
+                work = partial(device.main, theirs, life)
+                machine.device = fork(machine.number, DEVICE, machine.log, (theirs, life), work)
+                machine.grant(DeviceStarted(machine.device.pid), [ours, their_life])
+        except OSError as error:
+            machine.grant(DeviceNotStarted(error.errno or 0))
+            self._report(NotForked(machine.number, DEVICE, error.errno or 0))
+        else:
+            self._add_child(machine.device)
+
+    # --- children
+
+    def _add_child(self, child: Child) -> None:
+        self._children[child.pidfd] = child
+        self._watch(child.pidfd, partial(self._reap, child))
+        self._report(Forked(child.machine, child.kind, child.pid))
+
+    def _reap(self, child: Child) -> None:
+        ending = reap(child.pidfd)
+        if ending is None:
+            return
+        self._unwatch(child.pidfd)
+        os.close(child.pidfd)
+        del self._children[child.pidfd]
+        self._report(Ended(child.machine, child.kind, child.pid, *ending))
+        machine = self._machines.get(child.machine)
+        if child.kind == DEVICE and machine is not None and machine.device is child:
+            machine.device = None
+            machine.grant(DeviceEnded(child.pid, *ending))
