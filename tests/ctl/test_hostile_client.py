@@ -15,7 +15,7 @@ from vgpud.control.protocol import control_path, request
 from vgpud.daemon.control_socket import CONNECTIONS_MAX
 
 from ..daemon.running import daemon, open_descriptors, wait_until
-from ..driver.backend import Backend
+from ..driver.backend import Backend, Machine
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +123,31 @@ def test_descriptors_that_nobody_asked_for_are_not_kept(backend: Backend) -> Non
             socket.send_fds(connection, [request("status")], [connection.fileno()] * 10)
             assert b"result" in connection.recv(1 << 16)
         assert len(open_descriptors(backend.process.pid)) <= before + 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"version": 1, "command": "screen"}'.encode("utf-16"),
+        '{"version": 1, "command": "screen", "machine": "\u202e\x7f"}'.encode(),
+        b'{"version": 1, "command": "screen", "machine": "\xff\xfe"}',
+        b'{"version": 1, "command": "screen", "self": 1, "version ": 2}',
+        b'{"version": 1, "command": "screen", "scanout": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"version": 1, "command": "set-display", "width": 1e999}',
+        b'{"version": 1, "command": "set-display", "x": "' + "\u00e9".encode() * 1900 + b'"}',
+    ],
+)
+def test_whatever_is_asked_of_a_machine_is_answered_and_no_more(
+    backend: Backend, line: bytes
+) -> None:
+    with Machine(backend.socket_path), connected(backend) as connection:
+        connection.sendall(line + b"\n")
+        answers = everything_soon(connection).splitlines()
+        assert all("error" in json.loads(answer) for answer in answers)
+        assert is_served(backend)
+
+
+def everything_soon(connection: socket.socket) -> bytes:
+    """What comes of one request, whether the daemon hangs up then or not."""
+    connection.shutdown(socket.SHUT_WR)
+    return everything(connection)

@@ -23,6 +23,8 @@ COUNTERS = (
 MACHINE: dict[str, Any] = {
     "name": "1, process 4711",
     "seconds": 100.0,
+    "session_process": 4712,
+    "answers": True,
     "renderer": "virglrenderer (libvirglrenderer.so.1.8.0; AMD Radeon Graphics (radeonsi, renoir))",
     "device_process": 4713,
     "restarts": 1,

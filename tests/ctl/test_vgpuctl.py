@@ -17,7 +17,7 @@ from PIL import Image
 
 from vgpud.control.protocol import VERSION, control_path
 
-from ..daemon.running import children, daemon, wait_until
+from ..daemon.running import daemon, devices, wait_until
 from ..driver import commands
 from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle
@@ -64,7 +64,7 @@ def test_status_shows_each_machine_on_one_screen(backend: Backend) -> None:
         assert shown.returncode == 0, shown.stderr
         assert shown.stdout.count("\nmachine ") == 2
         assert f"{WIDTH}x{HEIGHT}+0+0 of resource" in shown.stdout
-        assert all(str(device) in shown.stdout for device in children(backend.process.pid))
+        assert all(str(device) in shown.stdout for device in devices(backend.process.pid))
     assert wait_until(lambda: "no machine" in vgpuctl(backend.socket_path, "status").stdout)
 
 

@@ -5,6 +5,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from vgpud.control.client import Client
+from vgpud.control.protocol import control_path
 
 from ..driver.backend import Backend
 
@@ -27,9 +31,61 @@ def wait_until(condition: Callable[[], bool], timeout: float = 5.0) -> bool:
 
 
 def children(process_id: int) -> list[int]:
-    """The device processes of a daemon."""
+    """Those of a process that still run."""
     lists = Path(f"/proc/{process_id}/task").glob("*/children")
     return [int(number) for text in lists for number in text.read_text().split()]
+
+
+def tree(process_id: int) -> list[int]:
+    """All processes below one."""
+    below = children(process_id)
+    return [*below, *(number for child in below for number in tree(child))]
+
+
+def named(process_id: int, name: str) -> list[int]:
+    """The processes of that name below one."""
+    return [number for number in tree(process_id) if process_name(number) == name]
+
+
+def process_name(process_id: int) -> str:
+    try:
+        return Path(f"/proc/{process_id}/comm").read_text().strip()
+    except OSError:
+        return ""  # it has ended
+
+
+def spawner(process_id: int) -> int:
+    """A daemon's."""
+    (number,) = named(process_id, "vgpud-spawner")
+    return number
+
+
+def sessions(process_id: int) -> list[int]:
+    """The session processes of a daemon."""
+    return named(process_id, "vgpud-session")
+
+
+def devices(process_id: int) -> list[int]:
+    """The device processes of a daemon."""
+    return named(process_id, "vgpud-device")
+
+
+def is_running(process_id: int) -> bool:
+    """Not for one that has ended and that nobody has reaped yet."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def status(socket_path: Path) -> dict[str, Any]:
+    """What the daemon says of itself and its machines."""
+    client = Client(control_path(socket_path))
+    try:
+        return client.ask("status")[0]
+    finally:
+        client.close()
 
 
 def settled_descriptors(process_id: int) -> Sequence[str]:

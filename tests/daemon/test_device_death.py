@@ -16,6 +16,7 @@ from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle, ResponseType
 from ..driver.gpu import Resource
 from ..driver.queue import Pending
+from .running import devices
 
 WIDTH, HEIGHT = 256, 192
 DEATHS = 12
@@ -36,11 +37,6 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
     arguments = [sys.executable, "-m", "vgpud", "--config", str(configuration), "--socket-path"]
     with Backend(lambda socket_path: [*arguments, socket_path]) as made:
         yield made
-
-
-def _device_processes(backend: Backend) -> list[int]:
-    children = Path(f"/proc/{backend.process.pid}/task").glob("*/children")
-    return [int(process_id) for text in children for process_id in text.read_text().split()]
 
 
 class Worker:
@@ -111,7 +107,7 @@ def test_every_command_is_answered_once_and_the_picture_is_right(
         killed: set[int] = set()
         for death in range(DEATHS):
             worker.work(worker.random.randint(1, 300))
-            [process_id] = set(_device_processes(backend)) - killed or {0}
+            [process_id] = set(devices(backend.process.pid)) - killed or {0}
             if process_id:
                 os.kill(process_id, signal.SIGKILL)
                 killed.add(process_id)
@@ -131,7 +127,7 @@ def test_a_stop_that_meets_a_death_loses_nothing(backend: Backend) -> None:
         worker = Worker(machine, seed=2)
         for death in range(6):
             worker.work(20)
-            for process_id in _device_processes(backend):
+            for process_id in devices(backend.process.pid):
                 os.kill(process_id, signal.SIGKILL)
             machine.stop()
             machine.cont()
@@ -144,7 +140,7 @@ def test_a_stop_that_meets_a_death_loses_nothing(backend: Backend) -> None:
 def test_a_reboot_after_a_death_begins_with_nothing(backend: Backend) -> None:
     with Machine(backend.socket_path, guest={"timeout": 20.0}) as machine:
         first = machine.guest.create_2d(WIDTH, HEIGHT)
-        for process_id in _device_processes(backend):
+        for process_id in devices(backend.process.pid):
             os.kill(process_id, signal.SIGKILL)
         machine.reboot()
         # The number is free again, and what it was is forgotten.
@@ -162,17 +158,43 @@ def test_a_device_that_dies_too_often_is_given_up_and_the_daemon_serves_the_next
         with Machine(few.socket_path) as machine:
             machine.guest.create_2d(8, 8)
             for _ in range(2):
-                for process_id in _device_processes(few):
+                for process_id in devices(few.process.pid):
                     os.kill(process_id, signal.SIGKILL)
-                _wait_for(lambda: "ended with signal 9" in few.log)
-            _wait_for(lambda: "died too often" in few.log or bool(_device_processes(few)))
-            for process_id in _device_processes(few):
+                _wait_for(lambda: "ended with SIGKILL" in few.log)
+            _wait_for(lambda: "died too often" in few.log or bool(devices(few.process.pid)))
+            for process_id in devices(few.process.pid):
                 os.kill(process_id, signal.SIGKILL)
             _wait_for(lambda: "died too often" in few.log)
             # The VMM still gets its answers.
             machine.stop()
         with Machine(few.socket_path) as machine:
             machine.guest.show(machine.guest.create_2d(8, 8))
+
+
+def test_the_screen_goes_on_at_once(tmp_path: Path) -> None:
+    configuration = tmp_path / "vgpud.toml"
+    configuration.write_text("[device_process]\nrestarts = 1000\nrestart_delay = 0.0\n")
+    arguments = [sys.executable, "-m", "vgpud", "--config", str(configuration), "--socket-path"]
+    with (
+        Backend(lambda path: [*arguments, path]) as backend,
+        Machine(backend.socket_path) as machine,
+    ):
+        guest = machine.guest
+        resource = guest.create_2d(1024, 768)
+        guest.show(resource)
+        lost = []
+        for turn in range(9):
+            pixels = bytes([turn]) * (1024 * 768 * 4)
+            guest.draw(resource, resource.whole, pixels)
+            [killed] = devices(backend.process.pid)
+            began = time.monotonic()
+            os.kill(killed, signal.SIGKILL)
+            guest.transfer(resource)
+            guest.flush(resource)
+            lost.append(time.monotonic() - began)
+            assert machine.display.wait_for_picture(0, pixels)
+    # Some 22 ms where nobody else is at work.
+    assert sorted(lost)[len(lost) // 2] < 0.1, lost
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

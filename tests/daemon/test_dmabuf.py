@@ -18,8 +18,8 @@ from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle
 from ..driver.display import Display, DisplayServer
 from ..driver.frontend import QEMU_FEATURES, Feature
-from ..stand_in import build, daemon
-from .running import children, settled_descriptors, wait_until
+from ..stand_in import environment
+from .running import devices, settled_descriptors, wait_until
 from .test_virgl import COLOR, CTX, HEIGHT, PIXEL, WHOLE, WIDTH, save, show, status, texture, vgpud
 
 pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
@@ -36,10 +36,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     running = []
 
     def begin(*options: str, export: str = "WORKS") -> Backend:
-        environment = {"LD_LIBRARY_PATH": str(build(tmp_path, export))}
-        program = daemon(tmp_path)
         backend = Backend(
-            lambda path: [*program, *vgpud(path)[3:], *options], environment=environment
+            lambda path: [*vgpud(path), *options], environment=environment(tmp_path, export)
         )
         running.append(backend)
         return backend
@@ -200,7 +198,7 @@ def test_textures_that_are_gone_leave_no_descriptor(backend: Backend, machine: M
     drawn(machine, 5)
     show(machine, 5)
     assert frames(machine, 1)
-    [device] = children(backend.process.pid)
+    [device] = devices(backend.process.pid)
     before = [settled_descriptors(one) for one in (device, backend.process.pid)]
     for turn in range(100):
         drawn(machine, 6)
@@ -252,9 +250,9 @@ def test_a_device_process_that_dies_leaves_the_display_to_its_successor(
     drawn(machine, 5)
     show(machine, 5)
     assert frames(machine, 1)
-    [device] = children(backend.process.pid)
+    [device] = devices(backend.process.pid)
     os.kill(device, signal.SIGKILL)
-    assert wait_until(lambda: children(backend.process.pid) not in ([], [device]), 10)
+    assert wait_until(lambda: devices(backend.process.pid) not in ([], [device]), 10)
     machine.guest.do(commands_3d.ctx_create(CTX + 1))
     before = len(machine.display.frames)
     texture(machine, 60, BGRA, ctx_id=CTX + 1)
@@ -268,7 +266,7 @@ def test_a_device_process_that_dies_leaves_the_display_to_its_successor(
 
 
 def test_a_reset_lets_go_of_every_texture(backend: Backend, machine: Machine) -> None:
-    [device] = children(backend.process.pid)
+    [device] = devices(backend.process.pid)
     before = len([one for one in settled_descriptors(device) if "memfd:texture" in one])
     for resource_id in range(5, 10):
         drawn(machine, resource_id)

@@ -9,19 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from vgpud.daemon.folder import Folder, bind_in, open_private_folder
+from vgpud.daemon.folder import Folder, bind_in
 from vgpud.errors import ConfigurationError
+
+
+def private_folder(path: Path) -> Folder:
+    with Folder.open(path.parent) as parent:
+        return parent.private(path.name)
 
 
 def test_a_private_folder_is_made_once_and_found_again(tmp_path: Path) -> None:
     path = tmp_path / "vgpu.sock.d"
     mask = os.umask(0)
     try:
-        open_private_folder(path).close()
+        private_folder(path).close()
     finally:
         os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    with open_private_folder(path) as folder:
+    with private_folder(path) as folder:
         assert folder.path == path
         assert folder.names() == []
 
@@ -59,13 +64,8 @@ def test_what_is_not_ours_alone_is_not_used(
     make(path)
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(ConfigurationError, match=sentence):
-        open_private_folder(path)
+        private_folder(path)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-def test_a_folder_beside_nothing_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="No such file"):
-        open_private_folder(tmp_path / "missing" / "vgpu.sock.d")
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
@@ -73,7 +73,7 @@ def test_sockets_in_it_are_bound_connected_to_and_removed(
     tmp_path: Path, kind: socket.SocketKind
 ) -> None:
     path = tmp_path / ("long" * 30)
-    with open_private_folder(path) as folder:
+    with private_folder(path) as folder:
         with bind_in(folder, "one", kind) as end, socket.socket(socket.AF_UNIX, kind) as client:
             assert not os.get_inheritable(end.fileno())
             assert stat.S_IMODE((path / "one").stat().st_mode) == 0o600
@@ -103,7 +103,7 @@ def test_a_link_is_not_connected_through(tmp_path: Path) -> None:
 
 
 def test_it_stays_the_same_folder_whatever_becomes_of_its_name(tmp_path: Path) -> None:
-    with open_private_folder(tmp_path / "folder") as folder:
+    with private_folder(tmp_path / "folder") as folder:
         (tmp_path / "folder").rename(tmp_path / "moved")
         (tmp_path / "folder").symlink_to("/")
         bind_in(folder, "one").close()

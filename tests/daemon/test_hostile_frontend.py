@@ -13,7 +13,7 @@ from ..driver import commands
 from ..driver.backend import Backend, Machine
 from ..driver.frontend import Frontend, Protocol, Request, RequestRefusedError
 from ..driver.memory import GuestMemory, MiB
-from .running import children, daemon, open_descriptors, settled_descriptors, wait_until
+from .running import daemon, devices, open_descriptors, settled_descriptors, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +32,13 @@ def witness(backend: Backend) -> Iterator[Machine]:
 @pytest.fixture
 def frontend(backend: Backend, witness: Machine) -> Iterator[Frontend]:
     """One that is about to.  Whatever it does, the other machine works and nothing stays open."""
-    assert wait_until(lambda: len(children(backend.process.pid)) == 1)
+    assert wait_until(lambda: len(devices(backend.process.pid)) == 1)
     before = settled_descriptors(backend.process.pid)
     frontend = Frontend.connect(backend.socket_path)
     yield frontend
     frontend.close()
     assert wait_until(lambda: open_descriptors(backend.process.pid) == before)
-    assert wait_until(lambda: len(children(backend.process.pid)) == 1)
+    assert wait_until(lambda: len(devices(backend.process.pid)) == 1)
     assert witness.guest.display_info().ok
     assert "Traceback" not in backend.log
 
@@ -242,7 +242,7 @@ def test_a_display_that_sends_nonsense_is_given_up_and_the_guest_goes_on(backend
 def test_a_display_that_blocks_its_writer_and_is_never_read_ends_with_its_machine(
     backend: Backend, witness: Machine
 ) -> None:
-    assert wait_until(lambda: len(children(backend.process.pid)) == 1)
+    assert wait_until(lambda: len(devices(backend.process.pid)) == 1)
     before = settled_descriptors(backend.process.pid)
     with Machine(backend.socket_path, headless=True) as machine:
         ours, theirs = socket.socketpair()
@@ -254,6 +254,6 @@ def test_a_display_that_blocks_its_writer_and_is_never_read_ends_with_its_machin
             machine.guest.show(resource)
             machine.guest.show(resource)
             machine.close()
-            assert wait_until(lambda: len(children(backend.process.pid)) == 1)
+            assert wait_until(lambda: len(devices(backend.process.pid)) == 1)
             assert wait_until(lambda: open_descriptors(backend.process.pid) == before)
     assert witness.guest.display_info().ok

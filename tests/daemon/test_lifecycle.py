@@ -15,7 +15,7 @@ import pytest
 
 from ..driver.backend import Backend, Machine
 from ..driver.frontend import Frontend
-from .running import COMMAND, children, daemon, settled_descriptors, wait_until
+from .running import COMMAND, daemon, devices, settled_descriptors, spawner, tree, wait_until
 
 
 @pytest.fixture
@@ -55,14 +55,14 @@ def test_a_signal_ends_it_within_a_second_under_running_machines(
     with Machine(backend.socket_path) as one, Machine(backend.socket_path) as other:
         show(one)
         show(other)
-        devices = children(backend.process.pid)
-        assert len(devices) == 2
+        below = tree(backend.process.pid)
+        assert len(below) == 5  # a spawner, and two processes for each machine
         begin = time.monotonic()
         backend.process.send_signal(number)
         assert backend.process.wait(5) == 0
         assert time.monotonic() - begin < 1
         assert not backend.socket_path.exists()
-        assert not any(Path(f"/proc/{device}").exists() for device in devices)
+        assert not any(Path(f"/proc/{number}").exists() for number in below)
         assert one.frontend.disconnected()
 
 
@@ -76,8 +76,8 @@ def test_sighup_changes_nothing(backend: Backend) -> None:
 def test_a_frontend_that_leaves_takes_everything_with_it(backend: Backend) -> None:
     with Machine(backend.socket_path) as machine:
         show(machine)
-        assert wait_until(lambda: len(children(backend.process.pid)) == 1)
-    assert wait_until(lambda: not children(backend.process.pid))
+        assert wait_until(lambda: len(devices(backend.process.pid)) == 1)
+    assert wait_until(lambda: not devices(backend.process.pid))
     with Machine(backend.socket_path) as machine:
         show(machine)
 
@@ -111,7 +111,7 @@ def test_a_hundred_connections_leave_no_descriptor_and_no_process(backend: Backe
             machine.cont()
     assert wait_until(lambda: backend.log.count(": gone") == 104, 30)
     assert settled_descriptors(backend.process.pid) == before
-    assert children(backend.process.pid) == []
+    assert tree(backend.process.pid) == [spawner(backend.process.pid)]
 
 
 def test_a_killed_frontend_makes_room_for_the_next(backend: Backend) -> None:
@@ -130,7 +130,7 @@ def test_a_killed_frontend_makes_room_for_the_next(backend: Backend) -> None:
         assert output.readline() == b"\n"
     frontend.kill()
     frontend.wait(5)
-    assert wait_until(lambda: not children(backend.process.pid))
+    assert wait_until(lambda: not devices(backend.process.pid))
     with Machine(backend.socket_path) as machine:
         show(machine)
 
@@ -140,7 +140,7 @@ def test_a_device_that_was_given_up_comes_back_with_the_next_reboot(tmp_path: Pa
     configuration.write_text("[device_process]\nrestarts = 0\n")
     with daemon("--config", str(configuration)) as strict, Machine(strict.socket_path) as machine:
         show(machine)
-        os.kill(children(strict.process.pid)[0], signal.SIGKILL)
+        os.kill(devices(strict.process.pid)[0], signal.SIGKILL)
         assert wait_until(lambda: "given up" in strict.log)
         machine.reboot()
         # Nothing is left of what was shown.
@@ -228,6 +228,23 @@ def test_a_connected_descriptor_is_served_until_its_frontend_leaves() -> None:
         )
     frontend = Frontend(ours)
     assert frontend.ask_u64(1)
+    frontend.close()
+    assert process.wait(5) == 0
+
+
+def test_a_connected_descriptor_is_waited_at_without_the_rest_of_the_tree() -> None:
+    """So that who starts it has time to put it where the machine's processes are to be."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [*COMMAND, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+    time.sleep(0.5)
+    assert tree(process.pid) == []
+    process.send_signal(signal.SIGHUP)
+    frontend = Frontend(ours)
+    assert frontend.ask_u64(1)
+    assert len(tree(process.pid)) == 3
     frontend.close()
     assert process.wait(5) == 0
 

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from vgpud.daemon import logs
 from ..driver import commands
 from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle
-from .running import COMMAND, daemon, wait_until
+from .running import COMMAND, daemon, devices, wait_until
 
 NOWHERE = 99  # a resource that does not exist
 
@@ -86,20 +87,22 @@ def test_a_guest_s_mistakes_are_a_line_each_but_not_without_end(
         assert 10 <= backend.log.count(text) <= 30
 
 
-def test_what_a_device_process_writes_is_logged_for_its_machine_within_limits() -> None:
-    # The interpreter writes some hundred lines, the longer the more is imported.
+def test_what_a_device_process_writes_is_logged_for_its_machine() -> None:
+    # The interpreter has a word to say when it crashes.
     backend = Backend(
         lambda path: [*COMMAND, "--socket-path", str(path), "--log-format", "json"],
-        environment={"PYTHONPROFILEIMPORTTIME": "1"},
+        environment={"PYTHONFAULTHANDLER": "1"},
     )
     with backend:
-        with Machine(backend.socket_path):
-            assert wait_until(lambda: "| vgpud.device" in backend.log)
+        with Machine(backend.socket_path) as machine:
+            machine.guest.display_info()
+            [crashing] = devices(backend.process.pid)
+            os.kill(crashing, signal.SIGSEGV)
+            assert wait_until(lambda: "Fatal Python error" in backend.log)
         assert wait_until(lambda: '"gone"' in backend.log)
-        lines = [line for line in backend.log.splitlines() if line.startswith("{")]
-    said = [one for one in map(json.loads, lines) if one["message"].startswith("import time:")]
+        said = [one for one in entries(backend) if one["message"].startswith("Fatal Python error")]
     assert {one["module"] for one in said} == {"vgpud.device"}
-    assert all(one["extra"]["device_process"] and one["machine"] for one in said)
+    assert all(one["extra"]["device_process"] == crashing and one["machine"] for one in said)
 
 
 def test_the_journal_gets_a_priority_on_each_line(tmp_path: Path) -> None:

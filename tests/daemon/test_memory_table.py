@@ -15,7 +15,7 @@ from ..driver.backend import Backend, Machine
 from ..driver.commands import move_cursor
 from ..driver.frontend import RequestRefusedError
 from ..driver.memory import PAGE, GuestMemory, MiB, Region
-from .running import children, daemon
+from .running import daemon, devices
 
 FREE = 0x40_0000_0000  # where no guest memory is
 SLOTS = 509
@@ -106,13 +106,13 @@ def never_there(machine: Machine) -> None:
 @contextmanager
 def without_room(backend: Backend) -> Iterator[None]:
     """The device processes cannot map anything large."""
-    for process in children(backend.process.pid):
+    for process in devices(backend.process.pid):
         status = Path(f"/proc/{process}/status").read_text().splitlines()
         size = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmSize:"))
         limits = resource.prlimit(process, resource.RLIMIT_AS)
         resource.prlimit(process, resource.RLIMIT_AS, (size + 64 * MiB, limits[1]))
     yield
-    for process in children(backend.process.pid):
+    for process in devices(backend.process.pid):
         resource.prlimit(process, resource.RLIMIT_AS, (limits[1], limits[1]))
 
 

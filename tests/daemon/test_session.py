@@ -13,7 +13,7 @@ from ..driver.commands import ResponseType
 from ..driver.frontend import QEMU_PROTOCOL, Protocol, Request
 from ..driver.gpu import Resource
 from ..driver.memory import GuestMemory, MiB
-from .running import children, daemon, wait_until
+from .running import daemon, devices, wait_until
 
 SIDE = 48
 
@@ -145,9 +145,9 @@ def test_many_regions_survive_the_death_of_a_device_process(backend: Backend) ->
     memory = GuestMemory(*[1 * MiB] * 40)
     with Machine(backend.socket_path, memory=memory) as machine:
         resource, _ = shown(machine)
-        [process_id] = children(backend.process.pid)
+        [process_id] = devices(backend.process.pid)
         os.kill(process_id, signal.SIGKILL)
-        assert wait_until(lambda: children(backend.process.pid) not in ([], [process_id]))
+        assert wait_until(lambda: devices(backend.process.pid) not in ([], [process_id]))
         assert machine.guest.display_info().ok
         assert machine.display.wait_for_picture(0, redraw(machine, resource))
 
@@ -202,9 +202,9 @@ def test_a_device_process_that_dies_during_a_migration_leaves_its_log_to_the_nex
     with Machine(backend.socket_path) as machine:
         shown(machine)
         machine.frontend.start_log(machine.memory, machine.guest.queues)
-        [process_id] = children(backend.process.pid)
+        [process_id] = devices(backend.process.pid)
         os.kill(process_id, signal.SIGKILL)
-        assert wait_until(lambda: children(backend.process.pid) not in ([], [process_id]))
+        assert wait_until(lambda: devices(backend.process.pid) not in ([], [process_id]))
         pending = machine.guest.submit(commands.get_display_info(), commands.DISPLAY_INFO_SIZE)
         machine.guest.wait(pending)
         assert pending.response[0] // 4096 * 4096 in machine.frontend.dirty_pages()

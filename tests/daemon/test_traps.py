@@ -15,7 +15,7 @@ from ..driver.display import DisplayServer
 from ..driver.frontend import QEMU_FEATURES, Feature, Frontend, Protocol, Request
 from ..driver.gpu import Guest
 from ..driver.memory import GuestMemory, MiB
-from .running import children, daemon, wait_until
+from .running import daemon, devices, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +151,9 @@ def test_a_device_process_that_dies_costs_the_frontend_nothing(backend: Backend)
     with Machine(backend.socket_path) as machine:
         pixels = draw(machine)
         assert machine.display.wait_for_picture(0, pixels)
-        [process_id] = children(backend.process.pid)
+        [process_id] = devices(backend.process.pid)
         os.kill(process_id, signal.SIGKILL)
-        assert wait_until(lambda: children(backend.process.pid) not in ([], [process_id]))
+        assert wait_until(lambda: devices(backend.process.pid) not in ([], [process_id]))
         assert machine.guest.display_info().ok
         # Drawn again, for a display that may have missed some of it.
         assert machine.display.wait_for(lambda: len(machine.display.updates) > 1)

@@ -27,6 +27,7 @@ from vgpud.wire.layout import pack
 from ..driver.gpu import Guest
 from ..driver.memory import GuestMemory, MiB, Region
 from ..driver.waiting import readable
+from .program import PROGRAM
 
 LIMITS = messages.Limits(
     image_bytes=64 * MiB,
@@ -90,10 +91,12 @@ class DeviceProcess:
         for end in (self._present, present):
             end.setblocking(False)
         with theirs, present:
+            life, self._life = os.pipe()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "vgpud.device", "--link-fd", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(life)],
+                pass_fds=[theirs.fileno(), life],
             )
+            os.close(life)
             start = messages.Start(
                 messages.RendererOptions(mode),
                 limits,
@@ -130,6 +133,7 @@ class DeviceProcess:
             self._present.shutdown(socket.SHUT_RDWR)
         self._threads[1].join(5)
         self._present.close()
+        os.close(self._life)
         self.link.close()
         self.forget_images()
         os.close(self.state_fd)

@@ -2,6 +2,7 @@
 """What a device process that was taken over can still do: little."""
 
 import ctypes
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +13,21 @@ from vgpud.link import messages
 
 from .process import DeviceProcess
 
+X86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of its calls")
 LANDLOCK_CREATE_RULESET, VERSION = 444, 1
 # Confines itself as a device process does, then tries things, of which one is given.
 TRY = """
-import ctypes, os, socket, subprocess, sys, threading
+import ctypes, fcntl, os, resource, socket, subprocess, sys, threading
 from vgpud.device.confinement import confine_calls, confine_files
 ready = threading.Event()
 results = []
 def other_thread():
     ready.wait()
     attempt()
+def call(*numbers):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(*map(ctypes.c_long, numbers)) < 0:
+        raise OSError(ctypes.get_errno(), "")
 def attempt():
     try:
         exec(sys.argv[1], globals())
@@ -68,6 +74,21 @@ pytestmark = pytest.mark.skipif(landlock_version() < 1, reason="this kernel has 
         "os.listdir('/run')",
         "os.listdir('/var')",
         "open('/dev/tty0', 'w')",
+        "os.fork()",
+        "resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (0, 0))",
+        "os.sched_setaffinity(os.getppid(), {0})",
+        "os.sched_setscheduler(os.getppid(), os.SCHED_OTHER, os.sched_param(0))",
+        "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)",
+        "fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
+        "fcntl.fcntl(0, 10, 9)",  # F_SETSIG
+        pytest.param(
+            "call(72, 0, 0x10000000A, 9)", marks=X86_64
+        ),  # with bits that are not looked at
+        pytest.param("call(234, os.getppid(), os.getppid(), 0)", marks=X86_64),  # tgkill
+        pytest.param("call(29, 0, 4096, 0o1600)", marks=X86_64),  # shmget
+        "socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "os.chmod('/tmp', 0o1777)",
+        "os.truncate('/tmp/nothing', 0)",
     ],
 )
 def test_it_cannot(what: str) -> None:
@@ -83,6 +104,11 @@ def test_it_cannot(what: str) -> None:
         "os.memfd_create('picture')",
         "threading.Thread(target=int).start()",
         "socket.socketpair()",
+        "os.sched_getaffinity(0)",
+        "os.setpriority(os.PRIO_PROCESS, 0, 5)",
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+        # As abort(3) does.
+        pytest.param("call(234, os.getpid(), threading.get_native_id(), 0)", marks=X86_64),
     ],
 )
 def test_it_can(what: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from vgpud.device.link_requests import handle
 from vgpud.link import messages
-from vgpud.link.codec import LinkError
+from vgpud.link.fields import LinkError
 from vgpud.wire import virtio_gpu as wire
 from vgpud.wire.layout import pack
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""How a device process starts, what it needs, and that it never outlives its daemon."""
+"""How a device process starts, what it needs, and that it never outlives its session."""
 
 import os
 import resource
@@ -9,19 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from vgpud.errors import EXIT_INTERNAL, EXIT_RENDERER_UNAVAILABLE
+from vgpud.errors import EXIT_RENDERER_UNAVAILABLE
 from vgpud.link import messages
 from vgpud.link.codec import encode
 from vgpud.wire import virtio_gpu as wire
 
 from .process import DeviceProcess, proportional_set_size, wait_until
+from .program import PROGRAM
 
 MODULES = (
-    "import sys; import vgpud.device.__main__, vgpud.device.renderers.software_2d;"
+    "import sys; import vgpud.device.process, vgpud.device.renderers.software_2d;"
     " print(*sys.modules)"
 )
 
@@ -65,103 +67,62 @@ def test_a_renderer_that_does_not_exist_ends_it_with_the_reason() -> None:
         assert process.process.wait(5) == EXIT_RENDERER_UNAVAILABLE
 
 
-@pytest.mark.parametrize("arguments", [[], ["--link-fd"], ["--link-fd", "x"], ["--help"]])
-def test_whoever_starts_it_by_hand_is_told_so(arguments: list[str]) -> None:
-    command = [sys.executable, "-m", "vgpud.device", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    assert ended.returncode == EXIT_INTERNAL
-    assert ended.stderr.count("\n") == 1
-
-
 def test_a_link_that_does_not_begin_with_start_ends_it() -> None:
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "vgpud.device", "--link-fd", str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
-    with ours, theirs, process:
-        ours.sendall(encode(messages.Ping(1)))
+    with started() as (process, link, _):
+        link.sendall(encode(messages.Ping(1)))
         assert process.wait(10) != 0
 
 
-def test_it_ends_at_once_when_the_daemon_closes_the_link() -> None:
+def test_it_ends_at_once_when_the_session_closes_the_link() -> None:
     with DeviceProcess() as process:
         process.hang_up()
         assert process.process.wait(1) == 0
 
 
-# A daemon whose link stays open in the test, so that only the parent's death can tell.
-DAEMON = """
-import subprocess, sys, time
-link = sys.argv[1]
-command = [sys.executable, "-m", "vgpud.device", "--link-fd", link]
-process = subprocess.Popen(command, pass_fds=[int(link)])
-print(process.pid, flush=True)
-time.sleep(60)
-"""
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
-def test_it_dies_with_a_daemon_that_is_killed() -> None:
+@contextmanager
+def started() -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket, int]]:
+    """A device process, its link, and the end of ``life`` that it lives by, to be closed."""
     ours, theirs = socket.socketpair()
-    with ours, theirs:
-        command = [sys.executable, "-c", DAEMON, str(theirs.fileno())]
-        daemon = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE)
-        with daemon:
-            assert daemon.stdout is not None
-            device = int(daemon.stdout.readline())
-            assert _is_running(device)
-            _wait_until_it_follows(device)
-            daemon.kill()
-            daemon.wait()
-            assert wait_until(lambda: not _is_running(device), 1)
+    reading, writing = os.pipe()
+    command = [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(reading)]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno(), reading], stderr=subprocess.PIPE)
+    os.close(reading)
+    with ours, process:
+        theirs.close()
+        yield process, ours, writing
+        process.kill()
 
 
-# As trio does it: the thread that started the process goes, the daemon stays.
-THREAD = """
-import subprocess, sys, threading, time
-link = sys.argv[1]
-command = [sys.executable, "-m", "vgpud.device", "--link-fd", link]
-started = []
-start = lambda: (started.append(subprocess.Popen(command, pass_fds=[int(link)])), time.sleep(0.5))
-thread = threading.Thread(target=start)
-thread.start()
-thread.join()
-print(started[0].pid, flush=True)
-time.sleep(60)
-"""
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_kernel_kills_it_when_the_session_lets_go_of_its_life(hangs: bool) -> None:
+    with started() as (process, _, life):
+        assert wait_until(lambda: is_armed(process.pid))
+        if hangs:
+            process.send_signal(signal.SIGSTOP)
+        os.close(life)
+        assert process.wait(1) == -signal.SIGKILL
 
 
-def test_it_lives_on_when_only_the_thread_that_started_it_ends() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        command = [sys.executable, "-c", THREAD, str(theirs.fileno())]
-        daemon = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdout=subprocess.PIPE)
-        with daemon:
-            assert daemon.stdout is not None
-            device = int(daemon.stdout.readline())
-            _wait_until_it_follows(device)
-            time.sleep(0.2)
-            assert _is_running(device)
-            daemon.kill()
-            daemon.wait()
-            assert wait_until(lambda: not _is_running(device), 1)
+def test_one_whose_session_has_gone_before_it_begins_does_not_begin() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with socket.socket(socket.AF_UNIX) as link:
+        command = [sys.executable, "-c", PROGRAM, str(link.fileno()), str(reading)]
+        process = subprocess.Popen(command, pass_fds=[link.fileno(), reading])
+    os.close(reading)
+    assert process.wait(10) == -signal.SIGKILL
 
 
-def _wait_until_it_follows(process_id: int) -> None:
-    """Until it catches SIGHUP, which the kernel sends when its parent ends."""
-
-    def follows() -> bool:
-        lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
-        caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt"))
-        return bool(caught & 1 << (signal.SIGHUP - 1))
-
-    assert wait_until(follows)
+def is_armed(process_id: int) -> bool:
+    """Whether one of its descriptors has O_ASYNC: that of its life."""
+    for file in Path(f"/proc/{process_id}/fdinfo").iterdir():
+        try:
+            flags = file.read_text().partition("flags:")[2].split()[0]
+        except FileNotFoundError:
+            continue
+        if int(flags, 8) & os.O_ASYNC:
+            return True
+    return False
 
 
 def test_it_imports_neither_an_event_loop_nor_a_logger() -> None:

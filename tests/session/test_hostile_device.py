@@ -3,8 +3,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,15 +11,14 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config, DeviceProcess
-from vgpud.daemon.machines import Machines
 from vgpud.errors import RendererError
-from vgpud.session import device_process, supervisor
+from vgpud.session import supervisor
 from vgpud.session.session import serve_frontend
 
 from ..daemon.running import children, wait_until
 from ..driver.frontend import Frontend, Request
+from .executed import ExecutedDevices
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Config(device_process=DeviceProcess(restarts=2, restart_window=60.0, restart_delay=0.01))
 
 # What each begins with: it answers Start, as an honest one does, and then is anything but that.
@@ -71,30 +68,15 @@ def log() -> Iterator[list[str]]:
     logger.remove(handler)
 
 
-def wicked(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Device processes are this program from now on."""
-
-    async def start(link_fd: int) -> trio.Process:
-        return await trio.lowlevel.open_process(
-            [sys.executable, "-c", program, str(link_fd)],
-            pass_fds=[link_fd],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-
-    monkeypatch.setattr(device_process, "_start", start)
-
-
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("misdeed", list(MISDEEDS))
 async def test_the_front_end_is_answered_whatever_its_device_process_does(
-    monkeypatch: pytest.MonkeyPatch, log: list[str], misdeed: str
+    log: list[str], misdeed: str
 ) -> None:
-    wicked(monkeypatch, BEGINNING + MISDEEDS[misdeed])
+    devices = ExecutedDevices(BEGINNING + MISDEEDS[misdeed])
     before = open_descriptors()
     ours, theirs = socket.socketpair()
 
@@ -109,7 +91,7 @@ async def test_the_front_end_is_answered_whatever_its_device_process_does(
     with ours:
         async with trio.open_nursery() as nursery:
             end = trio.socket.from_stdlib_socket(theirs)
-            nursery.start_soon(serve_frontend, end, CONFIG, Machines(), "a test")
+            nursery.start_soon(serve_frontend, end, CONFIG, devices)
             await trio.to_thread.run_sync(talk)
     assert not any("mistake in this program" in line for line in log)
     assert children(os.getpid()) == []
@@ -120,10 +102,10 @@ async def test_the_front_end_is_answered_whatever_its_device_process_does(
 async def test_one_that_never_starts_is_not_waited_for_without_end(
     monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
-    wicked(monkeypatch, "import time; time.sleep(60)")
+    sleeping = ExecutedDevices("import time; time.sleep(60)")
     monkeypatch.setattr(supervisor, "START_SECONDS", 0.3)
     ours, theirs = socket.socketpair()
     end = trio.socket.from_stdlib_socket(theirs)
     with ours, trio.fail_after(10), pytest.raises(RendererError):
-        await serve_frontend(end, CONFIG, Machines(), "a test")
+        await serve_frontend(end, CONFIG, sleeping)
     assert any("does not answer Start" in line for line in log)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vgpud.link import messages
-from vgpud.link.codec import LinkError
+from vgpud.link.fields import LinkError
 from vgpud.link.messages import Limits
 from vgpud.session.journal import Journal
 
@@ -147,14 +147,14 @@ def test_contexts_are_bounded_and_go_with_their_process(journal: Journal) -> Non
 
 def test_what_a_resource_takes_of_the_host_is_told(journal: Journal) -> None:
     create_3d(journal, 5)
-    [told] = journal.resources()
-    assert (told["kind"], told["bytes"]) == ("3d", 64 * 32 * 4)
+    [told] = journal.resources(10)
+    assert (told.kind, told.bytes) == ("3d", 64 * 32 * 4)
     image = os.memfd_create("image")
     os.ftruncate(image, 1 << 20)
     os.write(image, bytes(8192))
     journal.record(messages.ImageMade(5), [image])
-    [told] = journal.resources()
-    assert told["bytes"] == 64 * 32 * 4 + 8192
+    [told] = journal.resources(10)
+    assert told.bytes == 64 * 32 * 4 + 8192
     journal.clear()
 
 

@@ -13,12 +13,12 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config
-from vgpud.daemon.machines import Machines
 from vgpud.session.session import serve_frontend
 from vgpud.vhost_user import sender
 
 from ..daemon.running import daemon, wait_until
 from ..driver.frontend import Frontend, Request
+from .executed import ExecutedDevices
 
 # Gives its own connection away, and then does nothing any more.
 PROGRAM = """
@@ -77,7 +77,7 @@ async def test_a_session_ends_with_the_process_that_gave_its_own_connection(
     with trio.fail_after(15):
         async with trio.open_nursery() as nursery:
             end = trio.socket.from_stdlib_socket(theirs)
-            nursery.start_soon(serve_frontend, end, Config(), Machines(), "a test")
+            nursery.start_soon(serve_frontend, end, Config(), ExecutedDevices())
             process_id = await trio.to_thread.run_sync(play, PROGRAM, ours, request_number)
     assert any(f"process {process_id} has ended" in line for line in log)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
@@ -91,7 +91,7 @@ async def test_a_connection_on_its_way_to_us_is_not_kept_open(
     with trio.fail_after(15):
         async with trio.open_nursery() as nursery:
             end = trio.socket.from_stdlib_socket(theirs)
-            nursery.start_soon(serve_frontend, end, Config(), Machines(), "a test")
+            nursery.start_soon(serve_frontend, end, Config(), ExecutedDevices())
             await trio.to_thread.run_sync(play, PARKING, ours, request_number)
     assert not any("has ended" in line for line in log)
 

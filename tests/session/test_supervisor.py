@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,13 +14,11 @@ import trio
 from loguru import logger
 
 from vgpud.config.schema import Config, DeviceProcess
-from vgpud.daemon.machines import Machines
 from vgpud.errors import RendererError
-from vgpud.session import device_process, supervisor
+from vgpud.session import supervisor
 from vgpud.session.reports import Reports
 from vgpud.session.restarts import Restarts
 from vgpud.session.session import serve_frontend
-from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import Parts
 
 from ..daemon.running import children, wait_until
@@ -29,6 +26,7 @@ from ..driver.display import DisplayServer
 from ..driver.frontend import Frontend
 from ..driver.gpu import Guest
 from ..driver.memory import GuestMemory, MiB
+from .executed import ExecutedDevices
 
 
 class Running(NamedTuple):
@@ -46,13 +44,13 @@ async def in_thread(work: Callable[[], object]) -> None:
 @pytest.fixture
 async def running(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> AsyncIterator[Running]:
     """Less patient than others."""
-    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 2.0)
     monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
     log: list[str] = []
     handler = logger.add(lambda line: log.append(str(line)), format="{message}")
     ours, theirs = socket.socketpair()
     nursery.start_soon(
-        serve_frontend, trio.socket.from_stdlib_socket(theirs), Config(), Machines(), "a test"
+        serve_frontend, trio.socket.from_stdlib_socket(theirs), Config(), ExecutedDevices()
     )
     with ExitStack() as owned:
         owned.callback(logger.remove, handler)
@@ -76,16 +74,11 @@ async def test_a_process_that_does_not_answer_is_replaced(running: Running) -> N
     assert any(f"{process_id} does not answer" in line for line in running.log)
 
 
-async def test_a_command_that_never_ends_is_noticed(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_process_that_goes_no_further_is_noticed(running: Running) -> None:
     [process_id] = children(os.getpid())
     await in_thread(running.guest.display_info)  # all that came before has been answered
     os.kill(process_id, signal.SIGSTOP)
-    # Now it looks as if it was at work on a command, and gets no further.
-    monkeypatch.setattr(SessionState, "command", property(lambda self: 0x0207))
     await in_thread(lambda: wait_until(lambda: children(os.getpid()) not in ([process_id], [])))
-    monkeypatch.undo()
     assert any("does not answer Ping" in line for line in running.log)
     await in_thread(running.guest.display_info)
 
@@ -141,33 +134,11 @@ async def test_what_fails_while_a_process_works_costs_that_process_only(
     assert children(os.getpid()) not in ([first], [second])
 
 
-async def test_a_renderer_that_cannot_be_had_ends_the_session_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(device_process, "ENVIRONMENT_PREFIXES", ())
-    monkeypatch.setattr(device_process, "environment", lambda: {"PYTHONHOME": "/nowhere"})
+async def test_a_renderer_that_cannot_be_had_ends_the_session_with_its_reason() -> None:
     ours, theirs = socket.socketpair()
+    unusable = ExecutedDevices(environment={"PYTHONHOME": "/nowhere"})
     with ours, pytest.raises(RendererError, match="ended with status 1"):
-        await serve_frontend(trio.socket.from_stdlib_socket(theirs), Config(), Machines(), "a test")
-
-
-def test_a_device_process_knows_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"API_TOKEN": "x", "NOTIFY_SOCKET": "x", "LISTEN_FDS": "3", "MESA_DEBUG": "1"}
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    kept = device_process.environment()
-    assert kept["MESA_DEBUG"] == "1"
-    assert not kept.keys() & {"API_TOKEN", "NOTIFY_SOCKET", "LISTEN_FDS"}
-
-
-async def test_a_device_process_inherits_its_link_and_nothing_else() -> None:
-    async with device_process.device_process() as process:
-        await trio.sleep(0.3)
-        opened = {path.readlink().name for path in Path(f"/proc/{process.pid}/fd").iterdir()}
-    kinds = {name.partition(":")[0] for name in opened if not name.startswith("socket")}
-    assert len([name for name in opened if name.startswith("socket")]) == 1
-    assert "null" in kinds
-    assert not Path(f"/proc/{process.pid}").exists()
+        await serve_frontend(trio.socket.from_stdlib_socket(theirs), Config(), unusable)
 
 
 def test_the_first_restart_is_immediate_and_the_others_wait_ever_longer() -> None:

@@ -2,8 +2,8 @@
 """A library in front of libvirglrenderer that exports textures without a GPU; see ``exporter.c``."""
 
 import ctypes
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 LIBRARY = "libvirglrenderer.so.1"
@@ -30,20 +30,16 @@ def build(folder: Path, export: str) -> Path:
     return folder
 
 
-_INTERPRETER = """#!{executable}
-import runpy, sys
+_CUSTOM = """
 import vgpud.device.renderers.virgl as virgl
 virgl.why_not_exported = lambda options, library: ""
-module = sys.argv.index("-m") + 1
-sys.argv = sys.argv[module:]
-runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-_DAEMON = "import sys; sys.executable = sys.argv.pop(1); from vgpud.__main__ import main; main()"
 
 
-def daemon(folder: Path) -> list[str | Path]:
-    """A command like ``python -m vgpud`` whose device processes take this machine for one with a GPU."""
-    interpreter = folder / "python"
-    interpreter.write_text(_INTERPRETER.format(executable=sys.executable))
-    interpreter.chmod(0o755)
-    return [sys.executable, "-c", _DAEMON, interpreter]
+def environment(folder: Path, export: str) -> dict[str, str]:
+    """For a daemon whose device processes find the library in ``folder``, and take this machine for one with a
+    GPU: the interpreter imports sitecustomize first of all.
+    """
+    (folder / "sitecustomize.py").write_text(_CUSTOM)
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {"LD_LIBRARY_PATH": str(build(folder, export)), "PYTHONPATH": path}

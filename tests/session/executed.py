@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Device processes without a spawner, each an interpreter of its own: for a session inside of a test."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import trio
+
+import vgpud
+from vgpud.link.trio_connection import TrioConnection
+from vgpud.session.devices import DeviceProcess
+
+from ..device.program import PROGRAM
+
+PLACE = str(Path(vgpud.__file__).parent.parent)
+
+
+class _Life:
+    def __init__(self, process: trio.Process, life: int) -> None:
+        self._process = process
+        self._life = life
+
+    async def ended(self) -> str:
+        status = await self._process.wait()
+        if self._life >= 0:
+            os.close(self._life)
+            self._life = -1
+        return f"status {status}"
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class ExecutedDevices:
+    """Each runs ``program`` with the numbers of its link and its life as arguments."""
+
+    def __init__(self, program: str = PROGRAM, environment: dict[str, str] | None = None) -> None:
+        self._program = program
+        self._environment = (
+            os.environ | {"PYTHONPATH": PLACE} if environment is None else environment
+        )
+
+    async def start(self) -> DeviceProcess:
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        with theirs:
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-c", self._program, str(theirs.fileno()), str(reading)],
+                pass_fds=[theirs.fileno(), reading],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self._environment,
+            )
+        os.close(reading)
+        return DeviceProcess(process.pid, TrioConnection(ours), _Life(process, writing))
