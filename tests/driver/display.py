@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import struct
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +18,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from .commands import ResponseType, header
-from .protocol import DisconnectedError, close_all, receive_message, send_message
+from .protocol import DisconnectedError, Message, close_all, receive_message, send_message
 
 FLAG_REPLY = 1 << 2
 MAX_SCANOUTS = 16
@@ -145,6 +148,10 @@ class DisplayServer:
         self._reading = threading.Event()
         self._reading.set()
         self._thread = threading.Thread(target=self._serve, name="display", daemon=True)
+        self._begin()
+
+    def _begin(self) -> None:
+        """From now on messages are served."""
         self._thread.start()
 
     def close(self) -> None:
@@ -152,7 +159,8 @@ class DisplayServer:
         self._reading.set()
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
+        if self._thread.is_alive():
+            self._thread.join(5)
         self._connection.close()
         self.theirs.close()
 
@@ -162,6 +170,11 @@ class DisplayServer:
 
     def resume(self) -> None:
         self._reading.set()
+
+    def unread(self) -> int:
+        """Bytes that have come and wait, as while it is paused."""
+        count = fcntl.ioctl(self._connection, termios.FIONREAD, bytes(4))
+        return int.from_bytes(count, sys.byteorder)
 
     def wait_for(self, condition: Callable[[], Any], timeout: float = 5.0) -> bool:
         """Whether ``condition`` came true within ``timeout`` seconds; it is looked at after each message."""
@@ -197,6 +210,9 @@ class DisplayServer:
         message = receive_message(self._connection)
         if not self._reading.is_set():
             self._reading.wait()
+        self._take(message)
+
+    def _take(self, message: Message) -> None:
         with self._changed:
             self.messages.append(message.request)
             handler = self._HANDLERS.get(message.request)

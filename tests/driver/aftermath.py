@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What must hold after any misdeed: nobody but who did it has lost anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .backend import Machine
+from .memory import GuestMemory, MiB
+from .processes import alive, wait_until
+from .protocol import DisconnectedError
+from .queue import NoResponseError
+from .tree import END_SECONDS, TOLERANCE_SECONDS, Fields, NoAnswerError, Tree
+from .witness import Witness, WitnessError
+
+NEWCOMER_SECONDS = 5.0
+LEAVING_SECONDS = 5.0
+MISTAKE = "mistake in this program"
+OWN = ("session_process", "device_process")
+FAILURES = (OSError, NoResponseError, DisconnectedError, WitnessError)
+
+
+class AftermathError(AssertionError):
+    """A misdeed cost somebody else something."""
+
+
+class House:
+    """A daemon, a witness on it, and whoever else moves in.
+
+    with house.misdeed():
+        …
+    """
+
+    def __init__(
+        self, *options: str, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+    ) -> None:
+        self.tree = Tree(*options, environment=environment, wrapper=wrapper)
+        try:
+            self.witness = Witness(self.tree.socket_path)
+        except BaseException:
+            self.tree.close()
+            raise
+        self.name, fields = next(iter(self.tree.machines().items()))
+        self._own = _own(fields)
+        self._count = len(self.tree.processes())
+        self._said = 0
+        self.sound = True
+
+    @property
+    def socket_path(self) -> Path:
+        return self.tree.socket_path
+
+    @contextmanager
+    def misdeed(self, *, all_gone: bool = True) -> Iterator[None]:
+        """All must be well once the body has ended, and with ``all_gone`` whoever came in it has left.
+
+        A body that fails, and an aftermath, leave a house that is not ``sound``: the next case wants another.
+        """
+        was_sound, self.sound = self.sound, False
+        yield
+        self.check()
+        if all_gone:
+            self.everyone_has_left()
+        self.sound = was_sound
+
+    def check(self) -> None:
+        """Daemon, control socket, witness, a newcomer."""
+        if not alive(self.tree.daemon) or self.tree.process.poll() is not None:
+            raise AftermathError(f"the daemon is dead: {self._log()}")
+        machines = self._machines()
+        if self.name not in machines or _own(machines[self.name]) != self._own:
+            raise AftermathError(f"the witness was {self._own}, now {machines.get(self.name)}")
+        self._witness_is_well()
+        newcomer(self.tree.socket_path)
+        # (What a device process writes, which may be anything, has a time and a level before it.)
+        if MISTAKE in (said := self._log()) or "\nTraceback" in said:
+            raise AftermathError(f"a mistake of the program's own: {said}")
+        self._said = len(self.tree.log)
+
+    def _machines(self) -> dict[str, Fields]:
+        try:
+            return self.tree.machines()
+        except NoAnswerError as error:
+            raise AftermathError(f"the control socket does not answer: {error}") from error
+
+    def _witness_is_well(self) -> None:
+        try:
+            self.witness.check()
+        except FAILURES as error:
+            raise AftermathError(f"the witness is not served: {error!r}") from error
+
+    def everyone_has_left(self, seconds: float = LEAVING_SECONDS) -> None:
+        """Nobody but the witness is served, and nothing is left of the others."""
+        was_sound, self.sound = self.sound, False
+        if not wait_until(lambda: self._machines().keys() == {self.name}, seconds):
+            raise AftermathError(f"a session does not end: {list(self._machines())}")
+        if not wait_until(lambda: len(self.tree.processes()) <= self._count, seconds):
+            count = len(self.tree.processes())
+            raise AftermathError(f"{count} processes are left of others, not {self._count}")
+        self.sound = was_sound
+
+    def _log(self) -> str:
+        return self.tree.log[self._said :][-3000:]
+
+    def end(self) -> None:
+        """SIGTERM, which is the end of everything within a second."""
+        seconds = self.tree.terminate()
+        if seconds > END_SECONDS + TOLERANCE_SECONDS:
+            left = [one for one in self.tree.processes() if alive(one)]
+            raise AftermathError(f"SIGTERM has not ended {left} in time")
+
+    def close(self) -> None:
+        """Whether it is sound or not, nothing stays."""
+        with suppress(OSError):
+            self.witness.close()
+        self.tree.close()
+
+
+def _own(fields: Fields) -> dict[str, object]:
+    """The processes that a machine has, and that it has had no others."""
+    return {key: fields.get(key) for key in (*OWN, "restarts")}
+
+
+def newcomer(socket_path: Path, seconds: float = NEWCOMER_SECONDS) -> None:
+    """A new machine comes, draws, sees that and leaves."""
+    began = time.monotonic()
+    try:
+        with Machine(
+            socket_path,
+            memory=GuestMemory(1 * MiB),
+            guest={"timeout": seconds},
+            frontend={"timeout": seconds},
+        ) as machine:
+            resource = machine.guest.create_2d(16, 16)
+            pixels = bytes(range(256)) * 4
+            machine.guest.draw(resource, resource.whole, pixels)
+            machine.guest.show(resource)
+            if not machine.display.wait_for_picture(0, pixels, seconds):
+                raise AftermathError("a newcomer does not see what it drew")
+    except FAILURES as error:
+        took = time.monotonic() - began
+        raise AftermathError(f"a newcomer is not served: {error!r} after {took:.1f} s") from error

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""One house for as many cases as leave it sound, and another one for those that come after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.driver import fuse
+from tests.driver.aftermath import House
+from tests.driver.descriptors import SILENT_FILE
+from tests.driver.hostile_device import ENVIRONMENT
+
+CONFIGURATION = """
+[device_process]
+restarts = 1000
+restart_window = 1.0
+restart_delay = 0.01
+"""
+
+
+class Street:
+    """Houses, of which one is lived in."""
+
+    def __init__(self, build: Callable[[], House]) -> None:
+        self._build = build
+        self._house: House | None = None
+
+    def house(self) -> House:
+        """The one that there is, if nothing has happened to it."""
+        if self._house is not None and not self._house.sound:
+            self._house.close()
+            self._house = None
+        if self._house is None:
+            self._house = self._build()
+        return self._house
+
+    def close(self) -> None:
+        """The last one ends as it should, if it was sound."""
+        if self._house is None:
+            return
+        try:
+            if self._house.sound:
+                self._house.end()
+        finally:
+            self._house.close()
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    configuration = tmp_path_factory.mktemp("walls") / "vgpud.toml"
+    configuration.write_text(CONFIGURATION)
+    made = Street(lambda: House("--config", str(configuration), environment=ENVIRONMENT))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def house(street: Street) -> House:
+    return street.house()
+
+
+@pytest.fixture(scope="session")
+def no_fuse() -> str:
+    """Why there can be no FUSE file; nothing when there can."""
+    return fuse.why_not()
+
+
+@pytest.fixture
+def possible(no_fuse: str) -> Callable[[str], None]:
+    """Skips a kind of descriptor that this machine does not have."""
+
+    def check(kind: str) -> None:
+        if kind == SILENT_FILE and no_fuse:
+            pytest.skip(no_fuse)
+
+    return check
