@@ -6,11 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from ..daemon.running import children, wait_until
+from ..daemon.running import (
+    devices,
+    is_running,
+    sessions,
+    status,
+    tree,
+    wait_until,
+)
 from ..daemon.test_lifecycle import show
 from ..driver.backend import Machine
 from .booted import Systemd
@@ -82,7 +90,7 @@ def test_nothing_in_it_can_gain_privileges(systemd: Systemd) -> None:
     daemon = systemd.main_process("vgpud@walled.service")
     with Machine(systemd.socket("walled")) as machine:
         show(machine)
-        for number in (daemon, *children(daemon)):
+        for number in (daemon, *tree(daemon)):
             status = Path(f"/proc/{number}/status").read_text()
             fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
             assert fields["NoNewPrivs"] == "1"
@@ -111,39 +119,66 @@ def test_a_reload_takes_over_what_can_change_and_names_what_cannot(systemd: Syst
     systemd.do("stop", "vgpud@changing.service")
 
 
-def test_a_daemon_that_crashes_is_started_again(systemd: Systemd) -> None:
-    systemd.do("start", "vgpud@crashing.service")
-    with Machine(systemd.socket("crashing")) as machine:
-        os.kill(systemd.main_process("vgpud@crashing.service"), signal.SIGKILL)
-        assert machine.frontend.disconnected()
-    assert wait_until(lambda: systemd.property("vgpud@crashing.service", "NRestarts") == "1")
-    assert wait_until(lambda: systemd.ask("is-active", "vgpud@crashing.service") == "active")
-    with Machine(systemd.socket("crashing")) as machine:
-        show(machine)
-    systemd.do("stop", "vgpud@crashing.service")
-
-
-def test_the_watchdog_sees_a_daemon_that_hangs_and_leaves_one_whose_device_process_does(
+def test_a_daemon_that_crashes_is_started_again_and_goes_on_with_its_machines(
     systemd: Systemd,
 ) -> None:
-    systemd.add_to("vgpud@hanging.service", "[Service]\nWatchdogSec=2\n")
-    systemd.do("start", "vgpud@hanging.service")
-    daemon = systemd.main_process("vgpud@hanging.service")
+    unit = "vgpud@crashing.service"
+    systemd.do("start", unit)
+    with ExitStack() as machines:
+        ten = [machines.enter_context(Machine(systemd.socket("crashing"))) for _ in range(10)]
+        for machine in ten:
+            show(machine)
+        below = [*sessions(systemd.main_process(unit)), *devices(systemd.main_process(unit))]
+        assert len(below) == 20
+        os.kill(systemd.main_process(unit), signal.SIGKILL)
+        for machine in ten:
+            show(machine)
+        assert wait_until(lambda: systemd.property(unit, "NRestarts") == "1")
+        assert wait_until(lambda: systemd.ask("is-active", unit) == "active")
+        served = status(systemd.socket("crashing"))["machines"]
+        assert all(map(is_running, below))
+        assert [one["answers"] for one in served] == [True] * 10
+        assert "; 10 machines: 1, process" in systemd.property(unit, "StatusText")
+        with Machine(systemd.socket("crashing")) as another:
+            show(another)
+            names = [
+                one["name"].partition(",")[0]
+                for one in status(systemd.socket("crashing"))["machines"]
+            ]
+            assert names == [str(number) for number in range(1, 12)]
+        for machine in ten:
+            show(machine)
+        begin = time.monotonic()
+        systemd.do("stop", unit)
+        assert time.monotonic() - begin < 2
+        assert all(machine.frontend.disconnected() for machine in ten)
+        assert wait_until(lambda: not any(map(is_running, below)), 1)
+
+
+def test_the_watchdog_sees_a_daemon_that_hangs_and_leaves_one_whose_machines_do(
+    systemd: Systemd,
+) -> None:
+    unit = "vgpud@hanging.service"
+    systemd.add_to(unit, "[Service]\nWatchdogSec=2\n")
+    systemd.do("start", unit)
+    daemon = systemd.main_process(unit)
     with Machine(systemd.socket("hanging")) as machine:
         show(machine)
-        (device,) = children(daemon)
-        os.kill(device, signal.SIGSTOP)
-        time.sleep(3)
-        assert systemd.main_process("vgpud@hanging.service") == daemon
-        os.kill(device, signal.SIGCONT)
-        show(machine)
+        for hanging in [*devices(daemon), *sessions(daemon)]:
+            os.kill(hanging, signal.SIGSTOP)
+            time.sleep(3)
+            assert systemd.main_process(unit) == daemon
+            os.kill(hanging, signal.SIGCONT)
+            show(machine)
         os.kill(daemon, signal.SIGSTOP)
-        assert machine.frontend.disconnected(10)
-    assert wait_until(lambda: systemd.property("vgpud@hanging.service", "NRestarts") == "1")
-    assert wait_until(lambda: systemd.ask("is-active", "vgpud@hanging.service") == "active")
+        assert wait_until(lambda: systemd.property(unit, "NRestarts") == "1", 10)
+        show(machine)
+        assert wait_until(lambda: systemd.ask("is-active", unit) == "active")
+        assert len(status(systemd.socket("hanging"))["machines"]) == 1
+        show(machine)
     with Machine(systemd.socket("hanging")) as machine:
         show(machine)
-    systemd.do("stop", "vgpud@hanging.service")
+    systemd.do("stop", unit)
 
 
 def test_a_machine_that_connects_starts_its_daemon(systemd: Systemd) -> None:
