@@ -35,6 +35,12 @@ class Workshop:
         self.daemons.append(daemon)
         return daemon
 
+    def following(self, dead: Daemon) -> Daemon:
+        """The next daemon where one has died."""
+        daemon = Daemon(dead.socket_path)
+        self.daemons.append(daemon)
+        return daemon
+
     def wiretap(self, daemon: Daemon) -> Wiretap:
         wiretap = Wiretap(self.folder / f"tap-{len(self.wiretaps)}.sock", daemon.socket_path)
         self.wiretaps.append(wiretap)

@@ -50,8 +50,12 @@ class Daemon:
         return self.process.exit_code is not None or is_listening(self.socket_path)
 
     def device_processes(self) -> list[int]:
-        """The numbers of its children: one device process for each frontend."""
-        return self.process.children()
+        """One for each front-end."""
+        return self.process.named("vgpud-device")
+
+    def session_processes(self) -> list[int]:
+        """Likewise."""
+        return self.process.named("vgpud-session")
 
     def terminate(self, timeout: float = 5) -> int:
         """SIGTERM; the exit code."""

@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Protocol
+
+from ..daemon.running import named
 
 LOG_HEAD = 256 * 1024
 LOG_TAIL = 64 * 1024
@@ -106,10 +107,9 @@ class Process:
         self._process.wait(10)
         self.log.finish()
 
-    def children(self) -> list[int]:
-        """Process numbers of its direct children."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return [int(number) for task in tasks for number in task.read_text().split()]
+    def named(self, name: str) -> list[int]:
+        """The processes below it that are called so."""
+        return named(self.pid, name)
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout: float = 10) -> None:

@@ -7,10 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
+from ..daemon.running import is_running, status
+from ..daemon.test_lifecycle import show
+from ..driver.backend import Machine as Driver
 from . import parts
 from .conftest import Report, Workshop
 from .daemon import Daemon, chosen_backend
@@ -196,15 +199,52 @@ def test_two_machines_on_one_daemon_show_a_picture_each(
 
 
 @pytest.mark.usefixtures("only_vgpud")
+def test_the_daemon_s_death_under_ten_machines_costs_none_of_them_a_frame(
+    workshop: Workshop, reference_machine: Machine, report: Report
+) -> None:
+    daemon = workshop.daemon()
+    linux = workshop.ready_machine(daemon)
+    write_text(linux, "before the daemon's death")
+    assert_console_is_readable(linux)
+    with ExitStack() as others:
+        nine = [others.enter_context(Driver(daemon.socket_path)) for _ in range(9)]
+        for driver in nine:
+            show(driver)
+        sessions = daemon.session_processes()
+        with shown(linux, modetest_arguments({connectors(linux)[0]: MODE}, "smpte")):
+            assert_shows(linux, reference(reference_machine, MODE, "smpte"))
+            daemon.process.send_signal(signal.SIGKILL)
+            wait_until(lambda: daemon.process.exit_code is not None, "the daemon's death")
+        for driver in nine:
+            show(driver)
+        assert_works(linux, reference_machine, "without a daemon")
+        began = time.monotonic()
+        following = workshop.following(daemon)
+        served = status(following.socket_path)["machines"]
+        report(f"ten machines are served on {time.monotonic() - began:.2f} s after the next start")
+        assert sorted(one["session_process"] for one in served) == sorted(sessions)
+        assert all(one["answers"] for one in served)
+        assert_works(linux, reference_machine, "with the next daemon")
+        for driver in nine:
+            show(driver)
+        begin = time.monotonic()
+        assert following.terminate(timeout=2) == 0
+        assert time.monotonic() - begin < 1
+        assert all(driver.frontend.disconnected() for driver in nine)
+        assert not any(is_running(session) for session in sessions)
+
+
+@pytest.mark.usefixtures("only_vgpud")
 def test_sigterm_ends_the_daemon_within_a_second_under_a_running_machine(
     workshop: Workshop,
 ) -> None:
     daemon = workshop.daemon()
     workshop.ready_machine(daemon)
-    children = daemon.device_processes()
+    children = [*daemon.session_processes(), *daemon.device_processes()]
+    assert len(children) == 2
     assert daemon.terminate(timeout=1) == 0
     assert not daemon.socket_path.exists()
-    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "their end")
+    wait_until(lambda: not any(map(is_running, children)), "their end")
 
 
 def test_a_machine_works_and_powers_off(workshop: Workshop, reference_machine: Machine) -> None:

@@ -233,13 +233,24 @@ class Domain:
         return words[words.index("vgpud") + 1 :]
 
     def device_process(self) -> int:
-        """The number of the child that runs the device, 0 while there is none."""
+        """The number of the process that runs the device, 0 while there is none."""
         mine = (
             process
-            for process in self._hypervisor.processes()
-            if self._hypervisor.status(process).get("PPid") == str(self.vgpud)
+            for process in self.processes()
+            if self._hypervisor.status(process).get("Name") == "vgpud-device"
         )
         return next(mine, 0)
+
+    def processes(self) -> set[int]:
+        """vgpud and all below it."""
+        found = {self.vgpud}
+        while more := {
+            process
+            for process in self._hypervisor.processes().keys() - found
+            if int(self._hypervisor.status(process).get("PPid", 0)) in found
+        }:
+            found |= more
+        return found
 
     def kill_device_process(self) -> bool:
         """Whether another one came in its place."""
