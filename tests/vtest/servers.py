@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import signal
 import subprocess
@@ -61,7 +62,7 @@ def subject(*options_of_bridge: str) -> Iterator[list[int]]:
         backend, configuration = Path(folder, "socket"), Path(folder, "vgpud.toml")
         configuration.write_text(CONFIGURATION)
         options = ["--config", str(configuration), "--gpu-mode", "virglrenderer"]
-        vgpud = [sys.executable, "-m", "vgpud", "--socket-path", str(backend), *options]
+        vgpud = [*_vgpud(), "--socket-path", str(backend), *options]
         bridge = [sys.executable, "-m", "tests.vtest.bridge", "--backend", str(backend)]
         bridge += options_of_bridge
         with _running(vgpud) as daemon:
@@ -69,6 +70,13 @@ def subject(*options_of_bridge: str) -> Iterator[list[int]]:
             with _running(bridge) as server:
                 _wait_for(DEFAULT_SOCKET)
                 yield [daemon.pid, server.pid]
+
+
+def _vgpud() -> list[str]:
+    """What is tested, or where this tree has no compiled extension, as for a benchmark, what is installed."""
+    if importlib.util.find_spec("vgpud._native"):
+        return [sys.executable, "-m", "vgpud"]
+    return ["env", "-u", "PYTHONPATH", str(Path(sys.prefix) / "bin" / "vgpud")]
 
 
 SERVERS = {SUBJECT: subject, REFERENCE: reference}
