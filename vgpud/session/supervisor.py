@@ -29,6 +29,7 @@ from vgpud.session.start_up import Parts
 ANSWER_SECONDS = 10.0
 START_SECONDS = 30.0
 LOOK_SECONDS = 10.0
+IDLE_LOOKS = 4
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
@@ -171,13 +172,17 @@ class Supervisor:
 
     async def _watch(self, process: DeviceProcess, state: SessionState) -> None:
         """Asks for a sign of life when there has been none for a while: a command may take suspiciously long,
-        or a kick not be heard at all.
+        or a kick not be heard at all.  A machine that stays idle is asked less and less often: each time wakes
+        two processes.
         """
-        seen = None
+        seen, longer = None, 1
         while True:
-            await trio.sleep(LOOK_SECONDS)
+            await trio.sleep(LOOK_SECONDS * longer)
             if state.progress == seen:
                 await self._ask(process, messages.Ping(), messages.Pong)
+                longer = min(2 * longer, IDLE_LOOKS)
+            else:
+                longer = 1
             seen = state.progress
 
     async def _ask(
