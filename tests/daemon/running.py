@@ -3,7 +3,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,19 @@ from vgpud.control.client import Client
 from vgpud.control.protocol import control_path
 
 from ..driver.backend import Backend
+from ..driver.processes import alive as is_running
+from ..driver.processes import wait_until
 
+__all__ = [
+    "COMMAND", "children", "daemon", "devices", "is_running", "named", "open_descriptors", "process_name",
+    "sessions", "settled_descriptors", "spawner", "status", "tree", "wait_until",
+]  # fmt: skip
 COMMAND = (sys.executable, "-m", "vgpud")
 
 
 def daemon(*options: str) -> Backend:
     """The daemon, listening soon."""
     return Backend(lambda path: [*COMMAND, "--socket-path", str(path), *options])
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 5.0) -> bool:
-    """Whether the condition came true in time."""
-    end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def children(process_id: int) -> list[int]:
@@ -68,15 +64,6 @@ def sessions(process_id: int) -> list[int]:
 def devices(process_id: int) -> list[int]:
     """The device processes of a daemon."""
     return named(process_id, "vgpud-device")
-
-
-def is_running(process_id: int) -> bool:
-    """Not for one that has ended and that nobody has reaped yet."""
-    try:
-        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def status(socket_path: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from loguru import logger
 from vgpud.control import serving
 from vgpud.control.protocol import REQUEST_BYTES_MAX, ControlError, NoRequestError, failure
 from vgpud.daemon.control_commands import Commands
+from vgpud.link.credentials import peer_of
 
 # Who asks is looked at once more than the file's permissions do: the file may be passed on.
-_PEER = struct.Struct("3i")  # struct ucred: process, user, group
 SO_PEERGROUPS = 59
 PEERGROUPS_BYTES = 1024
 CONNECTIONS_MAX = 16
@@ -82,9 +82,7 @@ class ControlSocket:
 
 def may_ask(connection: trio.socket.SocketType, group: int | None) -> bool:
     """Whether the peer is root, runs as our user, or belongs to the group."""
-    _, user, own = _PEER.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    )
+    _, user, own = peer_of(connection)
     if user in (0, os.geteuid()):
         return True
     if group is None:

@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from struct import Struct
 from typing import Any
 
 import trio
@@ -17,6 +16,7 @@ from vgpud.daemon.folder import Folder, bind_in
 from vgpud.daemon.machine import Machine, session_ends
 from vgpud.daemon.reports import described
 from vgpud.daemon.spawner import Process, Spawner
+from vgpud.link.credentials import peer_of
 from vgpud.tree import codec
 from vgpud.tree.links import BELL_BYTES, NewLinks
 from vgpud.tree.messages import (
@@ -32,7 +32,6 @@ from vgpud.tree.messages import (
     UseSpawner,
 )
 
-_PEER = Struct("3i")  # struct ucred: process, user, group
 STOP_SECONDS = 0.4
 # One that was forked a moment ago may not listen yet.
 LISTENING_SECONDS = 0.5
@@ -102,7 +101,7 @@ class Machines:
         machine = Machine(number, label, upper)
         machine.shown = frontend is not None
         if frontend is not None:
-            machine.sender = _peer(frontend)
+            machine.sender = peer_of(frontend).process
             frontend.close()
         self._add(machine)
         return machine
@@ -170,7 +169,7 @@ class Machines:
             upper, (orders, reports, log, _) = session_ends(links)
             codec.send(end, Meet(config.log.level), [orders, reports, log])
         machine = Machine(number, f"{number}, ", upper)
-        machine.is_process(_peer(end))
+        machine.is_process(peer_of(end).process)
         self._number = max(self._number, number)
         self._add(machine)
         self._share_spawner_with(machine)
@@ -250,9 +249,3 @@ class Machines:
             if self._folder is not None:
                 self._folder.unlink(str(machine.number))
         await self.spawner.stop()
-
-
-def _peer(end: socket.socket) -> int:
-    credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    process_id: int = _PEER.unpack(credentials)[0]
-    return process_id

@@ -3,12 +3,12 @@
 
 import os
 import socket
-from struct import Struct
 
 import trio
 from loguru import logger
 
 from vgpud.link import rights
+from vgpud.link.credentials import peer_of
 from vgpud.link.fields import LinkError
 from vgpud.session import logs
 from vgpud.session.daemon_link import DaemonLink
@@ -16,7 +16,6 @@ from vgpud.session.orders import Orders
 from vgpud.tree import codec
 from vgpud.tree.messages import MEETING, Meet
 
-_PEER = Struct("3i")  # struct ucred: process, user, group
 ONE_AT_A_TIME = 1
 WORD_SECONDS = 5.0
 AGAIN_SECONDS = 0.5
@@ -38,8 +37,7 @@ async def meet_daemons(listening: socket.socket, daemon: DaemonLink, orders: Ord
 
 
 async def _meet(connection: trio.socket.SocketType, daemon: DaemonLink, orders: Orders) -> None:
-    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-    if _PEER.unpack(peer)[1] not in (0, os.geteuid()):
+    if peer_of(connection).user not in (0, os.geteuid()):
         return
     try:
         packet = await connection.recvmsg(

@@ -10,14 +10,13 @@ import os
 import select
 import socket
 from collections.abc import Iterable
-from struct import Struct
 
 import trio
 
+from vgpud.link import credentials
 from vgpud.link.rights import Ancillary
 
-_CREDENTIALS = Struct("3i")  # struct ucred: process, user, group
-CREDENTIALS_BYTES = socket.CMSG_SPACE(_CREDENTIALS.size)
+CREDENTIALS_BYTES = socket.CMSG_SPACE(credentials.BYTES)
 # How long after its process's end a connection may go on without a word of anybody else's.
 GRACE_SECONDS = 1.0
 
@@ -33,8 +32,7 @@ def sender_in(ancillary: Iterable[Ancillary]) -> int:
     """The process in what ``recvmsg`` got; 0 when it is none that can be named from here."""
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-            process_id: int = _CREDENTIALS.unpack_from(content)[0]
-            return process_id
+            return credentials.unpack(content).process
     return 0
 
 
