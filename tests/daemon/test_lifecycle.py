@@ -114,6 +114,16 @@ def test_a_hundred_connections_leave_no_descriptor_and_no_process(backend: Backe
     assert tree(backend.process.pid) == [spawner(backend.process.pid)]
 
 
+def test_a_machine_is_served_though_somebody_has_removed_the_folder_of_the_others(
+    backend: Backend,
+) -> None:
+    assert wait_until(lambda: "waiting for front-ends" in backend.log)
+    backend.socket_path.with_name(backend.socket_path.name + ".machines").rmdir()
+    with Machine(backend.socket_path) as machine:
+        show(machine)
+        assert wait_until(lambda: "the next daemon will not find machine 1" in backend.log)
+
+
 def test_a_killed_frontend_makes_room_for_the_next(backend: Backend) -> None:
     program = (
         "import sys, time; from pathlib import Path; from tests.driver.backend import Machine\n"

@@ -110,7 +110,13 @@ class Machines:
         if self._folder is None:
             return []
         self._folder.unlink(str(number))
-        return [links.lend(bind_in(self._folder, str(number), socket.SOCK_SEQPACKET))]
+        try:
+            meeting = bind_in(self._folder, str(number), socket.SOCK_SEQPACKET)
+        except OSError as error:
+            # Somebody has removed the folder: this one is served all the same.
+            logger.warning("the next daemon will not find machine {}: {}", number, error)
+            return []
+        return [links.lend(meeting)]
 
     def _add(self, machine: Machine) -> None:
         self._served[machine.number] = machine
