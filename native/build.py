@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Builds ``vgpud._native``, the data plane, from the C files of this folder.
+"""Builds ``vgpud._native``, the data plane, from the C files in the folders beside this one.
 
-Each header declares its area once: what stands between ``/* [python] */`` and ``/* [end python] */`` is
+Each header declares its part once: what stands between ``/* [python] */`` and ``/* [end python] */`` is
 given to cffi word for word, so C and Python cannot drift apart.
 """
 
@@ -28,16 +28,21 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O
 def declarations() -> tuple[str, list[str]]:
     """The text for ``cdef`` and the headers that it came from, in the order in which they build on each other."""
     text, headers = [], []
-    for header in sorted(HERE.glob("*.h"), key=_layer):
+    for header in sorted(files("*.h"), key=_layer):
         for public in PUBLIC.findall(header.read_text()):
             text.append(public)
-            headers.append(header.name)
+            headers.append(str(header.relative_to(HERE)))
     return "\n".join(text), list(dict.fromkeys(headers))
+
+
+def files(pattern: str) -> list[Path]:
+    """Of all folders but the fuzz targets' own."""
+    return sorted(path for path in HERE.glob(f"*/{pattern}") if path.parent.name != "fuzz")
 
 
 def _layer(header: Path) -> tuple[int, str]:
     """A header comes after every header that it includes: cffi reads no ``#include``."""
-    included = re.findall(r'#include "(\w+\.h)"', header.read_text())
+    included = re.findall(r'#include "([\w/]+\.h)"', header.read_text())
     return max((_layer(HERE / name)[0] + 1 for name in included), default=0), header.name
 
 
@@ -50,7 +55,7 @@ def builder(sanitize: bool = False) -> cffi.FFI:
     ffi.set_source(
         MODULE,
         "\n".join(f'#include "{header}"' for header in headers),
-        sources=[str(source) for source in sorted(HERE.glob("*.c"))],
+        sources=[str(source) for source in files("*.c")],
         include_dirs=[str(HERE)],
         extra_compile_args=WARNINGS + GENERATED + flags,
         extra_link_args=SANITIZE[:1] if sanitize else [],

@@ -13,11 +13,11 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "device/resource.h"
+#include "device/run.h"
+#include "device/scanout.h"
 #include "machine.h"
-#include "present.h"
-#include "resource.h"
-#include "run.h"
-#include "scanout.h"
+#include "shared/present.h"
 
 enum {
     STEPS = 48,

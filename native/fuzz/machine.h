@@ -7,9 +7,9 @@
 #define VGPUD_FUZZ_MACHINE_H
 
 #include "input.h"
-#include "memory.h"
-#include "queue.h"
-#include "state.h"
+#include "ring/memory.h"
+#include "ring/queue.h"
+#include "shared/state.h"
 
 enum {
     RING_AT = 0x1000, /* the driver's three areas, a page each */

@@ -20,10 +20,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "display_message.h"
-#include "image.h"
-#include "present.h"
-#include "presenter.h"
+#include "presenter/display_message.h"
+#include "presenter/presenter.h"
+#include "shared/image.h"
+#include "shared/present.h"
 
 enum { PIECE = sizeof(struct present_record) + 1, WIDTH = 64, HEIGHT = 48, DRAIN = 1 << 16 };
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The pixels of an image, read from its memfd as the daemon may (native/image.h)."""
+"""The pixels of an image, read from its memfd as the daemon may (native/shared/image.h)."""
 
 import os
 

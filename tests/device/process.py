@@ -37,7 +37,7 @@ LIMITS = messages.Limits(
     request_bytes=1 << 20,
     submit_bytes=1 << 20,
 )
-# native/present.h: fourteen numbers, of which the first is the kind, and a position.
+# native/shared/present.h: fourteen numbers, of which the first is the kind, and a position.
 PRESENT_RECORD = struct.Struct("=14IQ")
 PRESENT_STAGED, PRESENT_IMAGE, PRESENT_CONSUMED, PRESENT_RELEASED = 3, 4, 6, 7
 

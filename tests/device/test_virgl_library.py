@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-HEADER = Path(__file__).parents[2] / "native" / "virgl_api.h"
+HEADER = Path(__file__).parents[2] / "native" / "virgl" / "api.h"
 # Sizes of two capability sets, and a use of malloc(), as the real one has.
 BODIES = """
 #include <stdlib.h>

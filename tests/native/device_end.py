@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The device process's end of a present channel, as native/present.h has it: well-formed records, and any others."""
+"""The device process's end of a present channel, as native/shared/present.h has it: well-formed records, and any others."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SECONDS = 200
 PARTS = (
     "LICENSE-APACHE", "LICENSE-BSD-3-Clause", "README.md", "config/60-vgpud-gpu.json", "config/vgpud.toml",
     "contrib/completions/zsh/_vgpud", "contrib/systemd/vgpud@.socket", "man/vgpud.8", "native/build.py",
-    "native/hatch_build.py", "native/queue.c", "pyproject.toml", "tests/run", "vgpud/__main__.py",
+    "native/hatch_build.py", "native/ring/queue.c", "pyproject.toml", "tests/run", "vgpud/__main__.py",
 )  # fmt: skip
 SHARED = (
     "man/man1/vgpuctl.1", "man/man5/vgpud.toml.5", "man/man8/vgpud.8", "qemu/vhost-user/60-vgpud-gpu.json",

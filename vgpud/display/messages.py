@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The messages of QEMU's display socket ("Vhost-user-gpu Protocol"): requests out, replies in.
 
-Scanouts, pixels and cursors are written by native code (native/display_message.h); what is here has
+Scanouts, pixels and cursors are written by native code (native/presenter/display_message.h); what is here has
 replies.  All numbers are in the host's byte order.
 """
 

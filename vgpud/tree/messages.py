@@ -50,7 +50,7 @@ class QueueUse(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """What a device has done since its session began (``struct counters`` of native/state.h)."""
+    """What a device has done since its session began (``struct counters`` of native/shared/state.h)."""
 
     commands: int
     errors: int

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "device/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "device/device.h"
+#include "device/idle.h"
+#include "device/present_scanout.h"
+#include "device/renderer.h"
+#include "device/unanswered.h"
+#include "ring/fault.h"
+#include "shared/limited_log.h"
+
+enum {
+    LOOK_EVERY = 64,       /* commands, until a look at the other descriptors */
+    NOTIFY_EVERY = 32,     /* commands, until a look at whether the driver waits */
+    LONG_COPY = 64 << 10,  /* bytes; the driver hears first of what is done */
+    LOOK_COPY = 4 << 20,   /* bytes, likewise until a look at the other descriptors */
+    POLL_MILLISECONDS = 1, /* between two looks at a ring that has no kick */
+};
+
+struct run {
+    struct device *device;
+    struct device_exit *exit;
+    int error;
+};
+
+static bool leave(struct run *run, uint32_t reason) {
+    run->exit->reason = reason;
+    return true;
+}
+
+static bool leave_broken(struct run *run, int error) {
+    queue_break(&run->device->queue);
+    run->device->queue_error = 0;
+    run->exit->error = error;
+    return leave(run, EXIT_QUEUE_BROKEN);
+}
+
+/* --- one command */
+
+static bool make_request_room(struct device *device, uint64_t length) {
+    uint8_t *request;
+
+    if (length <= device->request_room)
+        return true;
+    request = realloc(device->request, length);
+    if (request == NULL)
+        return false;
+    device->request = request;
+    device->request_room = length;
+    return true;
+}
+
+/* Leaves device->chain to Python. */
+static bool hand_over(struct run *run, const struct virtio_gpu_ctrl_hdr *header) {
+    struct device *device = run->device;
+    const struct chain *chain = &device->chain;
+    uint64_t room = chain->writable_bytes;
+
+    if (!make_request_room(device, chain->readable_bytes) || !unanswered_keep(device, header)) {
+        respond_now(device, header, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+        return false;
+    }
+    run->exit->chain = chain->ticket.entry;
+    run->exit->request = device->request;
+    run->exit->request_length =
+        (uint32_t)chain_read(chain, 0, device->request, chain->readable_bytes);
+    run->exit->response_length = room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
+    /* What was checked, whatever the guest has made of it since. */
+    memcpy(device->request, header, sizeof(*header));
+    device->state->command = header->type; /* until Python comes back, whose call may block too */
+    return leave(run, EXIT_COMMAND);
+}
+
+/* For whoever has to answer it, should this process die now. */
+static void note_request(struct device *device, const struct virtio_gpu_ctrl_hdr *header) {
+    struct chain_state *chain = &device->state->queues[0].chains[device->chain.ticket.entry];
+
+    chain->flags = header->flags;
+    chain->fence_id = header->fence_id;
+    chain->ctx_id = header->ctx_id;
+    chain->ring_idx = header->ring_idx;
+    device->state->progress++;
+    device->state->counters.commands++;
+}
+
+static uint32_t execute_here(struct device *device, const struct command *command,
+                             const union request *request, uint64_t length) {
+    uint32_t response = VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+
+    if (length >= command->request_bytes) {
+        device->state->command = command->type;
+        response = command->execute(device, request);
+    }
+    if (response >= VIRTIO_GPU_RESP_ERR_UNSPEC)
+        limited_log_refusal(command->type, response);
+    return response;
+}
+
+/* At once, unless the guest wants to hear when what a renderer has begun is done. */
+static void respond(struct device *device, const struct virtio_gpu_ctrl_hdr *request,
+                    uint32_t type) {
+    const struct virtio_gpu_ctrl_hdr response = {.type = type};
+
+    if (device->renderer->hooks != NULL && request->flags & VIRTIO_GPU_FLAG_FENCE &&
+        unanswered_keep(device, request))
+        device_respond(device, device->chain.ticket.entry, (const uint8_t *)&response,
+                       sizeof(response));
+    else
+        respond_now(device, request, type);
+}
+
+/* What a renderer had to finish first; true: some of it is yet to come. */
+static bool release(struct device *device) {
+    return device->renderer->hooks != NULL && device->renderer->hooks->release(device, false);
+}
+
+/* True: back to Python. */
+static bool execute(struct run *run) {
+    struct device *device = run->device;
+    union request request = {0};
+    uint64_t length = chain_read(&device->chain, 0, &request, sizeof(request));
+    const struct command *command;
+
+    note_request(device, &request.header);
+    if (length < sizeof(request.header)) {
+        memset(&request, 0, sizeof(request));
+        respond_now(device, &request.header, VIRTIO_GPU_RESP_ERR_UNSPEC);
+        return false;
+    }
+    command = renderer_command(device->renderer, request.header.type);
+    if (device->chain.readable_bytes > device->limits.request_bytes &&
+        (command == NULL || !command->any_length)) {
+        respond_now(device, &request.header, VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+        return false;
+    }
+    if (command == NULL)
+        return hand_over(run, &request.header);
+    /* A renderer may block in its fence as well. */
+    respond(device, &request.header, execute_here(device, command, &request, length));
+    device->state->command = 0;
+    return false;
+}
+
+/* --- a burst of them */
+
+static void notify(struct device *device) {
+    device->unnotified = 0;
+    device->state->counters.calls += queue_notify(&device->queue);
+}
+
+/* The driver and the presenter hear of what is done. */
+static void tell(struct device *device) {
+    notify(device);
+    channel_send_batch(&device->channel);
+}
+
+void device_expect_copy(struct device *device, uint64_t bytes) {
+    device->unnotified += bytes;
+    if (device->unnotified < LONG_COPY)
+        return;
+    tell(device);
+    if (bytes >= LONG_COPY)
+        device->burst += (uint32_t)(bytes * LOOK_EVERY / LOOK_COPY);
+}
+
+static void push_deferred(struct device *device) {
+    if (device->deferred == 0)
+        return;
+    channel_receive(&device->channel);
+    scanouts_push(device);
+    channel_send_batch(&device->channel);
+}
+
+static bool link_readable(const struct device *device) {
+    struct pollfd link = {.fd = device->link_fd, .events = POLLIN};
+
+    return poll(&link, 1, 0) > 0;
+}
+
+/* In the middle of a burst: does somebody else want something? */
+static bool look_around(struct run *run) {
+    struct device *device = run->device;
+
+    if (device->burst % NOTIFY_EVERY == 0)
+        tell(device);
+    if (device->burst < LOOK_EVERY)
+        return false;
+    device->burst = 0;
+    push_deferred(device);
+    release(device);
+    return link_readable(device) && leave(run, EXIT_LINK);
+}
+
+/* Until nothing is available (false) or something has to leave (true). */
+static bool work(struct run *run) {
+    struct device *device = run->device;
+
+    queue_refuse_kicks(&device->queue);
+    for (;;) {
+        int popped = queue_pop(&device->queue, &device->chain);
+        if (popped < 0) {
+            notify(device);
+            return leave_broken(run, popped);
+        }
+        if (popped == 0)
+            return false;
+        device->burst++;
+        if (execute(run) || look_around(run))
+            return true;
+    }
+}
+
+/* --- between bursts */
+
+/* Returns whether there is work, which needs no look at descriptors. */
+static bool more_work(struct device *device) {
+    bool held = release(device);
+
+    tell(device);
+    push_deferred(device);
+    return (!held && idle_spin(device)) || queue_want_kicks(&device->queue);
+}
+
+static void channel_ready(struct device *device) {
+    channel_receive(&device->channel);
+    device->channel.full = false;
+    scanouts_push(device);
+    channel_send_batch(&device->channel);
+}
+
+/* The presenter is listened to only while something waits for it. */
+static short channel_events(const struct device *device) {
+    return (short)((device->deferred ? POLLIN : 0) | (device->channel.full ? POLLOUT : 0));
+}
+
+/* What has come of kick and link, or -errno.  Most of the time nothing else is waited for, and one
+ * system call does. */
+static int wait_for_more(struct device *device, struct pollfd others[2], int milliseconds) {
+    struct pollfd fds[] = {
+        {.fd = device->queue.kick.epoll, .events = POLLIN}, others[0], others[1]};
+
+    if (others[0].fd >= 0 || others[1].fd >= 0) {
+        if (poll(fds, 3, milliseconds) < 0 && errno != EINTR)
+            return -errno;
+        others[0].revents = fds[1].revents;
+        others[1].revents = fds[2].revents;
+        milliseconds = 0;
+    }
+    return kick_wait(&device->queue.kick, milliseconds);
+}
+
+static void kicked(struct device *device) {
+    if (!queue_runs(&device->queue))
+        return;
+    device->state->counters.kicks++;
+    idle_kicked(device);
+}
+
+static bool sleep_until_something(struct run *run) {
+    struct device *device = run->device;
+    bool runs = queue_runs(&device->queue);
+    short events = channel_events(device);
+    const struct renderer_hooks *hooks = device->renderer->hooks;
+    struct pollfd others[] = {
+        {.fd = events ? device->channel.fd : -1, .events = events},
+        {.fd = runs && hooks ? hooks->release_fd(device) : -1, .events = POLLIN}};
+    bool polls = runs && !kick_given(&device->queue.kick);
+    int came = wait_for_more(device, others, polls ? POLL_MILLISECONDS : -1);
+
+    if (came < 0) {
+        run->error = came;
+        return true;
+    }
+    device->burst = 0;
+    device->state->progress++;
+    if (others[0].revents)
+        channel_ready(device);
+    if (came & KICK_CAME)
+        kicked(device);
+    return came & KICK_OTHER && leave(run, EXIT_LINK);
+}
+
+static void run_until_exit(struct run *run) {
+    struct device *device = run->device;
+    bool left = link_readable(device) && leave(run, EXIT_LINK);
+
+    push_deferred(device);
+    if (!left && device->queue_error < 0)
+        left = leave_broken(run, device->queue_error);
+    while (!left) {
+        bool runs = queue_runs(&device->queue);
+        left = runs && work(run);
+        if (!left && !(runs && more_work(device)))
+            left = sleep_until_something(run);
+    }
+}
+
+static void run_guarded(void *argument) {
+    struct run *run = argument;
+
+    run_until_exit(run);
+    /* Before Python, which may take its time. */
+    if (queue_runs(&run->device->queue))
+        notify(run->device);
+    channel_send_batch(&run->device->channel);
+}
+
+int device_run(struct device *device, struct device_exit *exit) {
+    struct run run = {.device = device, .exit = exit};
+
+    memset(exit, 0, sizeof(*exit));
+    device->state->command = 0;
+    device->state->counters.exits++;
+    if (!fault_guarded(run_guarded, &run)) {
+        device->queue.broken = true;
+        exit->reason = EXIT_MEMORY_FAULT;
+        return 0;
+    }
+    return run.error;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * What other threads want of the presenter: messages for the display, the cursor, new descriptors,
+ * an end.  All under one lock that is held for a copy of a cursor's picture at most, and an eventfd
+ * that ends the presenter's poll.
+ */
+#ifndef VGPUD_OUTBOX_H
+#define VGPUD_OUTBOX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "presenter/display_message.h"
+
+enum { OUTBOX_MESSAGES = 64, OUTBOX_MESSAGE_MAX = 64 * 1024 };
+
+struct outbox_message {
+    uint32_t length;
+    uint8_t *bytes; /* from malloc() */
+};
+
+struct outbox_cursor {
+    bool known;   /* there is a picture to show again on a new display */
+    bool defined; /* the picture has yet to be sent */
+    bool moved;   /* the position has yet to be sent */
+    bool visible;
+    uint32_t x, y, hot_x, hot_y;
+    uint32_t *pixels; /* DISPLAY_CURSOR_PIXELS, NULL until the first picture */
+};
+
+/* A descriptor on its way to the presenter's thread; `given` tells "none any more" (-1) from "as
+ * before". */
+struct outbox_descriptor {
+    bool given;
+    int fd;
+    int replies; /* of a display: where its replies go, -1: they are not read */
+};
+
+struct outbox {
+    pthread_mutex_t lock;
+    int wake;
+    atomic_bool filled; /* something waits: spares the lock and the eventfd when nothing does */
+    bool stopped;
+    bool connected;
+    struct outbox_descriptor source, display;
+    int in_use; /* the display that was collected last, which the presenter's thread closes; -1:
+                   none */
+    struct outbox_message messages[OUTBOX_MESSAGES];
+    unsigned first, count;
+    struct outbox_cursor cursors[DISPLAY_SCANOUTS];
+    uint32_t cursors_waiting; /* a bit for each scanout */
+    uint64_t cursor_used;     /* when the cursor last changed, outbox_now() */
+};
+
+int outbox_init(struct outbox *outbox);
+void outbox_destroy(struct outbox *outbox);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t outbox_now(void);
+
+/* Any thread.  The presenter's may wait in a write to a display that a VMM has made block, for
+ * ever: another display, none any more, and the end shut down the one in use. */
+int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd, int replies);
+int outbox_post(struct outbox *outbox, const uint8_t *bytes, uint32_t length);
+int outbox_move_cursor(struct outbox *outbox, uint32_t scanout_id, uint32_t x, uint32_t y,
+                       bool visible);
+int outbox_set_cursor(struct outbox *outbox, const struct display_cursor_update *update);
+void outbox_forget_cursors(struct outbox *outbox);
+void outbox_stop(struct outbox *outbox);
+
+/* The presenter's thread. */
+struct outbox_changes {
+    bool stopped;
+    struct outbox_descriptor source, display;
+};
+void outbox_collect(struct outbox *outbox, struct outbox_changes *changes);
+/* Before the display in use is closed, unless another was collected. */
+void outbox_disconnect(struct outbox *outbox);
+/* Neither gives anything while a new display has yet to be collected: it is for that one. */
+bool outbox_take_message(struct outbox *outbox, struct outbox_message *message);
+/* Writes the next cursor message into `update` and returns its length, 0 when there is none. */
+uint32_t outbox_take_cursor(struct outbox *outbox, struct display_cursor_update *update);
+uint64_t outbox_cursor_used(struct outbox *outbox);
+
+#endif

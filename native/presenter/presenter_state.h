@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * What the presenter's files share: presenter.c (when), incoming.c (what the device process wants),
+ * outgoing.c (what is sent next).
+ */
+#ifndef VGPUD_PRESENTER_STATE_H
+#define VGPUD_PRESENTER_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "presenter/buffers.h"
+#include "presenter/display_message.h"
+#include "presenter/outbox.h"
+#include "presenter/pending.h"
+#include "presenter/presenter.h"
+#include "presenter/replies.h"
+#include "presenter/sender.h"
+#include "presenter/source.h"
+#include "shared/state.h"
+
+_Static_assert((int)STATE_SCANOUTS == (int)DISPLAY_SCANOUTS, "one table serves both sides");
+
+/* Staged rectangles that go out together: two parts each, few enough bytes for a cursor to wait. */
+enum { BATCH_COUNT = 64, BATCH_BYTES = 256 * 1024 };
+
+struct size {
+    uint32_t width, height;
+};
+
+struct presenter {
+    struct outbox outbox;
+    struct source source;
+    struct sender sender;
+    struct replies replies;
+    struct buffers buffers;
+
+    struct size wanted[DISPLAY_SCANOUTS], announced[DISPLAY_SCANOUTS];
+    uint32_t changed; /* a bit for each scanout where those two differ */
+
+    struct pending_list queue;    /* to be sent */
+    struct pending_list draining; /* sent, their pages not yet taken by the display */
+    struct pending_list answers;  /* done, the device process not yet told */
+    bool readable, woken;         /* what poll() said */
+    uint32_t protocol_features;   /* of the display, as agreed on */
+    uint64_t patience_ns; /* until the display is asked again whether it has taken all pages */
+
+    /* The message in progress. */
+    struct pending *sending[BATCH_COUNT];
+    unsigned sending_count;
+    uint32_t sending_rows; /* of sending[0] when that is an image */
+    uint64_t begun;        /* when, outbox_now() */
+    uint64_t begun_at;     /* and where in the display's stream */
+    struct outbox_message message;
+    struct display_cursor_update cursor;
+    struct display_scanout scanouts[DISPLAY_SCANOUTS];
+    struct display_update updates[BATCH_COUNT];
+
+    /* Written to displays; other threads look at them. */
+    _Atomic uint64_t shown_updates, shown_dmabufs, shown_bytes;
+
+    bool image_next;
+    size_t band; /* bytes that the display takes in BAND_NS, as measured */
+    struct pending_pool pool;
+};
+
+enum { BAND_MIN = 512 * 1024, BAND_FIRST = 2 << 20, BAND_MAX = 8 << 20 };
+
+/* The rectangle has been drawn, or never will be: its space goes back to the device process. */
+void presenter_finish(struct presenter *presenter, struct pending *entry);
+
+/* The size that is wanted of a scanout, or the one announced, has changed. */
+void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id);
+/* Its pixels, not yet sent, are of no use. */
+void presenter_drop_pixels(struct presenter *presenter, uint32_t scanout_id);
+/* Nothing is shown from a DMA buffer there any more. */
+void presenter_leave_buffer(struct presenter *presenter, uint32_t scanout_id);
+/* Returns presenter_run()'s reason for -EPIPE or -EPROTO. */
+int presenter_lose_source(struct presenter *presenter, int error);
+/* Takes the records that have come, as far as there is room; 0, or presenter_run()'s reason. */
+int presenter_receive(struct presenter *presenter);
+
+/* Gives the idle sender its next message; false: there is none. */
+bool presenter_begin_next(struct presenter *presenter);
+/* The sender has written what it was given. */
+void presenter_complete(struct presenter *presenter);
+/* The display has gone in the middle of it. */
+void presenter_take_back(struct presenter *presenter);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* recvmmsg() */
+#include "presenter/source.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "presenter/display_message.h"
+#include "shared/image.h"
+
+void source_init(struct source *source) {
+    *source = (struct source){.fd = -1};
+}
+
+void source_use(struct source *source, int fd) {
+    if (source->fd >= 0)
+        close(source->fd);
+    pixel_file_release(source->staging);
+    for (unsigned i = 0; i < source->image_count; i++)
+        pixel_file_release(source->images[i]);
+    source_init(source);
+    source->fd = fd;
+}
+
+void source_close_descriptors(struct received *batch, int count) {
+    for (int i = 0; i < count; i++)
+        if (batch[i].fd >= 0)
+            close(batch[i].fd);
+}
+
+/* ---- receiving ---- */
+
+/* The kernel fits a second descriptor into the space that one takes with its padding. */
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+enum { DESCRIPTORS_MAX = (CMSG_SPACE(sizeof(int)) - CMSG_LEN(0)) / sizeof(int) };
+
+/* The one descriptor of a message, -1: none; -2: more than one, all closed. */
+static int take_descriptor(struct msghdr *message) {
+    int descriptors[DESCRIPTORS_MAX];
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    size_t count;
+
+    if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        return -1;
+    count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(descriptors, CMSG_DATA(header), count * sizeof(int));
+    if (count == 1)
+        return descriptors[0];
+    for (size_t i = 0; i < count; i++)
+        close(descriptors[i]);
+    return count == 0 ? -1 : -2;
+}
+
+static int take_message(struct mmsghdr *message, struct received *received) {
+    received->fd = take_descriptor(&message->msg_hdr);
+    if (received->fd == -2 || (message->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        return -EPROTO;
+    return message->msg_len == sizeof(received->record) ? 0 : -EPROTO;
+}
+
+/* A closed channel gives messages of nothing behind the last one; no record is empty. */
+static int count_records(struct mmsghdr *messages, int count) {
+    int records = 0;
+
+    while (records < count && messages[records].msg_len > 0)
+        records++;
+    for (int i = records; i < count; i++) {
+        int fd = take_descriptor(&messages[i].msg_hdr);
+        if (fd >= 0)
+            close(fd);
+    }
+    return records;
+}
+
+static int take_messages(struct mmsghdr *messages, struct received *batch, int count) {
+    int result = 0;
+
+    for (int i = 0; i < count; i++) {
+        int taken = take_message(&messages[i], &batch[i]);
+        if (result == 0)
+            result = taken;
+    }
+    if (result == 0)
+        return count;
+    source_close_descriptors(batch, count);
+    return result;
+}
+
+int source_receive(struct source *source, struct received batch[SOURCE_BATCH]) {
+    struct mmsghdr messages[SOURCE_BATCH];
+    struct iovec records[SOURCE_BATCH];
+    union control controls[SOURCE_BATCH];
+    int count, whole;
+
+    for (unsigned i = 0; i < SOURCE_BATCH; i++) {
+        records[i] = (struct iovec){&batch[i].record, sizeof(batch[i].record)};
+        messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &records[i],
+                                                   .msg_iovlen = 1,
+                                                   .msg_control = &controls[i],
+                                                   .msg_controllen = sizeof(controls[i])}};
+    }
+    count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    /* Said once, before what came: the other end has closed with answers unread. */
+    if (count < 0 && errno == ECONNRESET)
+        count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    if (count < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+    whole = count_records(messages, count);
+    source->ended = whole < count;
+    return whole == 0 ? -EPIPE : take_messages(messages, batch, whole);
+}
+
+/* ---- the staging ring and the images ---- */
+
+int source_set_staging(struct source *source, const struct received *received) {
+    if (received->fd < 0)
+        return -EPROTO;
+    if (source->staging != NULL) {
+        close(received->fd);
+        return -EPROTO;
+    }
+    source->staging = pixel_file_open(received->fd, PRESENT_STAGING_BYTES);
+    return source->staging != NULL ? 0 : -EPROTO;
+}
+
+static struct pixel_file **find_image(struct source *source, uint32_t image_id) {
+    for (unsigned i = 0; i < source->image_count; i++)
+        if (source->images[i]->image_id == image_id)
+            return &source->images[i];
+    return NULL;
+}
+
+static void drop_image(struct source *source, struct pixel_file **image) {
+    pixel_file_release(*image);
+    *image = source->images[--source->image_count];
+}
+
+int source_forget_image(struct source *source, const struct received *received) {
+    struct pixel_file **image = find_image(source, received->record.image_id);
+
+    if (received->fd >= 0) {
+        close(received->fd);
+        return -EPROTO;
+    }
+    if (image != NULL)
+        drop_image(source, image);
+    return 0;
+}
+
+static int add_image(struct source *source, const struct received *received) {
+    const struct present_record *record = &received->record;
+    struct pixel_file *image;
+
+    if (source->image_count == PRESENT_IMAGES || find_image(source, record->image_id) != NULL) {
+        close(received->fd);
+        return -EPROTO;
+    }
+    image =
+        pixel_file_open(received->fd, image_file_bytes(record->image_width, record->image_height));
+    if (image == NULL)
+        return -EPROTO;
+    image->image_id = record->image_id;
+    image->width = record->image_width;
+    image->height = record->image_height;
+    source->images[source->image_count++] = image;
+    return 0;
+}
+
+/* ---- rectangles ---- */
+
+static bool dimension(uint32_t value) {
+    return value >= 1 && value <= IMAGE_SIDE_MAX;
+}
+
+static uint32_t least(uint32_t one, uint32_t other) {
+    return one < other ? one : other;
+}
+
+static uint32_t room(uint32_t limit, uint32_t offset) {
+    return offset < limit ? limit - offset : 0;
+}
+
+int source_check_scanout(const struct received *received) {
+    const struct present_record *record = &received->record;
+
+    if (received->fd >= 0) {
+        close(received->fd);
+        return -EPROTO;
+    }
+    if (record->scanout_id >= DISPLAY_SCANOUTS)
+        return -EPROTO;
+    if (record->scanout_width == 0 || record->scanout_height == 0) /* disabled */
+        return 0;
+    return dimension(record->scanout_width) && dimension(record->scanout_height) ? 0 : -EPROTO;
+}
+
+/* Whether the descriptor is what the record says is for the display's driver to find out. */
+static int check_buffer(const struct present_buffer *buffer) {
+    if (buffer->scanout_id >= DISPLAY_SCANOUTS || buffer->stride == 0)
+        return -EPROTO;
+    return dimension(buffer->width) && dimension(buffer->height) ? 0 : -EPROTO;
+}
+
+int source_check_buffer(const struct received *received, struct present_buffer *buffer) {
+    memcpy(buffer, &received->record, sizeof(*buffer));
+    if (received->fd < 0)
+        return -EPROTO;
+    if (check_buffer(buffer) == 0)
+        return 0;
+    close(received->fd);
+    return -EPROTO;
+}
+
+static int check_rectangle(const struct present_record *record) {
+    if (record->scanout_id >= DISPLAY_SCANOUTS)
+        return -EPROTO;
+    if (!dimension(record->scanout_width) || !dimension(record->scanout_height))
+        return -EPROTO;
+    return dimension(record->width) && dimension(record->height) ? 0 : -EPROTO;
+}
+
+static void clip_to_scanout(struct pending *entry) {
+    const struct present_record *record = &entry->record;
+
+    entry->x = record->x;
+    entry->y = record->y;
+    entry->width = least(record->width, room(record->scanout_width, record->x));
+    entry->height = least(record->height, room(record->scanout_height, record->y));
+}
+
+static int fill_staged(struct source *source, struct pending *entry) {
+    const struct present_record *record = &entry->record;
+    size_t length = image_stride(record->width) * record->height;
+
+    if (source->staging == NULL || record->position < source->staged ||
+        record->position > UINT64_MAX - length)
+        return -EPROTO;
+    entry->offset = (size_t)(record->position % PRESENT_STAGING_BYTES);
+    if (length > PRESENT_STAGING_BYTES - entry->offset)
+        return -EPROTO;
+    source->staged = record->position + length;
+    entry->stride = image_stride(record->width);
+    entry->file = pixel_file_hold(source->staging);
+    return 0;
+}
+
+static int fill_image(struct source *source, const struct received *received,
+                      struct pending *entry) {
+    const struct present_record *record = &entry->record;
+    struct pixel_file **known, *image;
+
+    if (received->fd >= 0 && add_image(source, received) < 0)
+        return -EPROTO;
+    known = find_image(source, record->image_id);
+    if (known == NULL)
+        return -EPROTO;
+    image = *known;
+    if (image->width != record->image_width || image->height != record->image_height)
+        return -EPROTO;
+    entry->width = least(entry->width, room(image->width, record->source_x));
+    entry->height = least(entry->height, room(image->height, record->source_y));
+    entry->stride = image_stride(image->width);
+    entry->offset = image_slot_offset(image->width, image->height, record->slot);
+    if (entry->width > 0 && entry->height > 0)
+        entry->offset +=
+            record->source_y * entry->stride + (size_t)record->source_x * IMAGE_PIXEL_BYTES;
+    entry->file = pixel_file_hold(image);
+    return 0;
+}
+
+static int check_image(const struct present_record *record) {
+    if (!dimension(record->image_width) || !dimension(record->image_height))
+        return -EPROTO;
+    return record->slot < IMAGE_SLOTS ? 0 : -EPROTO;
+}
+
+int source_fill(struct source *source, const struct received *received, struct pending *entry) {
+    const struct present_record *record = &received->record;
+    bool staged = record->kind == PRESENT_STAGED;
+
+    if (check_rectangle(record) < 0 || (staged ? received->fd >= 0 : check_image(record) < 0)) {
+        if (received->fd >= 0)
+            close(received->fd);
+        return -EPROTO;
+    }
+    entry->record = *record;
+    clip_to_scanout(entry);
+    return staged ? fill_staged(source, entry) : fill_image(source, received, entry);
+}
+
+/* ---- answers ---- */
+
+int source_answer(struct source *source, const struct present_record *record) {
+    ssize_t sent = send(source->fd, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    /* Any other failure shows as the channel's end when it is read next. */
+    source->blocked = sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM);
+    return source->blocked ? 0 : 1;
+}
+
+/*
+ * Every answer wakes the device process out of its queue, so one stands for many: the ring is never
+ * more than an eighth less free than the other side knows, and a channel full of small rectangles
+ * is more of them than the second limit.
+ */
+void source_consumed(struct source *source, uint64_t position) {
+    struct present_record record = {.kind = PRESENT_CONSUMED, .position = position};
+
+    if (source->staging == NULL || position == source->told)
+        return;
+    if (source->untold < SOURCE_BATCH && position - source->told < PRESENT_STAGING_BYTES / 8)
+        return;
+    if (source_answer(source, &record) == 0)
+        return;
+    source->told = position;
+    source->untold = 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "render3d/fences.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int fence_ring_init(struct fence_ring *ring) {
+    memset(ring, 0, sizeof(*ring));
+    ring->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ring->eventfd < 0) {
+        return -errno;
+    }
+    int error = pthread_mutex_init(&ring->lock, NULL);
+    if (error != 0) {
+        close(ring->eventfd);
+    }
+    return -error;
+}
+
+void fence_ring_destroy(struct fence_ring *ring) {
+    close(ring->eventfd);
+    pthread_mutex_destroy(&ring->lock);
+    free(ring->entries);
+}
+
+static void wake(struct fence_ring *ring) {
+    /* Can fail only when it is readable already. */
+    (void)!eventfd_write(ring->eventfd, 1);
+}
+
+void fence_ring_retire(struct fence_ring *ring, uint32_t fence) {
+    atomic_store_explicit(&ring->retired, fence, memory_order_release);
+    wake(ring);
+}
+
+/* A fence that is lost hangs the guest for good; a device process that ends is started again. */
+static void grow(struct fence_ring *ring) {
+    uint32_t capacity = ring->capacity != 0 ? 2 * ring->capacity : 64;
+    ring->entries = realloc(ring->entries, capacity * sizeof(*ring->entries));
+    if (ring->entries == NULL) {
+        abort();
+    }
+    ring->capacity = capacity;
+}
+
+static struct retired_fence *last_of(struct fence_ring *ring, uint32_t ctx_id, uint32_t ring_idx) {
+    for (uint32_t index = ring->count; index > 0; index--) {
+        struct retired_fence *entry = &ring->entries[index - 1];
+        if (entry->ctx_id == ctx_id && entry->ring_idx == ring_idx) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+void fence_ring_retire_context(struct fence_ring *ring, uint32_t ctx_id, uint32_t ring_idx,
+                               uint64_t fence_id) {
+    pthread_mutex_lock(&ring->lock);
+    /* A later fence implies the earlier, so one entry for each ring of each context is all that is
+     * ever kept. */
+    struct retired_fence *entry = last_of(ring, ctx_id, ring_idx);
+    if (entry == NULL) {
+        if (ring->count == ring->capacity) {
+            grow(ring);
+        }
+        entry = &ring->entries[ring->count++];
+    }
+    *entry = (struct retired_fence){ctx_id, ring_idx, fence_id};
+    pthread_mutex_unlock(&ring->lock);
+    wake(ring);
+}
+
+uint32_t fence_ring_take(struct fence_ring *ring, struct retired_fence *out, uint32_t room) {
+    eventfd_t ignored;
+    (void)!eventfd_read(ring->eventfd, &ignored);
+    pthread_mutex_lock(&ring->lock);
+    uint32_t count = ring->count < room ? ring->count : room;
+    if (count != 0) {
+        memcpy(out, ring->entries, count * sizeof(*out));
+        memmove(ring->entries, ring->entries + count, (ring->count - count) * sizeof(*out));
+        ring->count -= count;
+    }
+    int more = ring->count != 0;
+    pthread_mutex_unlock(&ring->lock);
+    if (more) {
+        wake(ring);
+    }
+    return count;
+}

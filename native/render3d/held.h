@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * Answers that wait for a fence of the library's.  VIRTIO 1.2, 5.7.6.7: a command with a fence is
+ * answered when all that was begun is done, and drivers take a fence for all those before it on its
+ * timeline.
+ */
+#ifndef VGPUD_VIRGL_HOLD_H
+#define VGPUD_VIRGL_HOLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/run.h"
+
+/* The chain's answer, of a command with a fence; false: nothing is under way that it would have to
+ * wait for. */
+bool virgl_hold(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
+bool virgl_release(struct device *device, bool all);
+int virgl_release_fd(const struct device *device);
+/* The device was reset: nobody waits any more. */
+void virgl_hold_forget(struct device *device);
+
+#endif

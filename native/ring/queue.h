@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * The device's half of a virtqueue, split (VIRTIO 1.2, 2.7) and packed (2.8).
+ *
+ * The ring is the guest's: each field is fetched once, into a local, and checked there.  What
+ * cannot be trusted is reported as a broken queue, and the queue is not looked at again.  All of it
+ * but starting and stopping touches guest memory: inside fault_guarded().
+ */
+#ifndef VGPUD_QUEUE_H
+#define VGPUD_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/chain.h"
+#include "ring/kick.h"
+#include "ring/memory.h"
+#include "shared/state.h"
+
+/* [python] */
+enum { QUEUE_SIZE_MAX = 1024 };
+
+enum { QUEUE_KICK, QUEUE_CALL, QUEUE_ERR };
+
+/* Packed when VIRTIO_F_RING_PACKED is in `features`. */
+struct virtqueue_config {
+    uint32_t size;
+    uint64_t features;
+    uint64_t descriptor, used,
+        available; /* user addresses, or guest addresses with gpa_addresses */
+    uint32_t gpa_addresses;
+    uint32_t log_used; /* VHOST_VRING_F_LOG: writes to the used ring are logged at log_address */
+    uint64_t log_address;
+};
+
+/* What is wrong with a queue, in words, for the negative errno that it was reported with. */
+const char *queue_error_text(int error);
+/* [end python] */
+
+struct ring_operations; /* ring.h */
+
+struct queue {
+    struct guest_memory *memory;
+    const struct ring_operations *ring;
+    struct queue_state *state; /* only written here; what counts is below */
+    struct virtqueue_config config;
+    bool started, enabled, broken;
+    bool event_idx, indirect;
+    struct kick kick;
+    int call_fd, err_fd; /* -1: none */
+
+    uint8_t *descriptor, *available, *used;
+    uint64_t descriptor_guest, used_guest;
+
+    uint16_t next_avail, next_used;
+    bool avail_wrap, used_wrap; /* packed */
+    uint16_t avail_seen;        /* split: the driver's index when last read */
+    uint16_t used_notified;     /* split: next_used at the last look at whether to interrupt */
+    uint32_t pushed;            /* places given back since then */
+    bool kicks_wanted;
+
+    uint32_t sequence;  /* chains taken */
+    uint32_t in_flight; /* places of chains that were not given back */
+    uint32_t free_count;
+    uint16_t free[QUEUE_SIZE_MAX]; /* entries of state->chains */
+};
+
+/* No descriptors, not started; without kick_open() it cannot have a kick. */
+void queue_init(struct queue *queue);
+
+/*
+ * Starts at `base` as vhost-user has it (split: the index; packed: bits 0-14 available place, 15
+ * its wrap, 16-30 and 31 the used ones).  Descriptors and `enabled` are as they were.  -EINVAL: the
+ * size or an alignment is wrong; -EFAULT: not in guest memory.
+ */
+int queue_start(struct queue *queue, struct guest_memory *memory,
+                const struct virtqueue_config *config, uint32_t base, struct queue_state *state);
+
+/* Likewise, from where `state` says that another process left it; chains in flight stay so. */
+int queue_recover(struct queue *queue, struct guest_memory *memory,
+                  const struct virtqueue_config *config, struct queue_state *state);
+
+/* Returns the base to start from again. */
+uint32_t queue_stop(struct queue *queue);
+
+/* Duplicates `fd`, -1: none; closes the one before. */
+int queue_set_fd(struct queue *queue, int which, int fd);
+void queue_close_fds(struct queue *queue);
+
+/* After a change of the memory table; -EFAULT: the rings are not in it any more. */
+int queue_translate(struct queue *queue);
+
+/* To be worked on: started, enabled and not broken. */
+static inline bool queue_runs(const struct queue *queue) {
+    return queue->started && queue->enabled && !queue->broken;
+}
+
+/* 1: the next chain; 0: there is none; negative: the queue is broken (queue_break() it). */
+int queue_pop(struct queue *queue, struct chain *chain);
+
+/* Gives a chain back with the number of bytes written into it; the driver sees it at once. */
+void queue_give_back(struct queue *queue, const struct chain_ticket *ticket, uint32_t written);
+
+static inline void queue_push(struct queue *queue, const struct chain *chain, uint32_t written) {
+    queue_give_back(queue, &chain->ticket, written);
+}
+
+/* Interrupts the driver if it wants that for what was pushed since the last call; true if so. */
+bool queue_notify(struct queue *queue);
+
+/* Asks for a kick when something becomes available; true: something is already there. */
+bool queue_want_kicks(struct queue *queue);
+/* No kicks for now. */
+void queue_refuse_kicks(struct queue *queue);
+/* Whether the driver has made something available, from a look at the ring. */
+bool queue_has_available(struct queue *queue);
+
+/* Never worked on again until it is started anew; signals the error descriptor. */
+void queue_break(struct queue *queue);
+
+#endif
