@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/*
- * What the device process's records make of the queue of rectangles.  A scanout that changes its
- * size drops what was to be drawn in the old one, an image what it covers.
- */
-#include "presenter/presenter_state.h"
+#include "presenter/incoming.h"
 
 #include <errno.h>
 
 /* What was to be drawn on a scanout of another size is of no use. */
-void presenter_drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
+static void drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
     struct pending *next;
 
     for (struct pending *entry = presenter->queue.first; entry != NULL; entry = next) {
@@ -23,16 +19,28 @@ void presenter_drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
             presenter->sending[i]->abandoned = true;
 }
 
+/* The display has to hear the scanout's size again, or that it is disabled. */
+static const struct size UNKNOWN = {0, 1};
+
+/* Nothing is shown from a DMA buffer there any more. */
+static void leave_buffer(struct presenter *presenter, uint32_t scanout_id) {
+    if (!buffers_wanted(&presenter->buffers, scanout_id))
+        return;
+    if (buffers_forget(&presenter->buffers, scanout_id))
+        presenter->announced[scanout_id] = UNKNOWN;
+    presenter_note_scanout(presenter, scanout_id);
+}
+
 static void want_scanout(struct presenter *presenter, uint32_t scanout_id, uint32_t width,
                          uint32_t height) {
     struct size *wanted = &presenter->wanted[scanout_id];
 
-    presenter_leave_buffer(presenter, scanout_id);
+    leave_buffer(presenter, scanout_id);
     if (wanted->width == width && wanted->height == height)
         return;
     *wanted = (struct size){width, height};
     presenter_note_scanout(presenter, scanout_id);
-    presenter_drop_pixels(presenter, scanout_id);
+    drop_pixels(presenter, scanout_id);
 }
 
 static void drop_covered(struct presenter *presenter, const struct pending *over) {
@@ -92,23 +100,12 @@ static int take_forget(struct presenter *presenter, const struct received *recei
 
 /* ---- DMA buffers ---- */
 
-/* The display has to hear the scanout's size again, or that it is disabled. */
-static const struct size UNKNOWN = {0, 1};
-
-void presenter_leave_buffer(struct presenter *presenter, uint32_t scanout_id) {
-    if (!buffers_wanted(&presenter->buffers, scanout_id))
-        return;
-    if (buffers_forget(&presenter->buffers, scanout_id))
-        presenter->announced[scanout_id] = UNKNOWN;
-    presenter_note_scanout(presenter, scanout_id);
-}
-
 static int take_buffer(struct presenter *presenter, const struct received *received) {
     struct present_buffer buffer;
 
     if (source_check_buffer(received, &buffer) < 0)
         return -EPROTO;
-    presenter_drop_pixels(presenter, buffer.scanout_id);
+    drop_pixels(presenter, buffer.scanout_id);
     buffers_show(&presenter->buffers, &buffer, received->fd);
     presenter->wanted[buffer.scanout_id] = (struct size){0, 0};
     presenter_note_scanout(presenter, buffer.scanout_id);
@@ -148,12 +145,12 @@ int presenter_receive(struct presenter *presenter) {
            presenter->pool.available >= SOURCE_BATCH) {
         int count = source_receive(&presenter->source, batch);
         if (count < 0)
-            return presenter_lose_source(presenter, count);
+            return count;
         presenter->readable = count == SOURCE_BATCH;
         for (int i = 0; i < count; i++) {
             if (take_record(presenter, &batch[i]) < 0) {
                 source_close_descriptors(&batch[i + 1], count - i - 1);
-                return presenter_lose_source(presenter, -EPROTO);
+                return -EPROTO;
             }
         }
     }

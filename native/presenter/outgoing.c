@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/*
- * What goes on the display socket next.  Messages of the session and the cursor come first, then
- * scanouts (an UPDATE before its SCANOUT crashes QEMU), then small rectangles, many at once, and
- * images in turn.
- */
-#include "presenter/presenter_state.h"
+#include "presenter/outgoing.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #define _GNU_SOURCE /* ppoll() */
-#include "presenter/presenter_state.h"
+#include "presenter/presenter.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "presenter/incoming.h"
+#include "presenter/outgoing.h"
+#include "presenter/presenter_state.h"
 
 struct presenter *presenter_new(void) {
     struct presenter *presenter = calloc(1, sizeof(*presenter));
@@ -74,17 +78,7 @@ void presenter_stop(struct presenter *presenter) {
     outbox_stop(&presenter->outbox);
 }
 
-/* ---- the end of a rectangle ---- */
-
-void presenter_finish(struct presenter *presenter, struct pending *entry) {
-    if (!entry->orphan && !pending_staged(entry)) {
-        pending_append(entry->live > 0 ? &presenter->draining : &presenter->answers, entry);
-        return;
-    }
-    if (!entry->orphan)
-        presenter->source.untold++;
-    pending_free(&presenter->pool, entry);
-}
+/* ---- the end of rectangles ---- */
 
 static void finish_list(struct presenter *presenter, struct pending_list *list) {
     while (list->first != NULL) {
@@ -112,19 +106,6 @@ static void use_source(struct presenter *presenter, int fd) {
         presenter->sending[i]->orphan = true;
     source_use(&presenter->source, fd);
     presenter->readable = true;
-}
-
-void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id) {
-    const struct size *wanted = &presenter->wanted[scanout_id];
-    const struct size *announced = &presenter->announced[scanout_id];
-    uint32_t bit = 1u << scanout_id;
-
-    if (buffers_wanted(&presenter->buffers, scanout_id))
-        presenter->changed &= ~bit; /* DMABUF_SCANOUT tells its size */
-    else if (wanted->width == announced->width && wanted->height == announced->height)
-        presenter->changed &= ~bit;
-    else
-        presenter->changed |= bit;
 }
 
 /* What was on its way to the display before goes to the new one, from its beginning. */
@@ -164,7 +145,7 @@ static int lose_display(struct presenter *presenter) {
     return PRESENTER_DISPLAY_CLOSED;
 }
 
-int presenter_lose_source(struct presenter *presenter, int error) {
+static int lose_source(struct presenter *presenter, int error) {
     use_source(presenter, -1);
     return error == -EPROTO ? PRESENTER_SOURCE_BROKEN : PRESENTER_SOURCE_CLOSED;
 }
@@ -300,7 +281,7 @@ static int wait_for_more(struct presenter *presenter) {
     struct timespec patience = {.tv_nsec = (long)presenter->patience_ns};
 
     if (presenter->source.ended)
-        return presenter_lose_source(presenter, -EPIPE);
+        return lose_source(presenter, -EPIPE);
     if (presenter->readable && (polled[1].events & POLLIN) && polled[1].fd >= 0)
         return 0;
     if (ppoll(polled, 3, presenter->patience_ns > 0 ? &patience : NULL, NULL) < 0)
@@ -314,15 +295,21 @@ static int wait_for_more(struct presenter *presenter) {
         return lose_display(presenter);
     /* With something to read it is the end only behind that. */
     if ((polled[1].revents & (POLLHUP | POLLERR)) && !presenter->readable)
-        return presenter_lose_source(presenter, -EPIPE);
+        return lose_source(presenter, -EPIPE);
     return 0;
+}
+
+static int receive(struct presenter *presenter) {
+    int error = presenter_receive(presenter);
+
+    return error < 0 ? lose_source(presenter, error) : 0;
 }
 
 int presenter_run(struct presenter *presenter) {
     int reason = 0;
 
     while (reason == 0) {
-        reason = presenter_receive(presenter);
+        reason = receive(presenter);
         /*
          * After the records: one that was made because of a change (a repaint for a new display)
          * must not be seen before the change is.

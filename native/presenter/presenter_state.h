@@ -13,7 +13,6 @@
 #include "presenter/display_message.h"
 #include "presenter/outbox.h"
 #include "presenter/pending.h"
-#include "presenter/presenter.h"
 #include "presenter/replies.h"
 #include "presenter/sender.h"
 #include "presenter/source.h"
@@ -71,20 +70,4 @@ void presenter_finish(struct presenter *presenter, struct pending *entry);
 
 /* The size that is wanted of a scanout, or the one announced, has changed. */
 void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id);
-/* Its pixels, not yet sent, are of no use. */
-void presenter_drop_pixels(struct presenter *presenter, uint32_t scanout_id);
-/* Nothing is shown from a DMA buffer there any more. */
-void presenter_leave_buffer(struct presenter *presenter, uint32_t scanout_id);
-/* Returns presenter_run()'s reason for -EPIPE or -EPROTO. */
-int presenter_lose_source(struct presenter *presenter, int error);
-/* Takes the records that have come, as far as there is room; 0, or presenter_run()'s reason. */
-int presenter_receive(struct presenter *presenter);
-
-/* Gives the idle sender its next message; false: there is none. */
-bool presenter_begin_next(struct presenter *presenter);
-/* The sender has written what it was given. */
-void presenter_complete(struct presenter *presenter);
-/* The display has gone in the middle of it. */
-void presenter_take_back(struct presenter *presenter);
-
 #endif

@@ -9,6 +9,7 @@
 
 #include "presenter/display_message.h"
 #include "shared/image.h"
+#include "shared/rectangle.h"
 
 void source_init(struct source *source) {
     *source = (struct source){.fd = -1};
@@ -177,10 +178,6 @@ static bool dimension(uint32_t value) {
     return value >= 1 && value <= IMAGE_SIDE_MAX;
 }
 
-static uint32_t least(uint32_t one, uint32_t other) {
-    return one < other ? one : other;
-}
-
 static uint32_t room(uint32_t limit, uint32_t offset) {
     return offset < limit ? limit - offset : 0;
 }
@@ -229,8 +226,8 @@ static void clip_to_scanout(struct pending *entry) {
 
     entry->x = record->x;
     entry->y = record->y;
-    entry->width = least(record->width, room(record->scanout_width, record->x));
-    entry->height = least(record->height, room(record->scanout_height, record->y));
+    entry->width = smaller_u32(record->width, room(record->scanout_width, record->x));
+    entry->height = smaller_u32(record->height, room(record->scanout_height, record->y));
 }
 
 static int fill_staged(struct source *source, struct pending *entry) {
@@ -262,8 +259,8 @@ static int fill_image(struct source *source, const struct received *received,
     image = *known;
     if (image->width != record->image_width || image->height != record->image_height)
         return -EPROTO;
-    entry->width = least(entry->width, room(image->width, record->source_x));
-    entry->height = least(entry->height, room(image->height, record->source_y));
+    entry->width = smaller_u32(entry->width, room(image->width, record->source_x));
+    entry->height = smaller_u32(entry->height, room(image->height, record->source_y));
     entry->stride = image_stride(image->width);
     entry->offset = image_slot_offset(image->width, image->height, record->slot);
     if (entry->width > 0 && entry->height > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /* The packed virtqueue, VIRTIO 1.2, 2.8. */
-#include "ring/ring.h"
+#include "ring/packed.h"
 
 #include <errno.h>
 

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "ring/fault.h"
-#include "ring/ring.h"
+#include "ring/packed.h"
+#include "ring/split.h"
 
 /* Feature bits of VIRTIO 1.2, 6. */
 enum { RING_INDIRECT_DESC = 28, RING_EVENT_IDX = 29, RING_PACKED = 34 };
@@ -233,22 +234,6 @@ int queue_recover(struct queue *queue, struct guest_memory *memory,
 
 /* --- available */
 
-const uint8_t *ring_indirect_table(struct queue *queue, const struct descriptor *descriptor,
-                                   uint32_t *count, int *error) {
-    const uint8_t *table;
-
-    *error = -EBADMSG;
-    if (!queue->indirect || descriptor->length == 0 || descriptor->length % DESCRIPTOR_BYTES != 0)
-        return NULL;
-    *count = descriptor->length / DESCRIPTOR_BYTES;
-    *error = -ELOOP;
-    if (*count > CHAIN_PIECES)
-        return NULL;
-    table = guest_memory_at(queue->memory, descriptor->address, descriptor->length);
-    *error = table == NULL ? -EFAULT : 0;
-    return table;
-}
-
 /* So that another process can answer it, should this one die. */
 static void note_chain(struct queue *queue, struct chain *chain) {
     const struct chain_piece *response = &chain->pieces[chain->readable];
@@ -287,18 +272,6 @@ bool queue_has_available(struct queue *queue) {
 }
 
 /* --- used */
-
-void ring_dirty_used(struct queue *queue, uint64_t offset, uint64_t length) {
-    if (!guest_memory_logging(queue->memory))
-        return;
-    guest_memory_dirty(queue->memory, queue->used_guest + offset, length);
-    if (queue->config.log_used)
-        guest_memory_dirty(queue->memory, queue->config.log_address + offset, length);
-}
-
-void ring_dirty_descriptor(struct queue *queue, uint64_t offset, uint64_t length) {
-    guest_memory_dirty(queue->memory, queue->descriptor_guest + offset, length);
-}
 
 void queue_give_back(struct queue *queue, const struct chain_ticket *ticket, uint32_t written) {
     struct queue_state *state = queue->state;

@@ -12,58 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ring/chain.h"
-#include "ring/kick.h"
-#include "ring/memory.h"
-#include "shared/state.h"
+#include "ring/ring.h"
 
 /* [python] */
-enum { QUEUE_SIZE_MAX = 1024 };
-
 enum { QUEUE_KICK, QUEUE_CALL, QUEUE_ERR };
-
-/* Packed when VIRTIO_F_RING_PACKED is in `features`. */
-struct virtqueue_config {
-    uint32_t size;
-    uint64_t features;
-    uint64_t descriptor, used,
-        available; /* user addresses, or guest addresses with gpa_addresses */
-    uint32_t gpa_addresses;
-    uint32_t log_used; /* VHOST_VRING_F_LOG: writes to the used ring are logged at log_address */
-    uint64_t log_address;
-};
 
 /* What is wrong with a queue, in words, for the negative errno that it was reported with. */
 const char *queue_error_text(int error);
 /* [end python] */
-
-struct ring_operations; /* ring.h */
-
-struct queue {
-    struct guest_memory *memory;
-    const struct ring_operations *ring;
-    struct queue_state *state; /* only written here; what counts is below */
-    struct virtqueue_config config;
-    bool started, enabled, broken;
-    bool event_idx, indirect;
-    struct kick kick;
-    int call_fd, err_fd; /* -1: none */
-
-    uint8_t *descriptor, *available, *used;
-    uint64_t descriptor_guest, used_guest;
-
-    uint16_t next_avail, next_used;
-    bool avail_wrap, used_wrap; /* packed */
-    uint16_t avail_seen;        /* split: the driver's index when last read */
-    uint16_t used_notified;     /* split: next_used at the last look at whether to interrupt */
-    uint32_t pushed;            /* places given back since then */
-    bool kicks_wanted;
-
-    uint32_t sequence;  /* chains taken */
-    uint32_t in_flight; /* places of chains that were not given back */
-    uint32_t free_count;
-    uint16_t free[QUEUE_SIZE_MAX]; /* entries of state->chains */
-};
 
 /* No descriptors, not started; without kick_open() it cannot have a kick. */
 void queue_init(struct queue *queue);

@@ -1,9 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What differs between a split and a packed ring, behind queue.h. */
+/*
+ * A queue and its ring, behind queue.h: what split rings (split.c) and packed ones (packed.c) have
+ * in common, and the table of what differs.
+ */
 #ifndef VGPUD_RING_H
 #define VGPUD_RING_H
 
-#include "ring/queue.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/chain.h"
+#include "ring/kick.h"
+#include "ring/memory.h"
+#include "shared/state.h"
+
+/* [python] */
+enum { QUEUE_SIZE_MAX = 1024 };
+
+/* Packed when VIRTIO_F_RING_PACKED is in `features`. */
+struct virtqueue_config {
+    uint32_t size;
+    uint64_t features;
+    uint64_t descriptor, used,
+        available; /* user addresses, or guest addresses with gpa_addresses */
+    uint32_t gpa_addresses;
+    uint32_t log_used; /* VHOST_VRING_F_LOG: writes to the used ring are logged at log_address */
+    uint64_t log_address;
+};
+/* [end python] */
+
+struct queue;
 
 /* VIRTIO 1.2, 2.7.5 and 2.8.13. */
 enum { DESCRIPTOR_NEXT = 1, DESCRIPTOR_WRITE = 2, DESCRIPTOR_INDIRECT = 4, DESCRIPTOR_BYTES = 16 };
@@ -23,7 +49,8 @@ struct ring_operations {
     uint16_t (*avail_position)(const struct queue *queue);
     uint16_t (*used_position)(const struct queue *queue);
     bool (*has_available)(struct queue *queue);
-    /* The chain at next_avail, which then lies behind it; as queue_pop(). */
+    /* The chain at next_avail, which then lies behind it; 1, 0: there is none, negative: the
+     * queue is broken. */
     int (*take)(struct queue *queue, struct chain *chain);
     /* Makes one used element visible; next_used then lies behind it. */
     void (*publish)(struct queue *queue, const struct chain_ticket *ticket, uint32_t written);
@@ -34,7 +61,31 @@ struct ring_operations {
     void (*set_kicks)(struct queue *queue, bool wanted);
 };
 
-extern const struct ring_operations split_ring, packed_ring;
+struct queue {
+    struct guest_memory *memory;
+    const struct ring_operations *ring;
+    struct queue_state *state; /* only written here; what counts is below */
+    struct virtqueue_config config;
+    bool started, enabled, broken;
+    bool event_idx, indirect;
+    struct kick kick;
+    int call_fd, err_fd; /* -1: none */
+
+    uint8_t *descriptor, *available, *used;
+    uint64_t descriptor_guest, used_guest;
+
+    uint16_t next_avail, next_used;
+    bool avail_wrap, used_wrap; /* packed */
+    uint16_t avail_seen;        /* split: the driver's index when last read */
+    uint16_t used_notified;     /* split: next_used at the last look at whether to interrupt */
+    uint32_t pushed;            /* places given back since then */
+    bool kicks_wanted;
+
+    uint32_t sequence;  /* chains taken */
+    uint32_t in_flight; /* places of chains that were not given back */
+    uint32_t free_count;
+    uint16_t free[QUEUE_SIZE_MAX]; /* entries of state->chains */
+};
 
 /* A descriptor of either layout.  Split rings have (flags, next), packed rings (id, flags). */
 struct descriptor {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /* The split virtqueue, VIRTIO 1.2, 2.7. */
-#include "ring/ring.h"
+#include "ring/split.h"
 
 #include <errno.h>
 

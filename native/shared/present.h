@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* clang-format off */
 /*
  * The present channel: how the device process tells the presenter (in the session) what to show,
  * and hears when memory may be used again.  A SOCK_SEQPACKET socketpair, one present_record a
@@ -6,24 +7,29 @@
  *
  * Device process → presenter
  *   PRESENT_STAGING   the first record; a memfd of PRESENT_STAGING_BYTES is attached (sealed
- * against growing and shrinking) PRESENT_SCANOUT   the scanout's size changed; width 0: it is
- * disabled PRESENT_STAGED    pixels in the staging ring: `position` counts bytes from the beginning
- * of time, they lie at position % PRESENT_STAGING_BYTES in one piece, rows without gaps. Positions
- * only grow, and may skip what was left at the ring's end PRESENT_IMAGE     pixels in a slot of an
- * image (image.h); the slot does not change until the record is released.  The image's memfd is
- * attached to the first record that names it, and to the first after a PRESENT_FORGET
+ *                     against growing and shrinking)
+ *   PRESENT_SCANOUT   the scanout's size changed; width 0: it is disabled
+ *   PRESENT_STAGED    pixels in the staging ring: `position` counts bytes from the beginning of
+ *                     time, they lie at position % PRESENT_STAGING_BYTES in one piece, rows
+ *                     without gaps.  Positions only grow, and may skip what was left at the ring's
+ *                     end
+ *   PRESENT_IMAGE     pixels in a slot of an image (image.h); the slot does not change until the
+ *                     record is released.  The image's memfd is attached to the first record that
+ *                     names it, and to the first after a PRESENT_FORGET
  *   PRESENT_FORGET    the image will not be named again; what was sent of it stays valid until
  *                     released.  At most PRESENT_IMAGES are known at a time
  *   PRESENT_BUFFER    the scanout shows the whole of a DMA buffer, which is attached
  *                     (struct present_buffer); until a SCANOUT, STAGED or IMAGE of it comes
  *   PRESENT_DAMAGE    that rectangle of the scanout's DMA buffer was drawn.  Never answered: the
  *                     presenter merges what a display does not keep up with
+ *
  * Presenter → device process
  *   PRESENT_CONSUMED  everything staged before `position` has been read: that of the last record
  *                     that was dealt with plus its bytes.  May lag behind, but not by more than a
  *                     quarter of the ring once there is nothing left to do
  *   PRESENT_RELEASED  a PRESENT_IMAGE record sent back with this kind, exactly once for each
  */
+/* clang-format on */
 #ifndef VGPUD_PRESENT_H
 #define VGPUD_PRESENT_H
 
