@@ -2,9 +2,9 @@
 """What the daemon orders a session to do: one function for each message, in a table."""
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 import trio
 
@@ -28,6 +28,13 @@ from vgpud.tree.messages import (
 CLIENTS_MAX = 16
 
 
+class _Asked(NamedTuple):
+    """Whom questions are about, and where they wait for their answers."""
+
+    session: Session
+    nursery: trio.Nursery
+
+
 class Orders:
     """``life`` is the scope that ends with the session."""
 
@@ -37,7 +44,7 @@ class Orders:
         self._daemon = daemon
         self._devices = devices
         self._clients = trio.CapacityLimiter(CLIENTS_MAX)
-        self._session: Session | None = None
+        self._asked: _Asked | None = None
         self._table: dict[type[Any], Callable[[Any, list[int]], None]] = {
             AskReport: self._ask_report,
             Ping: self._ping,
@@ -47,24 +54,30 @@ class Orders:
             Stop: self._stop,
         }
 
-    def serve(self, session: Session) -> None:
-        """Whom the questions are about."""
-        self._session = session
+    @contextmanager
+    def about(self, session: Session, nursery: trio.Nursery) -> Iterator[None]:
+        """Questions are about this session, until the context ends; orders may come before and afterwards."""
+        self._asked = _Asked(session, nursery)
+        try:
+            yield
+        finally:
+            self._asked = None
 
     def carry_out(self, message: Any, descriptors: list[int]) -> None:
         """Takes the descriptors that are kept out of the list."""
         self._table[type(message)](message, descriptors)
 
     def _ask_report(self, message: AskReport, descriptors: list[int]) -> None:
-        if self._session is not None:
-            self._daemon.report(self._session.report(message.serial))
+        if self._asked is not None:
+            self._daemon.report(self._asked.session.report(message.serial))
 
     def _ping(self, message: Ping, descriptors: list[int]) -> None:
         self._daemon.report(Pong(message.serial))
 
     def _serve_client(self, message: ServeClient, descriptors: list[int]) -> None:
         connection = socket.socket(fileno=descriptors.pop())
-        self._nursery.start_soon(self._reply, connection, message.request)
+        nursery = self._nursery if self._asked is None else self._asked.nursery
+        nursery.start_soon(self._reply, connection, message.request)
 
     async def _reply(self, connection: socket.socket, request: str) -> None:
         with trio.socket.from_stdlib_socket(connection) as end, suppress(OSError):
@@ -73,9 +86,9 @@ class Orders:
                 await serving.reply(end, answering)
 
     async def _answer(self, line: bytes) -> serving.Answer:
-        if self._session is None:
-            raise ControlError("the machine has not begun yet")
-        return await Commands(self._session).answer(line)
+        if self._asked is None:
+            raise ControlError("the machine has not begun yet, or has left")
+        return await Commands(self._asked.session).answer(line)
 
     def _set_log_level(self, message: SetLogLevel, descriptors: list[int]) -> None:
         logs.set_up(message.level)
@@ -84,8 +97,8 @@ class Orders:
         grants, wishes = descriptors
         descriptors.clear()
         self._devices.use(socket.socket(fileno=grants), wishes)
-        if self._session is not None:
-            self._session.revive()
+        if self._asked is not None:
+            self._asked.session.revive()
 
     def _stop(self, message: Stop, descriptors: list[int]) -> None:
         self.life.cancel()

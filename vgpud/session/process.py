@@ -81,7 +81,7 @@ async def _work(
             daemon.report(Tried(await try_renderer(config, devices)))
         else:
             end = trio.socket.from_stdlib_socket(socket.socket(fileno=ends.frontend))
-            await serve_frontend(end, config, devices, orders.serve, daemon.say_hello)
+            await serve_frontend(end, config, devices, orders.about, daemon.say_hello)
     except RendererError as error:
         daemon.report(NotTried(str(error), error.exit_code))
         return error.exit_code

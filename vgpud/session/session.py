@@ -2,7 +2,7 @@
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 
 import trio
@@ -37,23 +37,26 @@ from vgpud.vhost_user.framing import Connection
 CONTEXTS_REPORTED = 1024
 RESOURCES_REPORTED = 10000
 
+Asked = Callable[["Session", trio.Nursery], AbstractContextManager[None]]
+
 
 async def serve_frontend(
     end: trio.socket.SocketType,
     config: Config,
     devices: Devices,
-    on_session: Callable[["Session"], None] = lambda session: None,
+    asked: Asked = lambda session, nursery: nullcontext(),
     on_sender: Callable[[int], None] = lambda sender: None,
 ) -> None:
     """Serves a front-end until it leaves.  Whatever it or its guest did wrong ends here; what is
     raised is a ``RendererError``, when nobody could be served.
 
-    ``on_session`` is given what serves it, ``on_sender`` the process that its first message came from.
+    Inside of ``asked`` questions may come to what serves it, and be answered in tasks of that nursery;
+    ``on_sender`` is given the process that its first message came from.
     """
     failures: list[RendererError] = []
     logger.info("connected")
     try:
-        await _serve(Connection(end), config, devices, on_session, on_sender)
+        await _serve(Connection(end), config, devices, asked, on_sender)
     except* FrontendError as group:
         logger.warning("the connection is closed: {}", first_error(group))
     except* RendererError as group:
@@ -74,17 +77,18 @@ async def _serve(
     connection: Connection,
     config: Config,
     devices: Devices,
-    on_session: Callable[["Session"], None],
+    asked: Asked,
     on_sender: Callable[[int], None],
 ) -> None:
     with ExitStack() as owned:
         session = Session(config, devices, owned)
+        # Nobody asks any more, and whoever did has an answer or none, when what is owned is closed.
         async with trio.open_nursery() as nursery:
-            on_session(session)
-            nursery.start_soon(_name_sender, connection, on_sender)
-            frontend = await session.start(nursery)
-            owned.callback(frontend.close)
-            await requests.serve(connection, frontend)
+            with asked(session, nursery):
+                nursery.start_soon(_name_sender, connection, on_sender)
+                frontend = await session.start(nursery)
+                owned.callback(frontend.close)
+                await requests.serve(connection, frontend)
             nursery.cancel_scope.cancel()
 
 
