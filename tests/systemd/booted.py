@@ -43,11 +43,12 @@ class Systemd:
             raise CannotBootError(f"not installed: {', '.join(missing)}")
         if os.geteuid() != 0:
             raise CannotBootError("only root can mount a container root")
+        # First, since it may be refused: what follows is closed by close() alone.
+        self._cgroup = _new_cgroup()
         self._folder = tempfile.TemporaryDirectory(prefix="vgpud-systemd-")
         folder = Path(self._folder.name)
         places = _places() if original == MACHINE else []
         _write_files(folder, places)
-        self._cgroup = _new_cgroup()
         self._log = folder / "log"
         with self._log.open("w") as log:
             self._unshare = subprocess.Popen(
