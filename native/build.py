@@ -9,6 +9,7 @@ import argparse
 import re
 import shutil
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import cffi
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "vgpud"
 MODULE = "vgpud._native"
+# One extension for every interpreter from the oldest on, as cffi's generated code allows; those without a global lock have no
+# stable interface yet.
+LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 PUBLIC = re.compile(r"/\* \[python\] \*/\n(.*?)/\* \[end python\] \*/", re.DOTALL)
 
 WARNINGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
@@ -57,6 +61,7 @@ def builder(sanitize: bool = False) -> cffi.FFI:
         "\n".join(f'#include "{header}"' for header in headers),
         sources=[str(source) for source in files("*.c")],
         include_dirs=[str(HERE)],
+        py_limited_api=LIMITED_API,
         extra_compile_args=WARNINGS + GENERATED + flags,
         extra_link_args=SANITIZE[:1] if sanitize else [],
     )
@@ -72,6 +77,10 @@ def build(output: Path, sanitize: bool = False) -> Path:
         # Replaced, not overwritten: a process that has the old one mapped goes on with it.
         shutil.copy(compiled, target.with_suffix(".new"))
         target.with_suffix(".new").replace(target)
+    # One that was built under another name would be imported instead.
+    for stale in output.glob("_native.*.so"):
+        if stale != target:
+            stale.unlink()
     return target
 
 

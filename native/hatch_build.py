@@ -3,6 +3,7 @@
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import sysconfig
@@ -37,6 +38,16 @@ def _missing() -> str | None:
     return None
 
 
+def _tag() -> str | None:
+    """What the wheel says it is for: every interpreter that has the stable interface, on this machine or on the
+    ``WHEEL_PLATFORM`` that the compiler builds for.  None is for this interpreter alone.
+    """
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return None
+    platform = os.environ.get("WHEEL_PLATFORM") or sysconfig.get_platform()
+    return f"cp311-abi3-{re.sub('[-.]', '_', platform)}"
+
+
 class NativeExtension(BuildHookInterface[Any]):
     """Runs for wheels only: a source distribution has the C files themselves."""
 
@@ -55,9 +66,9 @@ class NativeExtension(BuildHookInterface[Any]):
             self._work = tempfile.TemporaryDirectory()
             extension: Path = _build_module(root).build(Path(self._work.name))
             build_data["force_include"][str(extension)] = f"vgpud/{extension.name}"
-        # The wheel is for this interpreter and machine, and its tag says so.
         build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        tag = _tag()
+        build_data["tag" if tag else "infer_tag"] = tag or True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if hasattr(self, "_work"):
