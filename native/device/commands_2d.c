@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #include "device/commands_2d.h"
 
-#include "device/present_scanout.h"
+#include "device/burst.h"
+#include "device/device.h"
 #include "shared/format.h"
 #include "shared/stream.h"
 
@@ -80,7 +81,7 @@ uint32_t transfer_to_host_2d(struct device *device, const void *request) {
     if (!device->renderer->draws)
         return VIRTIO_GPU_RESP_OK_NODATA;
     bytes = image_stride(rectangle.width) * rectangle.height;
-    device_expect_copy(device, bytes);
+    burst_expect_copy(device, bytes);
     if (canvas_held(resource->canvas))
         channel_receive(&device->channel); /* it may have been released meanwhile */
     copy(device, resource, &rectangle, command->offset);

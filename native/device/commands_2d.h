@@ -3,7 +3,9 @@
 #ifndef VGPUD_COMMANDS_2D_H
 #define VGPUD_COMMANDS_2D_H
 
-#include "device/device.h"
+#include <stdint.h>
+
+struct device;
 
 uint32_t transfer_to_host_2d(struct device *device, const void *request);
 uint32_t resource_flush(struct device *device, const void *request);

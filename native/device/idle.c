@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "device/device.h"
+
 /*
  * In nanoseconds.  A sleep and a wake-up cost 5 to 40 µs, so longer never pays.  A look takes far
  * less than JUMP: when more has passed, somebody else had this processor meanwhile, and it is no

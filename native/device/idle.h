@@ -9,8 +9,15 @@
 #define VGPUD_IDLE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
-#include "device/device.h"
+struct device;
+
+/* All in nanoseconds. */
+struct patience {
+    uint64_t spin;
+    uint64_t idle_since, yield_until; /* CLOCK_MONOTONIC */
+};
 
 /* Looks at the ring for as long as it pays; true: there is work. */
 bool idle_spin(struct device *device);

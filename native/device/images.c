@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #include "device/images.h"
 
+#include "device/device.h"
+
 static uint64_t spare_bytes(const struct resource *resource) {
     return canvas_slot_bytes(resource->canvas) * (IMAGE_SLOTS - 1);
 }

@@ -7,7 +7,11 @@
 #ifndef VGPUD_IMAGES_H
 #define VGPUD_IMAGES_H
 
-#include "device/device.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct device;
+struct resource;
 
 /* What the resource's image counts, in bytes. */
 uint64_t images_charge(const struct resource *resource);

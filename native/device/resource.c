@@ -6,7 +6,7 @@
 
 #include "device/device.h"
 #include "device/images.h"
-#include "device/present_scanout.h"
+#include "device/scanout.h"
 
 static struct resource *find(struct device *device, uint32_t resource_id) {
     return resource_table_find(&device->resources, resource_id);
@@ -100,12 +100,19 @@ void resource_destroy(struct device *device, struct resource *resource) {
     drop_backing(device, resource);
     if (device->renderer->hooks != NULL)
         device->renderer->hooks->destroyed(device, resource);
-    virgl_export_close(device, resource);
     device->image_bytes -= images_charge(resource);
     if (resource->canvas != NULL)
         channel_forget(&device->channel, resource->canvas);
     canvas_free(resource->canvas);
     free(resource);
+}
+
+static void destroy(struct resource *resource, void *argument) {
+    resource_destroy(argument, resource);
+}
+
+void resources_destroy_all(struct device *device) {
+    resource_table_each(&device->resources, destroy, device);
 }
 
 int resource_unref(struct device *device, uint32_t resource_id) {
@@ -167,19 +174,6 @@ static void translate(struct resource *resource, void *argument) {
     device->lost_backings++;
 }
 
-void device_memory_changed(void *argument) {
-    struct device *device = argument;
-
+void resources_translate(struct device *device) {
     resource_table_each(&device->resources, translate, device);
-    if (device->queue.started && !device->queue.broken)
-        device->queue_error = queue_translate(&device->queue);
-    if (device->queue_error < 0) /* nothing may follow its pointers from now on */
-        device->queue.broken = true;
-}
-
-int device_lost_backings(struct device *device) {
-    int lost = (int)device->lost_backings;
-
-    device->lost_backings = 0;
-    return lost;
 }

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-#include "device/run.h"
-
 /* [python] */
+struct device;
+
 /* -EEXIST; -EINVAL: resource_id, format or size; -ENOMEM: a quota. */
 int resource_create_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
                        uint32_t height);
@@ -30,13 +30,16 @@ int resource_attach_backing(struct device *device, uint32_t resource_id, const u
                             uint32_t nr_entries);
 /* -ENOENT: no such resource, or it has no backing. */
 int resource_detach_backing(struct device *device, uint32_t resource_id);
-
-/* How many resources have lost their backing to changes of the memory table since this was last
- * asked.  A queue that lost its rings to one is broken, which the next device_run() says. */
-int device_lost_backings(struct device *device);
 /* [end python] */
 
-/* For guest_memory_watch(): looks up anew what lies in guest memory. */
-void device_memory_changed(void *argument);
+struct resource;
+
+/* No scanout may show it any more. */
+void resource_destroy(struct device *device, struct resource *resource);
+void resources_destroy_all(struct device *device);
+
+/* After a change of the memory table: looks every backing up anew; one that is not all there any
+ * more is lost. */
+void resources_translate(struct device *device);
 
 #endif

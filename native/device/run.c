@@ -6,20 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/burst.h"
 #include "device/device.h"
 #include "device/idle.h"
-#include "device/present_scanout.h"
-#include "device/renderer.h"
+#include "device/renderers.h"
+#include "device/scanout.h"
 #include "device/unanswered.h"
 #include "ring/fault.h"
 #include "shared/limited_log.h"
 
 enum {
-    LOOK_EVERY = 64,       /* commands, until a look at the other descriptors */
     NOTIFY_EVERY = 32,     /* commands, until a look at whether the driver waits */
-    LONG_COPY = 64 << 10,  /* bytes; the driver hears first of what is done */
-    LOOK_COPY = 4 << 20,   /* bytes, likewise until a look at the other descriptors */
     POLL_MILLISECONDS = 1, /* between two looks at a ring that has no kick */
+};
+
+/* The largest request of any command that is executed here. */
+union request {
+    struct virtio_gpu_ctrl_hdr header;
+    uint8_t bytes[72];
 };
 
 struct run {
@@ -148,26 +152,6 @@ static bool execute(struct run *run) {
 
 /* --- a burst of them */
 
-static void notify(struct device *device) {
-    device->unnotified = 0;
-    device->state->counters.calls += queue_notify(&device->queue);
-}
-
-/* The driver and the presenter hear of what is done. */
-static void tell(struct device *device) {
-    notify(device);
-    channel_send_batch(&device->channel);
-}
-
-void device_expect_copy(struct device *device, uint64_t bytes) {
-    device->unnotified += bytes;
-    if (device->unnotified < LONG_COPY)
-        return;
-    tell(device);
-    if (bytes >= LONG_COPY)
-        device->burst += (uint32_t)(bytes * LOOK_EVERY / LOOK_COPY);
-}
-
 static void push_deferred(struct device *device) {
     if (device->deferred == 0)
         return;
@@ -187,8 +171,8 @@ static bool look_around(struct run *run) {
     struct device *device = run->device;
 
     if (device->burst % NOTIFY_EVERY == 0)
-        tell(device);
-    if (device->burst < LOOK_EVERY)
+        burst_tell(device);
+    if (device->burst < BURST_LOOK_EVERY)
         return false;
     device->burst = 0;
     push_deferred(device);
@@ -204,7 +188,7 @@ static bool work(struct run *run) {
     for (;;) {
         int popped = queue_pop(&device->queue, &device->chain);
         if (popped < 0) {
-            notify(device);
+            burst_notify(device);
             return leave_broken(run, popped);
         }
         if (popped == 0)
@@ -221,7 +205,7 @@ static bool work(struct run *run) {
 static bool more_work(struct device *device) {
     bool held = release(device);
 
-    tell(device);
+    burst_tell(device);
     push_deferred(device);
     return (!held && idle_spin(device)) || queue_want_kicks(&device->queue);
 }
@@ -306,7 +290,7 @@ static void run_guarded(void *argument) {
     run_until_exit(run);
     /* Before Python, which may take its time. */
     if (queue_runs(&run->device->queue))
-        notify(run->device);
+        burst_notify(run->device);
     channel_send_batch(&run->device->channel);
 }
 

@@ -5,8 +5,6 @@
 
 #include "device/device.h"
 #include "device/images.h"
-#include "device/present_scanout.h"
-#include "device/unanswered.h"
 
 static uint32_t bit(uint32_t scanout_id) {
     return 1u << scanout_id;
@@ -277,19 +275,4 @@ int scanout_read_back(struct device *device, uint32_t scanout_id) {
     return device->renderer->hooks->read_back(device, scanout->resource, &scanout->shown) != 0
                ? -EIO
                : 0;
-}
-
-/* --- device reset */
-
-static void destroy(struct resource *resource, void *argument) {
-    resource_destroy(argument, resource);
-}
-
-void device_reset(struct device *device) {
-    unanswered_drop_all(device);
-    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
-        scanout_disable(device, scanout_id);
-    resource_table_each(&device->resources, destroy, device);
-    if (device->renderer->hooks != NULL)
-        device->renderer->hooks->reset(device);
 }

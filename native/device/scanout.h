@@ -3,11 +3,14 @@
 #ifndef VGPUD_SCANOUT_H
 #define VGPUD_SCANOUT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "device/run.h"
+#include "shared/rectangle.h"
 
 /* [python] */
+struct device;
+
 /* `resource_id` 0 disables.  -ENODEV: no such scanout; -ENOENT: no such resource; -EINVAL: an empty
  * rectangle, or outside the resource; -ENOMEM: the quota for images. */
 int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
@@ -19,9 +22,40 @@ int scanout_read_back(struct device *device, uint32_t scanout_id);
 
 /* There is a new display: every enabled scanout is presented whole. */
 void device_repaint(struct device *device);
-
-/* Resources, scanouts and pending chains (unanswered) are gone. */
-void device_reset(struct device *device);
 /* [end python] */
+
+struct resource;
+
+struct scanout {
+    struct resource *resource; /* NULL: disabled */
+    struct rectangle shown;    /* of the resource */
+    bool announce;             /* its size has yet to be told */
+    bool flushed;              /* `damage` may be sent: the resource was flushed since it was set */
+    struct rectangle damage;   /* of the scanout: yet to be sent */
+};
+
+/* Whether it is shown from the DMA buffer of its resource, and not as pixels. */
+bool scanout_by_buffer(const struct scanout *scanout);
+
+void scanout_disable(struct device *device, uint32_t scanout_id);
+
+/* `rectangle` of the resource was flushed: every scanout that shows some of it is to show it as it
+ * is now. */
+void scanouts_damage(struct device *device, struct resource *resource,
+                     const struct rectangle *rectangle);
+
+/* The newest slot's picture is what is to be shown of it, and its size to be told. */
+void scanout_repaint(struct device *device, uint32_t scanout_id);
+
+/*
+ * After another process has died: a resource that was taken over is shown where it was, and what
+ * was shown of one that was not is gone.  What the session state says is checked as if a guest had
+ * said it.
+ */
+void scanouts_restore(struct device *device, uint32_t resource_id);
+void scanouts_drop_lost(struct device *device);
+
+/* Sends what can be sent now of what had to wait. */
+void scanouts_push(struct device *device);
 
 #endif

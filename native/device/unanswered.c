@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/device.h"
 #include "ring/fault.h"
 
 /* VIRTIO 1.2, 5.7.6.7: what a response repeats of its request. */

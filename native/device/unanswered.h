@@ -4,7 +4,33 @@
 #ifndef VGPUD_UNANSWERED_H
 #define VGPUD_UNANSWERED_H
 
-#include "device/device.h"
+#include <linux/virtio_gpu.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ring/chain.h"
+
+/* [python] */
+struct device;
+
+/*
+ * `response` begins with a virtio_gpu_ctrl_hdr, whose fence, flags and contexts are filled in from
+ * the request; it is cut to the room there is.  -ENOENT: no such chain is pending; -EFAULT: guest
+ * memory is gone.
+ */
+int device_respond(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
+/* [end python] */
+
+/* A chain that is yet to be answered.  Addresses: the memory table may change meanwhile. */
+struct unanswered {
+    struct chain_ticket ticket;
+    struct virtio_gpu_ctrl_hdr header;
+    uint32_t count;
+    struct {
+        uint64_t guest_address;
+        uint32_t length;
+    } pieces[];
+};
 
 /* A response of this type, with the request's fence. */
 struct virtio_gpu_ctrl_hdr response_header(uint32_t type,

@@ -13,9 +13,12 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "device/control_queue.h"
+#include "device/lifetime.h"
 #include "device/resource.h"
 #include "device/run.h"
 #include "device/scanout.h"
+#include "device/unanswered.h"
 #include "machine.h"
 #include "shared/present.h"
 

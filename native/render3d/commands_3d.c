@@ -4,28 +4,20 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "device/burst.h"
 #include "device/commands_2d.h"
-#include "device/present_scanout.h"
+#include "device/scanout.h"
+#include "render3d/context.h"
+#include "render3d/export.h"
 #include "render3d/held.h"
 #include "render3d/render3d.h"
+#include "render3d/scratch.h"
+#include "render3d/texture.h"
 #include "virgl/layers.h"
 #include "virgl/log.h"
 
 static const struct virgl_api *api_of(const struct device *device) {
     return &device->virgl->virgl->api;
-}
-
-bool virgl_make_room(uint8_t **buffer, uint64_t *room, uint64_t length) {
-    uint8_t *larger;
-
-    if (length <= *room)
-        return true;
-    if (posix_memalign((void **)&larger, 64, length) != 0)
-        return false;
-    free(*buffer);
-    *buffer = larger;
-    *room = length;
-    return true;
 }
 
 /* The library's signs differ from one call to the next: anything but 0 is a failure. */
@@ -45,7 +37,7 @@ static uint32_t submit_3d(struct device *device, const void *request) {
     if (context == NULL)
         return VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID;
     if (bytes > device->limits.submit_bytes ||
-        !virgl_make_room(&virgl->stream, &virgl->stream_room, bytes))
+        !scratch_make_room(&virgl->stream, &virgl->stream_room, bytes))
         return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     if (bytes % sizeof(uint32_t) != 0 ||
         chain_read(&device->chain, sizeof(*command), virgl->stream, bytes) != bytes)
@@ -160,7 +152,7 @@ static uint32_t read_back(struct device *device, struct resource *resource,
 
     if (rectangle_empty(&seen))
         return VIRTIO_GPU_RESP_OK_NODATA;
-    device_expect_copy(device, image_stride(seen.width) * seen.height);
+    burst_expect_copy(device, image_stride(seen.width) * seen.height);
     return virgl_resource_read_back(device, resource, &seen) == 0 ? VIRTIO_GPU_RESP_OK_NODATA
                                                                   : VIRTIO_GPU_RESP_ERR_UNSPEC;
 }
@@ -186,17 +178,17 @@ static uint32_t flush(struct device *device, const void *request) {
 /* --- the renderer */
 
 static void destroyed(struct device *device, struct resource *resource) {
+    virgl_export_close(device, resource);
+    virgl_contexts_forget(device->virgl, resource->resource_id);
     virgl_resource_destroy(device, resource);
 }
 
 static void reset(struct device *device) {
-    if (device->virgl == NULL)
-        return;
     virgl_hold_forget(device);
     virgl_contexts_destroy_all(device->virgl);
 }
 
-const struct command VIRGL_COMMANDS[] = {
+static const struct command VIRGL_COMMANDS[] = {
     {.type = VIRTIO_GPU_CMD_SUBMIT_3D,
      .request_bytes = sizeof(struct virtio_gpu_cmd_submit),
      .execute = submit_3d,
@@ -216,7 +208,7 @@ const struct command VIRGL_COMMANDS[] = {
     {0},
 };
 
-const struct renderer_hooks VIRGL_HOOKS = {
+static const struct renderer_hooks VIRGL_HOOKS = {
     .make_canvas = virgl_resource_make_canvas,
     .export_buffer = virgl_export_take,
     .read_back = virgl_resource_read_back,
@@ -228,11 +220,15 @@ const struct renderer_hooks VIRGL_HOOKS = {
     .release_fd = virgl_release_fd,
 };
 
+static const struct renderer VIRGL = {
+    .commands = VIRGL_COMMANDS, .draws = true, .hooks = &VIRGL_HOOKS};
+
 int device_set_virgl(struct device *device, struct virgl *virgl) {
     device->virgl = calloc(1, sizeof(*device->virgl));
     if (device->virgl == NULL)
         return -ENOMEM;
     device->virgl->virgl = virgl;
+    device->renderer = &VIRGL;
     virgl_log_started();
     return 0;
 }

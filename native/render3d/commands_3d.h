@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What the virglrenderer mode does without Python (renderer.h). */
-#ifndef VGPUD_VIRGL_RENDERER_H
-#define VGPUD_VIRGL_RENDERER_H
+/* What a device does for a guest that draws, without Python. */
+#ifndef VGPUD_COMMANDS_3D_H
+#define VGPUD_COMMANDS_3D_H
 
-#include "device/device.h"
+#include "virgl/virgl.h"
 
-extern const struct command VIRGL_COMMANDS[];
-extern const struct renderer_hooks VIRGL_HOOKS;
+/* [python] */
+struct device;
+
+/* Before anything else, of a device with RENDERER_2D; `virgl` stays the caller's and outlives
+ * the device.  -ENOMEM. */
+int device_set_virgl(struct device *device, struct virgl *virgl);
+/* [end python] */
 
 #endif

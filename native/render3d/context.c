@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "render3d/context.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "render3d/render3d.h"
+#include "render3d/texture.h"
 
 struct virgl_context *virgl_context_find(struct virgl_device *virgl, uint32_t ctx_id) {
     /* Submits come in rows from one context. */

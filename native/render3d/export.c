@@ -42,7 +42,7 @@ static void find(void *library, const char *name, void *place) {
 }
 
 int device_export_buffers(struct device *device, int told) {
-    struct virgl_export *export = &device->export;
+    struct virgl_export *export = &device->virgl->export;
     Dl_info info;
     void *library, *function;
 
@@ -97,8 +97,8 @@ static const char *look(const struct device *device, uint32_t resource_id,
                         struct texture *texture) {
     struct virgl_resource_info info = {0};
 
-    if (device->export.get_info_ext != NULL)
-        return look_ext(&device->export, resource_id, texture);
+    if (device->virgl->export.get_info_ext != NULL)
+        return look_ext(&device->virgl->export, resource_id, texture);
     if (device->virgl->virgl->api.resource_get_info((int)resource_id, &info) != 0)
         return "the library does not describe it";
     *texture = (struct texture){
@@ -138,9 +138,9 @@ static const char *take(struct device *device, struct resource *resource) {
     const char *reason;
     int fd;
 
-    if (device->export.count == VIRGL_EXPORTED_MAX)
+    if (device->virgl->export.count == VIRGL_EXPORTED_MAX)
         return "there are too many";
-    device->export.force_ctx_0(); /* whose textures they are */
+    device->virgl->export.force_ctx_0(); /* whose textures they are */
     reason = look(device, resource->resource_id, &texture);
     if (reason == NULL)
         reason = export(device, &texture, &fd);
@@ -154,19 +154,19 @@ static const char *take(struct device *device, struct resource *resource) {
     texture.buffer.width = resource->canvas->width;
     texture.buffer.height = resource->canvas->height;
     *resource->exported = (struct exported){.fd = fd, .buffer = texture.buffer};
-    device->export.count++;
+    device->virgl->export.count++;
     return NULL;
 }
 
 void virgl_export_take(struct device *device, struct resource *resource) {
     const char *reason;
 
-    if (!device->export.enabled)
+    if (!device->virgl->export.enabled)
         return;
     reason = take(device, resource);
-    if (reason == NULL || !device->export.told)
+    if (reason == NULL || !device->virgl->export.told)
         return;
-    device->export.told = false;
+    device->virgl->export.told = false;
     say("resource %u cannot be shown from a DMA buffer (%s): its pixels are sent",
         resource->resource_id, reason);
 }
@@ -177,7 +177,7 @@ void virgl_export_close(struct device *device, struct resource *resource) {
     close(resource->exported->fd);
     free(resource->exported);
     resource->exported = NULL;
-    device->export.count--;
+    device->virgl->export.count--;
 }
 
 /* To make another context current flushes the one before; a fence flushes the one that is. */
@@ -186,5 +186,5 @@ void virgl_export_finish(struct device *device) {
 
     if (virgl->drawing)
         virgl->virgl->api.create_fence((int)++virgl->last_fence, 0);
-    device->export.force_ctx_0();
+    device->virgl->export.force_ctx_0();
 }

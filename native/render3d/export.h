@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "device/run.h"
-
 /* [python] */
+struct device;
+
 /* Resources are shown from their DMA buffers from now on.  `told`: those that cannot be are said to
  * be pixels, once.  -ENOSYS: the library has no such function. */
 int device_export_buffers(struct device *device, int told);

@@ -7,10 +7,22 @@
 #ifndef VGPUD_VIRGL_HOLD_H
 #define VGPUD_VIRGL_HOLD_H
 
+#include <linux/virtio_gpu.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "device/run.h"
+struct device;
+
+/* An answer that waits for a fence. */
+struct virgl_held {
+    uint32_t chain;
+    uint32_t ctx_id, ring_idx; /* of the timeline, with of_ring */
+    bool of_ring;              /* otherwise it is the one of all contexts */
+    uint64_t fence;            /* our number for it: a guest's may come in any order */
+    uint32_t length;
+    struct virtio_gpu_ctrl_hdr header;
+    uint8_t *response; /* one that is longer than a header */
+};
 
 /* The chain's answer, of a command with a fence; false: nothing is under way that it would have to
  * wait for. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "render3d/texture.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +8,7 @@
 #include "device/images.h"
 #include "render3d/render3d.h"
 #include "render3d/resource_size.h"
+#include "render3d/scratch.h"
 
 static const struct virgl_api *api_of(const struct device *device) {
     return &device->virgl->virgl->api;
@@ -79,7 +82,6 @@ int resource_create_3d(struct device *device, const struct resource_3d *created)
 }
 
 void virgl_resource_destroy(struct device *device, struct resource *resource) {
-    virgl_contexts_forget(device->virgl, resource->resource_id);
     if (resource->virgl == NULL)
         return;
     api_of(device)->resource_unref(resource->resource_id);
@@ -271,8 +273,8 @@ static int read_converted(struct device *device, const struct resource *resource
     struct rectangle band = *rectangle;
     int error = 0;
 
-    if (!virgl_make_room(&virgl->scratch, &virgl->scratch_room,
-                         image_stride(rectangle->width) * rows))
+    if (!scratch_make_room(&virgl->scratch, &virgl->scratch_room,
+                           image_stride(rectangle->width) * rows))
         return -ENOMEM;
     for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
         band.y = rectangle->y + y;

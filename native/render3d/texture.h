@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * A device whose guest draws with libvirglrenderer: the commands that Python executes, and
- * resources that the library knows.  Those that move data are in the renderer's table
- * (commands_3d.c).
+ * Resources that the library knows.
+ *
+ * A 2D resource stays the image in memory that it is in 2D until a context may touch it: until then
+ * transfers and flushes need no renderer, and a renderer that dies takes nothing of a console or a
+ * 2D desktop with it.
  */
-#ifndef VGPUD_VIRGL_COMMANDS_H
-#define VGPUD_VIRGL_COMMANDS_H
+#ifndef VGPUD_TEXTURE_H
+#define VGPUD_TEXTURE_H
 
-#include "device/run.h"
-#include "virgl/virgl.h"
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "shared/rectangle.h"
+#include "virgl/api.h"
 
 /* [python] */
+struct device;
+
 /* As virtio_gpu_resource_create_3d has them. */
 struct resource_3d {
     uint32_t resource_id;
@@ -26,22 +33,33 @@ struct resource_3d {
     uint32_t flags;
 };
 
-/* Before anything else, of a device with RENDERER_VIRGL; `virgl` stays the caller's and outlives
- * the device.  -ENOMEM. */
-int device_set_virgl(struct device *device, struct virgl *virgl);
-
 /* -EEXIST; -EINVAL: resource_id, or what the library refuses; -ENOMEM: a quota. */
 int resource_create_3d(struct device *device, const struct resource_3d *resource);
 /* How much host memory it takes, estimated; UINT64_MAX when that cannot be counted. */
 uint64_t resource_3d_bytes(const struct resource_3d *resource);
-
-/* `context_init`: a capset's number, 0: the library's choice.  -EEXIST, -ENOMEM, -EINVAL. */
-int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init, const char *name,
-                   uint32_t length);
-/* These: -ESRCH no such context, -ENOENT no such resource. */
-int context_destroy(struct device *device, uint32_t ctx_id);
-int context_attach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id);
-int context_detach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id);
 /* [end python] */
+
+struct resource;
+
+/* The library's side of a resource. */
+struct virgl_resource {
+    struct virgl_resource_create_args args;
+    uint64_t bytes;    /* against the quota */
+    struct iovec *iov; /* the backing, which the library keeps a pointer to; NULL: none */
+};
+
+/* Makes the library know a 2D resource, with the pixels and the backing that it has; 0 or -errno.
+ */
+int virgl_resource_promote(struct device *device, struct resource *resource);
+/* The backing came, went or moved. */
+void virgl_resource_backing_changed(struct device *device, struct resource *resource);
+/* The library forgets the resource. */
+void virgl_resource_destroy(struct device *device, struct resource *resource);
+/* Makes the image through which a resource of the library's is shown; 0, -EINVAL: it cannot be,
+ * -ENOMEM. */
+int virgl_resource_make_canvas(struct device *device, struct resource *resource);
+/* Brings a rectangle of what was drawn into the image; 0, or what the library said. */
+int virgl_resource_read_back(struct device *device, struct resource *resource,
+                             const struct rectangle *rectangle);
 
 #endif

@@ -2,6 +2,7 @@
 #include "virgl/layers.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "render3d/resource_size.h"
 

@@ -9,7 +9,7 @@
 
 #include <linux/virtio_gpu.h>
 
-#include "render3d/render3d.h"
+#include "render3d/texture.h"
 
 /* TRANSFER_TO_HOST_3D and TRANSFER_FROM_HOST_3D, from and to the backing; 0, or what the library
  * said. */

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """``virglrenderer``: OpenGL by libvirglrenderer; 2D stays in memory until a context may touch it."""
 
+from vgpud.device import dataplane
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import Capset, Group
 from vgpud.device.renderers.software_2d import Software2D
 from vgpud.device.renderers.virgl_export import why_not_exported
 from vgpud.device.renderers.virgl_library import VirglLibrary
-from vgpud.device.renderers.virgl_plane import RENDERER_VIRGL, VirglPlane
+from vgpud.device.renderers.virgl_plane import VirglPlane
 from vgpud.device.resources import Resource
 from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
@@ -23,7 +24,7 @@ from vgpud.wire.virtio_gpu import (
 class Virgl(Software2D):
     """The data plane holds resources and contexts; here is what is asked of the library itself."""
 
-    native_renderer = RENDERER_VIRGL
+    native_renderer = dataplane.RENDERER_2D
     description = "virglrenderer"
     device_features = (
         Software2D.device_features | 1 << VIRTIO_GPU_F_VIRGL | 1 << VIRTIO_GPU_F_CONTEXT_INIT

@@ -7,11 +7,9 @@ from vgpud.device.dataplane import DataPlane
 from vgpud.native import checked, ffi, lib
 from vgpud.wire.virtio_gpu import virtio_gpu_resource_create_3d
 
-RENDERER_VIRGL: int = lib.RENDERER_VIRGL
-
 
 class VirglPlane:
-    """Contexts and 3D resources of a device whose renderer is RENDERER_VIRGL."""
+    """Contexts and 3D resources of a device that draws with libvirglrenderer."""
 
     def __init__(self, plane: DataPlane, virgl: Any) -> None:
         """``virgl``: what ``VirglLibrary.pointer`` is."""

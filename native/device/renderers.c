@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#include "device/renderer.h"
+#include "device/renderers.h"
+
+#include <linux/virtio_gpu.h>
+#include <stddef.h>
 
 #include "device/commands_2d.h"
-#include "render3d/commands_3d.h"
 
 /* clang-format off */
 #define MOVES_PIXELS \
@@ -40,7 +42,6 @@ static const struct command COMMANDS_NULL[] = {
 static const struct renderer RENDERERS[] = {
     [RENDERER_NULL] = {.commands = COMMANDS_NULL, .draws = false},
     [RENDERER_2D] = {.commands = COMMANDS_2D, .draws = true},
-    [RENDERER_VIRGL] = {.commands = VIRGL_COMMANDS, .draws = true, .hooks = &VIRGL_HOOKS},
 };
 
 const struct renderer *renderer_find(int renderer) {

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * The guest's contexts.  What is attached to one is only noted until it may draw: Linux attaches
+ * every framebuffer to a context, most of which never draw into it.
+ */
+#ifndef VGPUD_CONTEXT_H
+#define VGPUD_CONTEXT_H
+
+#include <stdint.h>
+
+/* [python] */
+struct device;
+
+/* `context_init`: a capset's number, 0: the library's choice.  -EEXIST, -ENOMEM, -EINVAL. */
+int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init, const char *name,
+                   uint32_t length);
+/* These: -ESRCH no such context, -ENOENT no such resource. */
+int context_destroy(struct device *device, uint32_t ctx_id);
+int context_attach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id);
+int context_detach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id);
+/* [end python] */
+
+struct virgl_device;
+
+struct virgl_context {
+    uint32_t ctx_id;
+    /* 2D resources that were attached and that the library does not know yet. */
+    uint32_t *waiting;
+    uint32_t waiting_count, waiting_room;
+};
+
+/* NULL: there is none. */
+struct virgl_context *virgl_context_find(struct virgl_device *virgl, uint32_t ctx_id);
+/* Makes the library know what was attached to the context: before anything that may use it. */
+void virgl_context_settle(struct device *device, struct virgl_context *context);
+/* The resource goes away: contexts that wait for it do so no longer. */
+void virgl_contexts_forget(struct virgl_device *virgl, uint32_t resource_id);
+void virgl_contexts_destroy_all(struct virgl_device *virgl);
+
+#endif
