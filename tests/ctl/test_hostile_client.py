@@ -147,6 +147,20 @@ def test_whatever_is_asked_of_a_machine_is_answered_and_no_more(
         assert is_served(backend)
 
 
+@pytest.mark.parametrize("depth", [1, 900])
+@pytest.mark.parametrize("command", ["log-level", "screen"])
+def test_an_argument_has_no_parts_however_deep_they_lie(
+    backend: Backend, command: str, depth: int
+) -> None:
+    argument = b"[" * depth + b"]" * depth
+    with connected(backend) as connection:
+        connection.sendall(
+            b'{"version": 1, "command": "%s", "level": %s}\n' % (command.encode(), argument)
+        )
+        [answer] = everything_soon(connection).splitlines()
+    assert "an argument is a text" in json.loads(answer)["error"]
+
+
 def everything_soon(connection: socket.socket) -> bytes:
     """What comes of one request, whether the daemon hangs up then or not."""
     connection.shutdown(socket.SHUT_WR)

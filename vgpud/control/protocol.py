@@ -58,6 +58,9 @@ def read_request(line: bytes) -> tuple[str, Fields]:
     command = fields.pop("command", None)
     if not isinstance(command, str):
         raise NoRequestError("a request has a command")
+    # None has parts, and what is nested deeply cannot be written again, nor shown in a sentence.
+    if any(isinstance(value, list | dict) for value in fields.values()):
+        raise NoRequestError("an argument is a text, a number or nothing")
     return command, fields
 
 

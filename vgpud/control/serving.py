@@ -37,10 +37,12 @@ async def answer(table: dict[str, Command], line: bytes, others: Sequence[str] =
     return await answering
 
 
-async def reply(connection: trio.socket.SocketType, answering: Awaitable[Answer]) -> bool:
-    """Sends the answer, or why there is none; false when there is no talking with this one."""
+async def reply(connection: trio.socket.SocketType, answering: Awaitable[Answer | None]) -> bool:
+    """Sends the answer, or why there is none; false when there is no talking with this one, or, where the
+    answer is None, it is another's to talk with.
+    """
     try:
-        fields, descriptors = await answering
+        answered = await answering
     except ControlError as error:
         await send(connection, failure(str(error)), [])
         return not isinstance(error, NoRequestError)
@@ -48,6 +50,9 @@ async def reply(connection: trio.socket.SocketType, answering: Awaitable[Answer]
         logger.exception("a request on the control socket has no answer")
         await send(connection, failure("a mistake in the daemon, which its log tells"), [])
         return False
+    if answered is None:
+        return False
+    fields, descriptors = answered
     try:
         await send(connection, result(fields), descriptors)
     finally:

@@ -31,21 +31,18 @@ class Commands:
             "log-level": self._set_log_level,
         }
 
-    async def hand_down(self, connection: int, line: bytes) -> bool:
-        """Whether the request is a machine's to answer, which has a copy of the connection then.
-        ``ControlError`` when there is no such machine, or it does not answer.
+    async def answer(self, connection: int, line: bytes) -> Answer | None:
+        """Of a request's line; ``ControlError`` says why there is none.
+
+        None when the request is a machine's to answer, which has a copy of the connection then.
         """
         command, arguments = read_request(line)
         if command not in OF_A_MACHINE:
-            return False
+            return await serving.answer(self._table, line, OF_A_MACHINE)
         # Written anew: what a session is told is ASCII, whatever the client's line was.
         again = request(command, **arguments).decode().strip()
         await self._find(arguments).hand_down(connection, again)
-        return True
-
-    async def answer(self, line: bytes) -> Answer:
-        """Of a request's line; ``ControlError`` says why there is none."""
-        return await serving.answer(self._table, line, OF_A_MACHINE)
+        return None
 
     def _find(self, arguments: Fields) -> Machine:
         name = arguments.get("machine")

@@ -10,7 +10,7 @@ import trio
 from loguru import logger
 
 from vgpud.control import serving
-from vgpud.control.protocol import REQUEST_BYTES_MAX, ControlError, NoRequestError, failure
+from vgpud.control.protocol import REQUEST_BYTES_MAX, failure
 from vgpud.daemon.control_commands import Commands
 from vgpud.link.credentials import peer_of
 
@@ -66,18 +66,10 @@ class ControlSocket:
         while (read := await _line(connection, rest)) is not None:
             self._conversations[connection] = self._conversations.pop(connection)
             line, rest = read
-            if not await self._reply(connection, line):
+            if not await serving.reply(
+                connection, self._commands.answer(connection.fileno(), line)
+            ):
                 return
-
-    async def _reply(self, connection: trio.socket.SocketType, line: bytes) -> bool:
-        """False when there is no talking with this one, or it is another's to talk with."""
-        try:
-            if await self._commands.hand_down(connection.fileno(), line):
-                return False
-        except ControlError as error:
-            await serving.send(connection, failure(str(error)), [])
-            return not isinstance(error, NoRequestError)
-        return await serving.reply(connection, self._commands.answer(line))
 
 
 def may_ask(connection: trio.socket.SocketType, group: int | None) -> bool:
