@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -117,6 +117,33 @@ class House:
         with suppress(OSError):
             self.witness.close()
         self.tree.close()
+
+
+class Street:
+    """Houses, of which one is lived in."""
+
+    def __init__(self, build: Callable[[], House]) -> None:
+        self._build = build
+        self._house: House | None = None
+
+    def house(self) -> House:
+        """The one that there is, if nothing has happened to it."""
+        if self._house is not None and not self._house.sound:
+            self._house.close()
+            self._house = None
+        if self._house is None:
+            self._house = self._build()
+        return self._house
+
+    def close(self) -> None:
+        """The last one ends as it should, if it was sound."""
+        if self._house is None:
+            return
+        try:
+            if self._house.sound:
+                self._house.end()
+        finally:
+            self._house.close()
 
 
 def _own(fields: Fields) -> dict[str, object]:

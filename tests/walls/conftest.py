@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.driver import fuse
-from tests.driver.aftermath import House
+from tests.driver.aftermath import House, Street
 from tests.driver.descriptors import SILENT_FILE
 from tests.driver.hostile_device import ENVIRONMENT
 
@@ -18,33 +18,6 @@ restarts = 1000
 restart_window = 1.0
 restart_delay = 0.01
 """
-
-
-class Street:
-    """Houses, of which one is lived in."""
-
-    def __init__(self, build: Callable[[], House]) -> None:
-        self._build = build
-        self._house: House | None = None
-
-    def house(self) -> House:
-        """The one that there is, if nothing has happened to it."""
-        if self._house is not None and not self._house.sound:
-            self._house.close()
-            self._house = None
-        if self._house is None:
-            self._house = self._build()
-        return self._house
-
-    def close(self) -> None:
-        """The last one ends as it should, if it was sound."""
-        if self._house is None:
-            return
-        try:
-            if self._house.sound:
-                self._house.end()
-        finally:
-            self._house.close()
 
 
 @pytest.fixture(scope="module")
