@@ -13,6 +13,7 @@ import trio
 
 from vgpud.control.protocol import ControlError
 from vgpud.daemon import machine as machine_module
+from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machine import Machine, session_ends
 from vgpud.link import rights
 from vgpud.tree import codec
@@ -29,7 +30,7 @@ class Session:
             upper, lower = session_ends(links)
             orders, self.reports, self.log, self.device_log = map(os.dup, lower)
         self.orders = socket.socket(fileno=orders)
-        self.machine = Machine(3, "3, ", upper)
+        self.machine = Machine(3, "3, ", upper, LogShares())
         self.process = subprocess.Popen(["sleep", "60"])
         self.machine.is_process(self.process.pid)
 
@@ -73,11 +74,11 @@ async def killed(session: Session) -> bool:
         b"\0\xff\n",
         b'["Stop",{}]\n',
         b'["Forked",{"machine":1,"kind":"device","pid":1}]\n',
-        b'["Hello",{"sender":-1,"milliseconds":0}]\n',
-        b'["Hello",{"sender":1,"milliseconds":' + b"9" * 5000 + b"}]\n",
+        b'["Hello",{"sender":-1,"user":1,"milliseconds":0}]\n',
+        b'["Hello",{"sender":1,"user":1,"milliseconds":' + b"9" * 5000 + b"}]\n",
         b'["Tried",{"description":"\\u001b[2J"}]\n',
         codec.encode(Pong(1)) * 100,
-        codec.encode(Hello(1, 1)) * 100,
+        codec.encode(Hello(1, 1, 1)) * 100,
         codec.encode(Tried("x")) * 100,
     ],
     ids=lambda data: repr(data[:30]),
@@ -107,7 +108,7 @@ async def test_a_line_without_end_is_no_line(
 async def test_what_is_said_is_taken_for_what_it_is(session: Session) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.machine.run)
-        session.say(codec.encode(Hello(4711, 60_000)))
+        session.say(codec.encode(Hello(4711, 1000, 60_000)))
         while session.machine.name != "3, process 4711":
             await trio.sleep(0.01)
         assert 59 < session.machine.seconds < 70

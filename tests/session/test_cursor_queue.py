@@ -31,7 +31,7 @@ class Rig:
     """A guest, a display and what lies between them."""
 
     def __init__(self) -> None:
-        self.guest = GuestMemory()
+        self.guest = GuestMemory(1 << 30)
         self.memory = lib.guest_memory_new()
         share(self.memory, self.guest.regions)
         self.state_fd = lib.session_state_create()

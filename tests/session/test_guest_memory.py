@@ -12,6 +12,7 @@ from vgpud.session.guest_memory import DirtyLog, GuestMemory, MemoryChange
 
 PAGE = 4096
 FILE = 4 * PAGE
+LIMIT = 3 * FILE + PAGE
 REGIONS = tuple(MemoryRegion(n * 16 * PAGE, FILE, n * 32 * PAGE, 0) for n in range(4))
 
 
@@ -32,7 +33,7 @@ def held(memory: GuestMemory) -> list[int]:
 @pytest.fixture
 def memory() -> Iterator[GuestMemory]:
     """Two regions and a log."""
-    made = GuestMemory()
+    made = GuestMemory(LIMIT)
     with made.change() as change:
         change.replace(REGIONS[:2], [made_file(), made_file()])
         change.set_log(DirtyLog(made_file(), PAGE, 0))
@@ -143,3 +144,29 @@ def test_another_log_closes_the_one_before(memory: GuestMemory, file: int) -> No
         change.commit()
     assert memory.log == DirtyLog(file, PAGE, 0)
     assert not is_open(before.descriptor)
+
+
+def test_more_than_the_limit_is_refused_in_words_and_changes_nothing(
+    memory: GuestMemory, file: int
+) -> None:
+    before, bytes_before = memory.regions, memory.bytes
+    with memory.change() as change:
+        change.add(REGIONS[2], file)
+        with pytest.raises(OSError, match=r"69632 bytes of guest memory, more than 53248 \(limits"):
+            change.add(REGIONS[3], file)
+        with pytest.raises(OSError, match=r"limits.guest_memory"):
+            change.set_log(DirtyLog(file, 2 * PAGE, 0))
+    assert memory.regions == before
+    assert memory.bytes == bytes_before == 2 * FILE + PAGE
+
+
+def test_sparse_memory_counts_as_what_it_claims_to_be(memory: GuestMemory) -> None:
+    """One VMM could else have all of the host's addresses and page tables."""
+    sparse = os.memfd_create("sparse")
+    os.ftruncate(sparse, 1 << 46)
+    with (
+        memory.change() as change,
+        pytest.raises(OSError, match="guest memory"),
+    ):
+        change.add(MemoryRegion(1 << 46, 1 << 46, 1 << 46, 0), sparse)
+    os.close(sparse)

@@ -172,8 +172,27 @@ class Display:
 
 @frozen
 class Limits:
-    """What one virtual machine may take; past a limit its command is answered with OUT_OF_MEMORY."""
+    """What a host serves, and what one virtual machine may take of it. Who would be one too many is refused; past a
+    machine's limits its command is answered with OUT_OF_MEMORY.
+    """
 
+    machines: int = option(500, Integer(1, 1 << 20), "Machines that are served at the same time.")
+    connections_of_user: int = option(
+        500, Integer(1, 1 << 20), "Machines of one user, the one that a VMM runs as."
+    )
+    silent_connections: int = option(
+        64,
+        Integer(1, 1 << 16),
+        "Connections that have said nothing yet; one more, and the oldest of whoever has most is closed.",
+    )
+    first_message: float = option(
+        30.0, Seconds(0.1, 86400), "Time that a connection has to say something."
+    )
+    guest_memory: int = option(
+        1 * TIB,
+        Size(1 * MIB, 1 << 60),
+        "Guest memory that a VMM may share; one that shares more is refused.",
+    )
     image_memory: int = option(
         1 * GIB,
         Size(1 * MIB, 1 * TIB),

@@ -13,7 +13,9 @@ from vgpud.control.protocol import ControlError, Fields, read_request, request
 from vgpud.control.serving import Answer, Command
 from vgpud.daemon.machine import Machine
 from vgpud.daemon.machines import Machines
+from vgpud.daemon.newcomers import Newcomers
 from vgpud.daemon.reload import Current
+from vgpud.daemon.usage import used_of_limits
 
 OF_A_MACHINE = ("screen", "set-display")
 """Commands that a machine's own session answers, on the client's connection."""
@@ -22,9 +24,10 @@ OF_A_MACHINE = ("screen", "set-display")
 class Commands:
     """A table from a command's name to its function, whose parameters are the request's fields."""
 
-    def __init__(self, current: Current, machines: Machines) -> None:
+    def __init__(self, current: Current, machines: Machines, newcomers: Newcomers) -> None:
         self._current = current
         self._machines = machines
+        self._newcomers = newcomers
         self._since = time.monotonic()
         self._table: dict[str, Command] = {
             "status": self._status,
@@ -63,6 +66,7 @@ class Commands:
             "mode": config.renderer.mode,
             "headless": config.display.headless,
             "log_level": config.log.level,
+            "limits": used_of_limits(config.limits, self._machines, self._newcomers),
             "machines": await self._machines.reports(),
         }, []
 

@@ -13,7 +13,9 @@ from vgpud.daemon.control_commands import Commands
 from vgpud.daemon.control_socket import ControlSocket
 from vgpud.daemon.folder import Folder
 from vgpud.daemon.listener import Listener, group_of
+from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machines import Machines
+from vgpud.daemon.newcomers import Newcomers
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.reload import Current
 from vgpud.daemon.spawner import Process, fork_process
@@ -21,8 +23,6 @@ from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.tree.messages import NotTried, Tried
 from vgpud.tree.process import adopt_orphans, allow_many_descriptors, name_process
 
-# When descriptors or memory have run out, trying again at once would only burn time.
-AGAIN_SECONDS = 0.5
 TRIAL_SECONDS = 40.0
 
 
@@ -50,14 +50,17 @@ def run(current: Current, sockets: Sockets, manager: ServiceManager) -> int:
 
 
 async def _main(current: Current, sockets: Sockets, manager: ServiceManager, first: Process) -> int:
-    machines = Machines(first, sockets.folder, manager.serving)
+    shares = LogShares()
+    machines = Machines(first, sockets.folder, manager.serving, shares)
     current.on_log_level = machines.set_log_level
     status = EXIT_OK
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as everything:
             await nursery.start(_watch_signals, everything, current, manager)
             await nursery.start(machines.run)
-            status = await _serve(current, sockets, machines, manager)
+            nursery.start_soon(shares.run)
+            newcomers = Newcomers(current, machines, shares)
+            status = await _serve(current, sockets, machines, newcomers, manager)
         with trio.CancelScope(shield=True):
             await machines.stop()
         nursery.cancel_scope.cancel()
@@ -65,7 +68,11 @@ async def _main(current: Current, sockets: Sockets, manager: ServiceManager, fir
 
 
 async def _serve(
-    current: Current, sockets: Sockets, machines: Machines, manager: ServiceManager
+    current: Current,
+    sockets: Sockets,
+    machines: Machines,
+    newcomers: Newcomers,
+    manager: ServiceManager,
 ) -> int:
     await machines.spawner.ready()
     if not sockets.main.listening:
@@ -79,10 +86,10 @@ async def _serve(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_show_life, manager)
         if sockets.control is not None:
-            commands = Commands(current, machines)
+            commands = Commands(current, machines, newcomers)
             answering = ControlSocket(commands, group_of(current.config.socket))
             nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(sockets.control.end))
-        await _accept(sockets.main.end, current, machines)
+        await newcomers.accept(sockets.main.end)
     return EXIT_OK
 
 
@@ -134,25 +141,9 @@ async def _show_life(manager: ServiceManager) -> None:
         await trio.sleep(manager.watchdog_seconds / 2)
 
 
-async def _accept(listening: socket.socket, current: Current, machines: Machines) -> None:
-    """Never returns."""
-    logger.info("waiting for front-ends")
-    end = trio.socket.from_stdlib_socket(listening)
-    while True:
-        await trio.lowlevel.wait_readable(end)
-        await machines.spawner.ready()
-        try:
-            machines.accept(listening, current.config)
-        except BlockingIOError:
-            continue
-        except OSError as error:
-            logger.error("no front-end can be accepted: {}", error)
-            await trio.sleep(AGAIN_SECONDS)
-
-
 async def _serve_one(end: socket.socket, config: Config, machines: Machines) -> int:
     """The front-end that this program was started for."""
-    machine = machines.serve(end, config)
+    machine = machines.serve_only(end, config)
     await machine.ended.wait()
     ending = machine.ending
     return EXIT_INTERNAL if ending is None or ending.signal else ending.code

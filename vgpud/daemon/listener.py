@@ -20,7 +20,8 @@ from vgpud.control.protocol import control_path
 from vgpud.daemon.folder import Folder, give_to_group
 from vgpud.errors import ConfigurationError
 
-BACKLOG = 16
+# A host that starts all of its machines at once.
+BACKLOG = 128
 MEETING_SUFFIX = ".machines"
 
 

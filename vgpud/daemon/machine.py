@@ -12,6 +12,7 @@ import trio
 from loguru import logger
 
 from vgpud.control.protocol import ControlError
+from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.process_log import device_names, relay_records, relay_text
 from vgpud.link.fields import LinkError
 from vgpud.tree import codec
@@ -43,6 +44,9 @@ LAST_WORDS_SECONDS = 0.2
 # Until the spawner has told how a process ended.
 REAPED_SECONDS = 0.3
 
+# Of a machine of an earlier daemon that has not said yet whose it is.
+UNKNOWN_USER = -1
+
 AnswerType = TypeVar("AnswerType", Report, Pong)
 
 
@@ -73,11 +77,12 @@ class Machine:
     ``label`` is what its name begins with: a daemon for one machine needs no number.
     """
 
-    def __init__(self, number: int, label: str, ends: MachineEnds) -> None:
+    def __init__(self, number: int, label: str, ends: MachineEnds, shares: LogShares) -> None:
         self.number = number
         self.ends = ends
         self.shown = True
         self.sender = 0
+        self.user = UNKNOWN_USER
         self.pid = 0
         self.pidfd: int | None = None
         self.tried: Tried | NotTried | None = None
@@ -85,6 +90,7 @@ class Machine:
         self._session_ended = trio.Event()
         self.ended = trio.Event()
         self._label = label
+        self._shares = shares
         self._since = time.monotonic()
         self._forked = trio.Event()
         self._reaped = trio.Event()
@@ -93,6 +99,7 @@ class Machine:
         self._serial = 0
         self._asked: dict[int, _Asked] = {}
         self._unasked = 0
+        self.lines_left_out = 0
 
     @property
     def name(self) -> str:
@@ -124,13 +131,23 @@ class Machine:
     async def _relay(self) -> None:
         names = device_names(lambda: next(reversed(self._devices), None))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(relay_records, self.ends.log, lambda: self.name)
-            nursery.start_soon(relay_text, self.ends.devices, lambda: self.name, names)
+            nursery.start_soon(relay_records, self.ends.log, lambda: self.name, self)
+            nursery.start_soon(relay_text, self.ends.devices, lambda: self.name, names, self)
             try:
                 await self._session_ended.wait()
             finally:
                 # Until now ours kept it open, for the next device process.
                 os.close(self.ends.device_log)
+
+    def may_say(self) -> bool:
+        """Whether there may be one more line of it in the log."""
+        allowed = self._shares.allows(self.user)
+        self.lines_left_out += not allowed
+        return allowed
+
+    def note_left_out(self) -> None:
+        """A line that it may not say."""
+        self.lines_left_out += 1
 
     async def _wait_for_end(self) -> None:
         await self._forked.wait()
@@ -230,6 +247,8 @@ class Machine:
             raise LinkError("it says more than it was asked for")
         if isinstance(message, Hello):
             self.sender = message.sender or self.sender
+            if self.user == UNKNOWN_USER:
+                self.user = message.user
             self._since = time.monotonic() - message.milliseconds / 1000
         elif isinstance(message, Tried | NotTried):
             self.tried = message

@@ -13,6 +13,7 @@ from loguru import logger
 from vgpud.config.plain import to_plain
 from vgpud.config.schema import Config
 from vgpud.daemon.folder import Folder, bind_in
+from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machine import Machine, session_ends
 from vgpud.daemon.reports import described
 from vgpud.daemon.spawner import Process, Spawner
@@ -22,6 +23,7 @@ from vgpud.tree.links import BELL_BYTES, NewLinks
 from vgpud.tree.messages import (
     SESSION,
     AdoptSession,
+    CloseConnection,
     Ended,
     Forked,
     Meet,
@@ -44,13 +46,15 @@ class Machines:
     daemon; None where there is no place for that.  ``on_change`` is told their names.
     """
 
-    def __init__(self, first: Process, folder: Folder | None, on_change: Changed) -> None:
+    def __init__(
+        self, first: Process, folder: Folder | None, on_change: Changed, shares: LogShares
+    ) -> None:
         self.spawner = Spawner(first, self._take_report, self._share_spawner)
         self._folder = folder
         self._on_change = on_change
         self._served: dict[int, Machine] = {}
         self._number = 0
-        self._accepted: socket.socket | None = None
+        self._shares = shares
         self._nursery: trio.Nursery | None = None
         self._changed = trio.Event()
 
@@ -66,42 +70,56 @@ class Machines:
 
     # --- one that connects
 
-    def accept(self, listening: socket.socket, config: Config) -> None:
-        """Who connects next is served; ``OSError``, and nobody is lost, when nobody does or can be."""
+    def count(self, user: int | None = None) -> int:
+        """How many are served, of that user's or of all."""
+        return sum(machine.shown and user in (None, machine.user) for machine in self)
 
-        def connect() -> socket.socket:
-            # One that could not be passed on is not closed: what a VMM has put into its connection is not for
-            # this process to close.
-            self._accepted = self._accepted or listening.accept()[0]
-            return self._accepted
+    def serve(self, frontend: socket.socket, config: Config, refusal: str = "") -> Machine:
+        """Has a front-end served by a session of its own, which takes the connection, or refused by one;
+        ``OSError``, and the connection stays the caller's, when there can be none.
+        """
+        number = self._number + 1
+        return self._start(number, config, f"{number}, ", frontend, refusal)
 
-        self._start(self._number + 1, config, f"{self._number + 1}, ", connect)
-        self._accepted = None
-
-    def serve(self, frontend: socket.socket, config: Config) -> Machine:
-        """The one that this daemon is there for; takes the connection."""
-        return self._start(1, config, "", lambda: frontend)
+    def serve_only(self, frontend: socket.socket, config: Config) -> Machine:
+        """The one that this daemon is there for, likewise."""
+        return self._start(1, config, "", frontend)
 
     def try_renderer(self, config: Config) -> Machine:
         """A session without front-end, for what it says; once, before there are machines."""
         return self._start(0, config, "", None)
 
+    def close_elsewhere(self, frontend: socket.socket, user: int) -> bool:
+        """Whether a session of the same user closes a copy of that connection, whatever there is in it."""
+        for machine in self:
+            if machine.user != user:
+                continue
+            with suppress(OSError):
+                machine.order(CloseConnection(), [frontend.fileno()])
+                return True
+        return False
+
     def _start(
-        self, number: int, config: Config, label: str, connect: Callable[[], socket.socket] | None
+        self,
+        number: int,
+        config: Config,
+        label: str,
+        frontend: socket.socket | None,
+        refusal: str = "",
     ) -> Machine:
         with NewLinks() as links:
             upper, lower = session_ends(links)
-            meeting = [] if connect is None else self._meeting(number, links)
-            # The last that can fail, but for the telling.
-            frontend = None if connect is None else connect()
+            meeting = [] if frontend is None else self._meeting(number, links)
             ends = [*lower, *meeting, *([frontend.fileno()] if frontend else [])]
-            message = StartSession(number, frontend is not None, bool(meeting), to_plain(config))
+            message = StartSession(
+                number, frontend is not None, bool(meeting), to_plain(config), refusal
+            )
             self.spawner.tell(message, ends)
         self._number = max(self._number, number)
-        machine = Machine(number, label, upper)
-        machine.shown = frontend is not None
+        machine = Machine(number, label, upper, self._shares)
+        machine.shown = frontend is not None and not refusal
         if frontend is not None:
-            machine.sender = peer_of(frontend).process
+            machine.sender, machine.user, _ = peer_of(frontend)
             frontend.close()
         self._add(machine)
         return machine
@@ -174,7 +192,7 @@ class Machines:
         with NewLinks() as links:
             upper, (orders, reports, log, _) = session_ends(links)
             codec.send(end, Meet(config.log.level), [orders, reports, log])
-        machine = Machine(number, f"{number}, ", upper)
+        machine = Machine(number, f"{number}, ", upper, self._shares)
         machine.is_process(peer_of(end).process)
         self._number = max(self._number, number)
         self._add(machine)

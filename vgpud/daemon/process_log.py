@@ -8,7 +8,7 @@ meaning and what is printable are decided here.
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from loguru import logger
@@ -31,20 +31,52 @@ NAME = re.compile("[a-z][a-z_]{0,31}")
 Write = Callable[[str], None]
 
 
-async def relay_records(pipe: int, name: Callable[[], str]) -> None:
+class Voice(Protocol):
+    """A machine's share of the log, among all of its user's."""
+
+    def may_say(self) -> bool:
+        """Whether one more line may be written."""
+        ...
+
+    def note_left_out(self) -> None:
+        """It had one more to say than a machine may."""
+        ...
+
+
+class _Unlimited:
+    """Ours."""
+
+    def may_say(self) -> bool:
+        return True
+
+    def note_left_out(self) -> None:
+        return
+
+
+UNLIMITED = _Unlimited()
+
+
+async def relay_records(pipe: int, name: Callable[[], str], voice: Voice = UNLIMITED) -> None:
     """A session's own lines, until it has gone; takes the pipe.  ``name`` is the machine's."""
-    await _relay(pipe, RECORD_BYTES, _Records(name).take)
+    records = _Records(name, voice)
+    await _relay(pipe, RECORD_BYTES, records.take)
+    records.limited.finish()
 
 
 async def relay_text(
-    pipe: int, name: Callable[[], str], names: Callable[[], dict[str, Any]] = dict
+    pipe: int,
+    name: Callable[[], str],
+    names: Callable[[], dict[str, Any]] = dict,
+    voice: Voice = UNLIMITED,
 ) -> None:
     """Text that anything in a process writes, likewise; ``names`` is what else each line is to name."""
 
     def write(line: str) -> None:
         _log_text(logger.bind(session=name(), **names()), line)
 
-    await _relay(pipe, LINE_BYTES, LimitedLog(write, TEXT_AT_ONCE, TEXT_PER_SECOND).write)
+    limited = _Limited(write, TEXT_AT_ONCE, TEXT_PER_SECOND, voice)
+    await _relay(pipe, LINE_BYTES, limited.take)
+    limited.finish()
 
 
 def device_names(pid: Callable[[], int | None]) -> Callable[[], dict[str, Any]]:
@@ -70,17 +102,37 @@ def _log_text(bound: Any, line: str) -> None:
     bound.log(priority or "WARNING", "{}", line[3:] if priority else line)
 
 
+class _Limited:
+    """First by what one pipe may bring, then by what its machine's user may."""
+
+    def __init__(self, write: Write, at_once: int, per_second: float, voice: Voice) -> None:
+        self._write = write
+        self._voice = voice
+        self._log = LimitedLog(self._say, at_once, per_second)
+
+    def take(self, line: str) -> None:
+        if not self._log.write(line):
+            self._voice.note_left_out()
+
+    def finish(self) -> None:
+        self._log.finish()
+
+    def _say(self, line: str) -> None:
+        if self._voice.may_say():
+            self._write(line)
+
+
 class _Records:
     """Lines that are records; one that is none, such as the interpreter's, is text."""
 
-    def __init__(self, name: Callable[[], str]) -> None:
+    def __init__(self, name: Callable[[], str], voice: Voice) -> None:
         self._name = name
         self._record: dict[str, Any] = {}
-        self._limited = LimitedLog(self._write, SESSION_AT_ONCE, SESSION_PER_SECOND)
+        self.limited = _Limited(self._write, SESSION_AT_ONCE, SESSION_PER_SECOND, voice)
 
     def take(self, line: str) -> None:
         self._record = _record(line) or {}
-        self._limited.write(self._record.get("message", line))
+        self.limited.take(self._record.get("message", line))
 
     def _write(self, text: str) -> None:
         bound = logger.bind(session=self._name())

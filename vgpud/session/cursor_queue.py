@@ -87,7 +87,7 @@ class CursorQueue:
     async def run(
         self,
         find_image: Callable[[int], Awaitable[None]],
-        on_broken: Callable[[str], None],
+        on_broken: Callable[[str], object],
     ) -> None:
         """Works on the queue until it is cancelled.
 
@@ -101,7 +101,7 @@ class CursorQueue:
     async def _work(
         self,
         find_image: Callable[[int], Awaitable[None]],
-        on_broken: Callable[[str], None],
+        on_broken: Callable[[str], object],
     ) -> None:
         resource_id = ffi.new("uint32_t *")
         while (result := lib.cursor_run(self._cursor, resource_id)) != lib.CURSOR_IDLE:

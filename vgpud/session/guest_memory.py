@@ -3,7 +3,8 @@
 included, for the next device process.
 """
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -22,9 +23,12 @@ class DirtyLog(NamedTuple):
 
 
 class GuestMemory:
-    """``pointer`` is for native code, which hears by itself of every change."""
+    """``pointer`` is for native code, which hears by itself of every change; ``limit`` is in bytes, of all
+    regions and the dirty log together.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self.pointer = made(lib.guest_memory_new())
         self.log: DirtyLog | None = None
         self._regions: dict[MemoryRegion, int] = {}
@@ -32,6 +36,11 @@ class GuestMemory:
     @property
     def regions(self) -> tuple[MemoryRegion, ...]:
         return tuple(self._regions)
+
+    @property
+    def bytes(self) -> int:
+        """What is mapped of it now."""
+        return _bytes(self._regions, self.log)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -93,6 +102,7 @@ class MemoryChange:
 
     def add(self, region: MemoryRegion, descriptor: int) -> None:
         """One more region."""
+        self._check({**self._regions, region: descriptor}, self._log)
         self._table.add(region, descriptor)
         self._regions[region] = descriptor
 
@@ -110,10 +120,21 @@ class MemoryChange:
 
     def set_log(self, log: DirtyLog) -> None:
         """What is written is marked there."""
+        self._check(self._regions, log)
         self._table.set_log(*log)
         self._log = log
+
+    def _check(self, regions: dict[MemoryRegion, int], log: DirtyLog | None) -> None:
+        wanted, limit = _bytes(regions, log), self._memory.limit
+        if wanted > limit:
+            text = f"{wanted} bytes of guest memory, more than {limit} (limits.guest_memory)"
+            raise OSError(errno.ENOMEM, text)
 
     def commit(self) -> None:
         """Guest memory is so from now on."""
         self._table.use()
         self._memory.use(self._regions, self._log)
+
+
+def _bytes(regions: Iterable[MemoryRegion], log: DirtyLog | None) -> int:
+    return sum(region.size for region in regions) + (log.size if log else 0)

@@ -15,8 +15,10 @@ from vgpud.session.control_commands import Commands
 from vgpud.session.daemon_link import DaemonLink
 from vgpud.session.devices import SpawnedDevices
 from vgpud.session.session import Session
+from vgpud.session.turned_away import discard
 from vgpud.tree.messages import (
     AskReport,
+    CloseConnection,
     Ping,
     Pong,
     ServeClient,
@@ -49,6 +51,7 @@ class Orders:
             AskReport: self._ask_report,
             Ping: self._ping,
             ServeClient: self._serve_client,
+            CloseConnection: self._close_connection,
             SetLogLevel: self._set_log_level,
             UseSpawner: self._use_spawner,
             Stop: self._stop,
@@ -89,6 +92,9 @@ class Orders:
         if self._asked is None:
             raise ControlError("the machine has not begun yet, or has left")
         return await Commands(self._asked.session).answer(line)
+
+    def _close_connection(self, message: CloseConnection, descriptors: list[int]) -> None:
+        discard(socket.socket(fileno=descriptors.pop()))
 
     def _set_log_level(self, message: SetLogLevel, descriptors: list[int]) -> None:
         logs.set_up(message.level)

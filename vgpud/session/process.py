@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The session process, forked by the spawner for one front-end: its links, and what is done with them."""
 
+import os
 import socket
 import time
 from typing import NamedTuple, Self
@@ -10,6 +11,7 @@ import trio
 from vgpud.config.plain import from_plain
 from vgpud.config.schema import Config
 from vgpud.errors import EXIT_OK, RendererError
+from vgpud.link.credentials import peer_of
 from vgpud.session import logs
 from vgpud.session.daemon_link import DaemonLink
 from vgpud.session.devices import SpawnedDevices
@@ -17,6 +19,7 @@ from vgpud.session.meeting import meet_daemons
 from vgpud.session.orders import Orders
 from vgpud.session.session import serve_frontend
 from vgpud.session.trial import try_renderer
+from vgpud.session.turned_away import discard
 from vgpud.tree.messages import NotTried, StartSession, Tried
 
 
@@ -50,6 +53,9 @@ class Ends(NamedTuple):
 
 def main(start: StartSession, ends: Ends) -> int:
     """The process's exit status."""
+    if start.refusal and ends.frontend is not None:
+        discard(socket.socket(fileno=ends.frontend))
+        return EXIT_OK
     config = from_plain(start.config)
     logs.set_up(config.log.level)
     return trio.run(_main, config, ends)
@@ -59,7 +65,7 @@ async def _main(config: Config, ends: Ends) -> int:
     async with trio.open_nursery() as nursery:
         devices = SpawnedDevices(nursery)
         devices.use(socket.socket(fileno=ends.grants), ends.wishes)
-        daemon = DaemonLink(nursery, time.monotonic())
+        daemon = DaemonLink(nursery, time.monotonic(), _user(ends.frontend))
         orders = Orders(nursery, daemon, devices)
         daemon.use(socket.socket(fileno=ends.orders), ends.reports, orders.carry_out)
         if ends.meeting is not None:
@@ -71,6 +77,14 @@ async def _main(config: Config, ends: Ends) -> int:
         await daemon.flush()
         nursery.cancel_scope.cancel()
     return status
+
+
+def _user(frontend: int | None) -> int:
+    """Whom the machine belongs to; the session's own where there is none."""
+    if frontend is None:
+        return os.geteuid()
+    with socket.socket(fileno=os.dup(frontend)) as connection:
+        return peer_of(connection).user
 
 
 async def _work(

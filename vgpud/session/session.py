@@ -104,7 +104,7 @@ class Session:
         self._config = config
         self._state = SessionState()
         owned.callback(self._state.close)
-        self._memory = GuestMemory()
+        self._memory = GuestMemory(config.limits.guest_memory)
         owned.callback(self._memory.close)
         self._presenter = Presenter()
         owned.callback(self._presenter.close)
@@ -135,8 +135,8 @@ class Session:
         )
         await nursery.start(self._displays.run)
         nursery.start_soon(self._supervisor.run, parts, reports.receive)
-        complain = LimitedLog(partial(logger.warning, "{}")).write
-        nursery.start_soon(self._cursor.run, self._find_image, complain)
+        log = LimitedLog(partial(logger.warning, "{}"))
+        nursery.start_soon(self._cursor.run, self._find_image, log.write)
         self._frontend = Frontend(
             len(self._config.displays),
             self._supervisor,

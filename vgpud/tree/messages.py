@@ -79,12 +79,15 @@ class Presented(NamedTuple):
 class StartSession(NamedTuple):
     """Forks a session.  Descriptors: orders, reports, log, log of its device processes; its meeting socket
     if it ``meets``; the connection if there is a ``frontend``.  ``config`` is the text of config.plain.
+
+    With a ``refusal`` it serves nobody, and only closes the connection.
     """
 
     machine: int
     frontend: bool
     meets: bool
     config: str
+    refusal: str
 
 
 class AdoptSession(NamedTuple):
@@ -184,6 +187,10 @@ class SetLogLevel(NamedTuple):
     level: str
 
 
+class CloseConnection(NamedTuple):
+    """Another of this machine's user, which is refused.  Descriptors: that connection."""
+
+
 class UseSpawner(NamedTuple):
     """Whom to ask for device processes from now on.  Descriptors: grants, wishes."""
 
@@ -221,10 +228,11 @@ class Report(NamedTuple):
 
 class Hello(NamedTuple):
     """``sender`` is the process that the VMM's first message came from, 0 when that is not known;
-    ``milliseconds`` are those since the session began.
+    ``user`` is who it runs as, ``milliseconds`` are those since the session began.
     """
 
     sender: int
+    user: int
     milliseconds: int
 
 
@@ -244,7 +252,7 @@ class NotTried(NamedTuple):
 TO_SPAWNER = (StartSession, AdoptSession, Ping, Stop)
 FROM_SPAWNER = (Forked, NotForked, Ended, Pong)
 GRANTS = (DeviceStarted, DeviceNotStarted, DeviceEnded)
-TO_SESSION = (AskReport, Ping, ServeClient, SetLogLevel, UseSpawner, Stop)
+TO_SESSION = (AskReport, Ping, ServeClient, CloseConnection, SetLogLevel, UseSpawner, Stop)
 MEETING = (Meet,)
 FROM_SESSION = (Report, Pong, Hello, Tried, NotTried)
 
@@ -256,6 +264,7 @@ _DESCRIPTORS: dict[type[Any], Callable[[Any], int]] = {
     AdoptSession: lambda message: 3,
     DeviceStarted: lambda message: 2,
     ServeClient: lambda message: 1,
+    CloseConnection: lambda message: 1,
     UseSpawner: lambda message: 2,
     Meet: lambda message: 3,
 }

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""How much of a host's limits is used, as ``vgpuctl`` is told it."""
+
+import resource
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from vgpud.config.schema import Limits
+from vgpud.daemon.machines import Machines
+from vgpud.daemon.newcomers import Newcomers
+
+
+def used_of_limits(limits: Limits, machines: Machines, newcomers: Newcomers) -> dict[str, Any]:
+    """By the names of the configuration, and the daemon's own descriptors.  Of ``connections_of_user`` the one is
+    counted who has most.
+    """
+    users = Counter(machine.user for machine in machines if machine.shown)
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return {
+        "machines": use(machines.count(), limits.machines),
+        "connections_of_user": use(max(users.values(), default=0), limits.connections_of_user),
+        "silent_connections": use(len(newcomers), limits.silent_connections),
+        "descriptors": use(len(list(Path("/proc/self/fd").iterdir())), descriptors),
+    }
+
+
+def use(used: int, limit: int) -> dict[str, int]:
+    """As JSON has it."""
+    return {"used": used, "limit": limit}
