@@ -8,6 +8,7 @@ import mmap
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
@@ -71,6 +72,7 @@ class Protocol(IntFlag):
     RESET_DEVICE = 1 << 13
     CONFIGURE_MEM_SLOTS = 1 << 15
     STATUS = 1 << 16
+    SHMEM = 1 << 22
 
 
 class Feature(IntFlag):
@@ -138,6 +140,9 @@ class Frontend:
         self.backend_channel: socket.socket | None = None
         self.log: mmap.mmap | None = None
         self.bases: dict[int, int] = {}
+        self.shared_regions: dict[int, int] = {}
+        # One thing after another, whichever thread it is of.
+        self._exchange = threading.Lock()
         self._shared: list[Region] = []
 
     @classmethod
@@ -196,8 +201,9 @@ class Frontend:
 
     def ask(self, request: int, payload: bytes = b"", fds: Sequence[int] = ()) -> Message:
         """A request that has a reply of its own."""
-        self.send(request, payload, fds)
-        return self.receive(request)
+        with self._exchange:
+            self.send(request, payload, fds)
+            return self.receive(request)
 
     def ask_u64(self, request: int, payload: bytes = b"") -> int:
         return self.ask(request, payload).u64
@@ -207,8 +213,10 @@ class Frontend:
     ) -> None:
         """A request without a reply; with ``ack``, and REPLY_ACK negotiated, its acknowledgement is awaited."""
         acknowledged = ack and Protocol.REPLY_ACK in self.protocol
-        self.send(request, payload, fds, VERSION | (FLAG_NEED_REPLY if acknowledged else 0))
-        if acknowledged and (result := self.receive(request).u64):
+        with self._exchange:
+            self.send(request, payload, fds, VERSION | (FLAG_NEED_REPLY if acknowledged else 0))
+            result = self.receive(request).u64 if acknowledged else 0
+        if result:
             raise RequestRefusedError(f"request {request} was acknowledged with {result}")
 
     # --- the phases of QEMU's device ------------------------------------------------------------
@@ -230,6 +238,8 @@ class Frontend:
         for index, queue in enumerate(queues):
             self.set_vring_fd(Request.SET_VRING_CALL, index, queue.call_fd, ack=True)
             self.set_vring_fd(Request.SET_VRING_ERR, index, queue.err_fd, ack=True)
+        if Protocol.SHMEM in self.protocol:
+            self.shared_regions = self.get_shmem_config()
 
     def driver_ok(
         self, memory: GuestMemory, queues: Sequence[Queue], display: socket.socket | None
@@ -366,6 +376,14 @@ class Frontend:
 
     def set_config(self, data: bytes, offset: int = 0) -> None:
         self.tell(Request.SET_CONFIG, struct.pack("=III", offset, len(data), 0) + data, ack=True)
+
+    def get_shmem_config(self) -> dict[int, int]:
+        """The shared memory regions: bytes by id."""
+        count, _, *sizes = struct.unpack("=2I256Q", self.ask(Request.GET_SHMEM_CONFIG).payload)
+        regions = {number: size for number, size in enumerate(sizes) if size}
+        if len(regions) != count:
+            raise RequestRefusedError(f"{count} shared memory regions, of {len(regions)} sizes")
+        return regions
 
     # --- memory and its log -----------------------------------------------------------------------
 

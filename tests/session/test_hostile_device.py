@@ -56,6 +56,8 @@ MISDEEDS = {
     "descriptors without end": (
         "[socket.send_fds(raw, [b'x'], [image] * 200) for n in range(100)]"
     ),
+    "mapping where nothing can be mapped": "link.send(m.MapBlob(1, 1, 0, 4096, 0), [image])",
+    "unmapping where nothing can be mapped": "link.send(m.UnmapBlob(1, 1))",
     "its end": "pass",
 }
 

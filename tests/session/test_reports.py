@@ -10,6 +10,7 @@ from vgpud.config.schema import Config
 from vgpud.link import messages
 from vgpud.link.trio_connection import TrioConnection
 from vgpud.session.journal import Journal
+from vgpud.session.map_requests import MapRequests
 from vgpud.session.reports import Images, Reports
 from vgpud.session.start_up import limits
 
@@ -41,7 +42,13 @@ async def test_questions_are_answered_in_their_order_and_not_one_after_the_other
     link, display = Link(), Display()
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        reports = Reports(Journal(limits(Config())), cast(Images, None), lambda: display, nursery)
+        reports = Reports(
+            Journal(limits(Config())),
+            cast(Images, None),
+            lambda: display,
+            cast(MapRequests, None),
+            nursery,
+        )
         for number in range(0, 60, 3):
             for question in (
                 messages.GetEdid(number, 0),

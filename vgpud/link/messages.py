@@ -251,6 +251,13 @@ class Edid(NamedTuple):
     response: bytes
 
 
+class MapAnswer(NamedTuple):
+    """The answer to MapBlob or UnmapBlob: ``error`` is 0, or an errno."""
+
+    request: int
+    error: int
+
+
 # --- from the device process: replies
 
 
@@ -390,6 +397,25 @@ class GetEdid(NamedTuple):
     scanout_id: int
 
 
+class MapBlob(NamedTuple):
+    """Wants a part of a file shown in host-visible memory; all in bytes.  Descriptors: the file.
+    Answered, at any time, by MapAnswer with the same ``request``; carried out in the order of asking.
+    """
+
+    request: int
+    resource_id: int
+    offset: int
+    length: int
+    file_offset: int
+
+
+class UnmapBlob(NamedTuple):
+    """Wants a resource out of host-visible memory; answered as MapBlob."""
+
+    request: int
+    resource_id: int
+
+
 class QueueBroken(NamedTuple):
     """The control queue cannot be trusted any more and was stopped; the process lives on."""
 
@@ -439,8 +465,8 @@ Journal = (
     | ContextCreated
     | ContextGone
 )
-Report = Journal | GetDisplayInfo | GetEdid | QueueBroken | MemoryFault | Log
-FromSession = Request | DisplayInfo | Edid
+Report = Journal | GetDisplayInfo | GetEdid | MapBlob | UnmapBlob | QueueBroken | MemoryFault | Log
+FromSession = Request | DisplayInfo | Edid | MapAnswer
 FromDevice = Reply | Report
 Message = FromSession | FromDevice
 
@@ -461,6 +487,7 @@ _DESCRIPTORS: dict[type[Message], Callable[[Any], int]] = {
     AdoptResource: lambda message: 1,
     ResourceCreated: lambda message: 1,
     ImageMade: lambda message: 1,
+    MapBlob: lambda message: 1,
 }
 
 

@@ -5,21 +5,21 @@ Everything that a device process has to know is changed and told under the super
 a successor is told all of it exactly once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-import trio
 from loguru import logger
 
 from vgpud.errors import FrontendError
 from vgpud.link import messages as link
 from vgpud.link.messages import MemoryRegion
+from vgpud.session.backend_channels import BackendChannels
 from vgpud.session.config_space import ConfigSpace
 from vgpud.session.displays import Displays
 from vgpud.session.guest_memory import DirtyLog, GuestMemory, MemoryChange
+from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
-from vgpud.vhost_user.backend_channel import BackendChannel
 from vgpud.vhost_user.descriptors import check_eventfd
 from vgpud.vhost_user.messages import (
     BackendRequest,
@@ -72,6 +72,8 @@ class Frontend(Backend):
         num_scanouts: int,
         supervisor: Supervisor,
         memory: GuestMemory,
+        shared: SharedMemory,
+        channels: BackendChannels,
         vrings: Sequence[Vring],
         displays: Displays,
         on_reset: Callable[[], None],
@@ -80,20 +82,12 @@ class Frontend(Backend):
         self._config_space = ConfigSpace(num_scanouts)
         self._supervisor = supervisor
         self._memory = memory
+        self._shared = shared
+        self._channels = channels
         self._vrings = vrings
         self._displays = displays
         self._on_reset = on_reset
-        self._channel: BackendChannel | None = None
-        self._channel_given = trio.Event()  # another one
         self._status = 0
-
-    def close(self) -> None:
-        self._drop_channel()
-
-    def _drop_channel(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
 
     # --- negotiation
 
@@ -111,27 +105,22 @@ class Frontend(Backend):
             await self._supervisor.tell(link.SetFeatures(int(known)))
 
     async def get_protocol_features(self) -> int:
-        return int(PROTOCOL_FEATURES)
+        return int(PROTOCOL_FEATURES | self._shared.offered)
 
     async def set_protocol_features(self, features: int) -> None:
-        self.protocol_features = ProtocolFeature(features & int(PROTOCOL_FEATURES))
+        offered = PROTOCOL_FEATURES | self._shared.offered
+        self.protocol_features = ProtocolFeature(features & int(offered))
+        self._shared.protocol_features = self.protocol_features
 
     async def get_queue_num(self) -> int:
         return len(self._vrings)
 
     async def set_backend_channel(self, descriptors: list[int]) -> None:
-        self._drop_channel()
-        self._channel = BackendChannel(descriptors.pop())
-        self._channel_given.set()
-        self._channel_given = trio.Event()
+        self._channels.replace(descriptors.pop())
 
     async def run(self) -> None:
-        """Reads one backend channel after another."""
-        while True:
-            another = self._channel_given
-            if self._channel is not None:
-                await self._channel.run()
-            await another.wait()
+        """Reads what comes on the backend channel."""
+        await self._channels.run()
 
     async def get_status(self) -> int:
         return self._status
@@ -155,18 +144,14 @@ class Frontend(Backend):
         on.  Not for the task that reads the front-end's requests: this may need it.
         """
         self._config_space.events_read |= VIRTIO_GPU_EVENT_DISPLAY
-        channel = self._channel
-        if channel is None or ProtocolFeature.CONFIG not in self.protocol_features:
+        if not self._channels.there or ProtocolFeature.CONFIG not in self.protocol_features:
             return False
         try:
             if ProtocolFeature.REPLY_ACK in self.protocol_features:
-                return await channel.ask(BackendRequest.CONFIG_CHANGE_MSG, b"") == 0
-            await channel.tell(BackendRequest.CONFIG_CHANGE_MSG)
+                return await self._channels.ask(BackendRequest.CONFIG_CHANGE_MSG) == 0
+            await self._channels.tell(BackendRequest.CONFIG_CHANGE_MSG)
         except FrontendError as error:
             logger.warning("the displays have changed, but {}", error)
-            # What it may still say would be taken for the answer to something else.
-            if self._channel is channel:
-                self._drop_channel()
             return False
         return True
 
@@ -175,13 +160,21 @@ class Frontend(Backend):
     async def set_memory_table(
         self, regions: Sequence[MemoryRegion], descriptors: list[int]
     ) -> None:
+        windows = {one for one in descriptors if self._shared.is_window(one)}
+        ordinary = [one for one in descriptors if one not in windows]
+        pairs = zip(regions, descriptors, strict=True)
+        regions = tuple(region for region, one in pairs if one not in windows)
         async with self._supervisor.lock:
             with self._memory.change() as change:
-                change.replace(regions, descriptors)
-                await self._make(change, link.SetMemory(tuple(regions)), descriptors)
+                change.replace(regions, ordinary)
+                await self._make(change, link.SetMemory(regions), ordinary)
+                descriptors[:] = windows
             await self._start_rings()
 
     async def add_memory_region(self, region: MemoryRegion, descriptors: list[int]) -> None:
+        if self._shared.is_window(descriptors[0]):
+            self._shared.note(region)
+            return
         async with self._supervisor.lock:
             with self._memory.change() as change:
                 change.add(region, descriptors[0])
@@ -189,12 +182,19 @@ class Frontend(Backend):
             await self._start_rings()
 
     async def remove_memory_region(self, region: MemoryRegion) -> None:
+        if self._shared.forget(region):
+            return
         async with self._supervisor.lock:
             known = self._memory.find(region)
             with self._memory.change() as change:
                 change.remove(known)
                 await self._make(change, link.RemoveMemory(known), [])
             await self._start_rings()
+
+    async def get_shmem_config(self) -> Mapping[int, int]:
+        if ProtocolFeature.SHMEM not in self.protocol_features:
+            raise FrontendError("GET_SHMEM_CONFIG without SHMEM")
+        return self._shared.sizes()
 
     async def set_log_base(self, area: LogArea, descriptors: list[int]) -> None:
         if not area.size:

@@ -16,6 +16,7 @@ from vgpud.link.fields import LinkError
 from vgpud.link.limited_log import LimitedLog
 from vgpud.link.trio_connection import TrioConnection
 from vgpud.session.journal import Journal
+from vgpud.session.map_requests import MapRequests
 from vgpud.tree.messages import DEVICE_MODULE
 
 # A guest can have at most as many commands in flight as its queue has entries.
@@ -49,11 +50,13 @@ class Reports:
         journal: Journal,
         images: Images,
         display: Callable[[], Display],
+        maps: MapRequests,
         nursery: trio.Nursery,
     ) -> None:
         self._journal = journal
         self._images = images
         self._display = display
+        self._maps = maps
         self._nursery = nursery
         self._questions = 0
         self._answered = trio.Event()  # the question that came last
@@ -74,6 +77,8 @@ class Reports:
             self._record(report, descriptors)
         elif isinstance(report, messages.GetDisplayInfo | messages.GetEdid):
             self._ask(link, report)
+        elif isinstance(report, messages.MapBlob | messages.UnmapBlob):
+            self._maps.ask(link, report, descriptors)
         elif isinstance(report, messages.MemoryFault):
             raise FrontendError("guest memory shrank underneath")
         elif isinstance(report, messages.QueueBroken):

@@ -16,6 +16,7 @@ from vgpud.errors import FrontendError, RendererError, first_error
 from vgpud.link import messages
 from vgpud.link.limited_log import LimitedLog
 from vgpud.link.messages import NO_DISPLAY, DisplaySize
+from vgpud.session.backend_channels import BackendChannels
 from vgpud.session.control_queue import ControlQueue
 from vgpud.session.cursor_queue import CursorQueue
 from vgpud.session.cursor_ring import CursorRing
@@ -24,8 +25,10 @@ from vgpud.session.displays import Displays
 from vgpud.session.frontend import Frontend
 from vgpud.session.guest_memory import GuestMemory
 from vgpud.session.journal import Journal
+from vgpud.session.map_requests import MapRequests
 from vgpud.session.reports import Reports
 from vgpud.session.session_state import CONTROL_QUEUE, CURSOR_QUEUE, SessionState
+from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.start_up import Parts, limits, num_scanouts
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
@@ -36,6 +39,8 @@ from vgpud.vhost_user.framing import Connection
 # The daemon takes only so long a line.
 CONTEXTS_REPORTED = 1024
 RESOURCES_REPORTED = 10000
+# Of the host-visible memory; nothing is offered until device processes have blobs to be mapped there.
+SHARED_BYTES = 0
 
 Asked = Callable[["Session", trio.Nursery], AbstractContextManager[None]]
 
@@ -87,7 +92,6 @@ async def _serve(
             with asked(session, nursery):
                 nursery.start_soon(_name_sender, connection, on_sender)
                 frontend = await session.start(nursery)
-                owned.callback(frontend.close)
                 await requests.serve(connection, frontend)
             nursery.cancel_scope.cancel()
 
@@ -119,12 +123,17 @@ class Session:
         owned.callback(self._control_ring.close)
         self._cursor_ring = Vring(CursorRing(self._cursor))
         owned.callback(self._cursor_ring.close)
+        self._channels = BackendChannels()
+        owned.callback(self._channels.close)
+        self._shared = SharedMemory(SHARED_BYTES, self._channels, lambda: len(self._memory.regions))
+        self._maps = MapRequests(self._shared)
+        owned.callback(self._maps.close)
         self._displays = Displays(config, self._presenter, self._supervisor.kill)
         self._frontend: Frontend | None = None
 
     async def start(self, nursery: trio.Nursery) -> Frontend:
         """Starts every task."""
-        reports = Reports(self._journal, self, lambda: self._displays.current, nursery)
+        reports = Reports(self._journal, self, lambda: self._displays.current, self._maps, nursery)
         parts = Parts(
             self._config,
             self._state,
@@ -134,6 +143,7 @@ class Session:
             self._presenter.set_source,
         )
         await nursery.start(self._displays.run)
+        nursery.start_soon(self._maps.run)
         nursery.start_soon(self._supervisor.run, parts, reports.receive)
         log = LimitedLog(partial(logger.warning, "{}"))
         nursery.start_soon(self._cursor.run, self._find_image, log.write)
@@ -141,6 +151,8 @@ class Session:
             len(self._config.displays),
             self._supervisor,
             self._memory,
+            self._shared,
+            self._channels,
             (self._control_ring, self._cursor_ring),
             self._displays,
             self._reset,
@@ -208,9 +220,11 @@ class Session:
 
     def image_gone(self, resource_id: int) -> None:
         self._cursor.remove_image(resource_id)
+        self._maps.resource_gone(resource_id)
 
     def _reset(self) -> None:
         self._journal.clear()
+        self._maps.reset()
         self._state.forget_scanouts()
         self._cursor.reset()
         self._presenter.forget_cursors()

@@ -7,7 +7,7 @@ All numbers are in the host's byte order.  A parser takes the payload of a reque
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum, IntFlag
 from struct import Struct
 from typing import Any, NamedTuple, TypeVar
@@ -26,6 +26,8 @@ MAXIMUM_CONFIG = 256  # VHOST_USER_MAX_CONFIG_SIZE
 MAXIMUM_TABLE_REGIONS = 8  # VHOST_MEMORY_BASELINE_NREGIONS
 MAXIMUM_MEMORY_SLOTS = 509  # as many as QEMU's own back-ends have
 MAXIMUM_QUEUE_SIZE = 1024
+SHMEM_REGIONS = 256  # VHOST_USER_MAX_SHMEM_REGIONS: as many as there are ids
+SHMEM_READ_WRITE = 1 << 0  # VHOST_USER_FLAG_MAP_RW
 
 DESCRIPTOR_INDEX = 0xFF
 DESCRIPTOR_NONE = 1 << 8
@@ -66,12 +68,15 @@ class Request(IntEnum):
     REM_MEM_REG = 38
     SET_STATUS = 39
     GET_STATUS = 40
+    GET_SHMEM_CONFIG = 44
 
 
 class BackendRequest(IntEnum):
     """From the back-end, on the channel of SET_BACKEND_REQ_FD."""
 
     CONFIG_CHANGE_MSG = 2
+    SHMEM_MAP = 9
+    SHMEM_UNMAP = 10
 
 
 class ProtocolFeature(IntFlag):
@@ -86,6 +91,7 @@ class ProtocolFeature(IntFlag):
     RESET_DEVICE = 1 << 13
     CONFIGURE_MEM_SLOTS = 1 << 15
     STATUS = 1 << 16
+    SHMEM = 1 << 22
 
 
 class Feature(IntFlag):
@@ -151,6 +157,18 @@ class LogArea(NamedTuple):
     offset: int
 
 
+class SharedWindow(NamedTuple):
+    """Of SHMEM_MAP and SHMEM_UNMAP, in bytes: ``length`` from ``offset`` of the shared memory region
+    ``region``, and from ``file_offset`` of the descriptor that comes along.
+    """
+
+    region: int
+    file_offset: int
+    offset: int
+    length: int
+    flags: int
+
+
 _U64 = Struct("=Q")
 _VRING_STATE = Struct("=2I")
 _VRING_ADDRESS = Struct("=2I4Q")
@@ -159,6 +177,8 @@ _COUNT = Struct("=2I")
 _CONFIG = Struct("=3I")
 _LOG = Struct("=2Q")
 _ONE_REGION = Struct("=Q4Q")
+_SHARED_REGIONS = Struct(f"=2I{SHMEM_REGIONS}Q")
+_SHARED_WINDOW = Struct("=B7x4Q")
 
 MAXIMUM_PAYLOAD = max(
     _CONFIG.size + MAXIMUM_CONFIG, _COUNT.size + MAXIMUM_TABLE_REGIONS * _REGION.size
@@ -257,3 +277,13 @@ def pack_vring_state(state: VringState) -> bytes:
 
 def pack_config(access: ConfigAccess) -> bytes:
     return _CONFIG.pack(access.offset, access.size, access.flags) + access.data
+
+
+def pack_shared_regions(sizes: Mapping[int, int]) -> bytes:
+    """The shared memory regions by their ids; one of no bytes is none."""
+    every = (sizes.get(region, 0) for region in range(SHMEM_REGIONS))
+    return _SHARED_REGIONS.pack(len(sizes), 0, *every)
+
+
+def pack_shared_window(window: SharedWindow) -> bytes:
+    return _SHARED_WINDOW.pack(*window)

@@ -5,7 +5,7 @@ out, and what is answered.
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import trio
@@ -93,6 +93,8 @@ class Backend(ABC):
     async def get_status(self) -> int: ...
     @abstractmethod
     async def set_status(self, status: int) -> None: ...
+    @abstractmethod
+    async def get_shmem_config(self) -> Mapping[int, int]: ...
 
 
 class Entry(NamedTuple):
@@ -212,6 +214,11 @@ REQUESTS: dict[int, Entry] = {
     ),
     Request.SET_STATUS: Entry(
         messages.u64, lambda backend, status, fds: backend.set_status(status)
+    ),
+    Request.GET_SHMEM_CONFIG: Entry(
+        messages.nothing,
+        lambda backend, _, fds: backend.get_shmem_config(),
+        messages.pack_shared_regions,
     ),
 }
 

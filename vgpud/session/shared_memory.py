@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Host-visible memory: files that the VMM is asked to map into the guest, and to unmap.
+
+How the VMM does it, and what it tells of it, is in docs/blobs.md.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from loguru import logger
+
+from vgpud.errors import FrontendError
+from vgpud.link.messages import MemoryRegion
+from vgpud.session import memory_file
+from vgpud.session.backend_channels import BackendChannels
+from vgpud.session.shared_region import SharedRegion, Window
+from vgpud.vhost_user.messages import (
+    MAXIMUM_MEMORY_SLOTS,
+    MAXIMUM_TABLE_REGIONS,
+    SHMEM_READ_WRITE,
+    BackendRequest,
+    ProtocolFeature,
+    SharedWindow,
+    pack_shared_window,
+)
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_SHM_ID_HOST_VISIBLE
+
+# All that a VMM needs for what is asked of it here.
+NEEDED = (
+    ProtocolFeature.SHMEM
+    | ProtocolFeature.BACKEND_REQ
+    | ProtocolFeature.BACKEND_SEND_FD
+    | ProtocolFeature.REPLY_ACK
+)
+
+
+class SharedMemory:
+    """``size`` is the region's, in bytes; with 0 nothing is offered.  ``ordinary_regions`` counts the
+    regions of the guest's memory.
+
+    A VMM tells of every window as of one more region of memory, and of its end.  Nothing of the guest's
+    lies there that the device would have to read: such regions are known here, and mapped nowhere.
+    """
+
+    def __init__(
+        self, size: int, channels: BackendChannels, ordinary_regions: Callable[[], int]
+    ) -> None:
+        self.region = SharedRegion(size)
+        self.protocol_features = ProtocolFeature(0)
+        self._channels = channels
+        self._ordinary_regions = ordinary_regions
+        self._asked = False
+        self._told: set[tuple[int, int, int]] = set()
+
+    # --- for who serves the VMM's requests
+
+    @property
+    def offered(self) -> ProtocolFeature:
+        """What is offered for it."""
+        return ProtocolFeature.SHMEM if self.region.size else ProtocolFeature(0)
+
+    def sizes(self) -> dict[int, int]:
+        """The regions that there are, in bytes; whoever wants to know has them."""
+        self._asked = True
+        return {VIRTIO_GPU_SHM_ID_HOST_VISIBLE: self.region.size} if self.region.size else {}
+
+    @property
+    def there(self) -> bool:
+        """Whether the guest has the region: a VMM may understand the feature and have none."""
+        return self._asked and NEEDED in self.protocol_features
+
+    def is_window(self, descriptor: int) -> bool:
+        """Whether a region that the VMM adds is a window of its own making."""
+        # Mostly there is none, and the descriptor is a stranger's.
+        if not len(self.region):
+            return False
+        status = os.fstat(descriptor)
+        return self.region.shows((status.st_dev, status.st_ino))
+
+    def note(self, region: MemoryRegion) -> None:
+        """The VMM has added a window."""
+        if len(self._told) >= self._slots:
+            raise OSError(errno.ENOSPC, "more regions than were offered")
+        self._told.add(region[:3])
+
+    def forget(self, region: MemoryRegion) -> bool:
+        """The VMM removes a region: whether it was a window."""
+        if region[:3] not in self._told:
+            return False
+        self._told.remove(region[:3])
+        return True
+
+    # --- for one task that asks the VMM, one thing after another
+
+    @property
+    def _slots(self) -> int:
+        if ProtocolFeature.CONFIGURE_MEM_SLOTS in self.protocol_features:
+            return MAXIMUM_MEMORY_SLOTS
+        return MAXIMUM_TABLE_REGIONS
+
+    async def map(
+        self, resource_id: int, offset: int, length: int, descriptor: int, file_offset: int
+    ) -> None:
+        """Shows ``length`` bytes of a file to the guest, from ``offset`` of the region.  The descriptor
+        stays the caller's.
+
+        OSError: EINVAL for what the guest cannot have meant, ENOMEM when the VMM can map no more,
+        EOPNOTSUPP for what cannot be mapped, EIO when the VMM does not.
+        """
+        if self._ordinary_regions() + len(self.region) >= self._slots:
+            raise OSError(errno.ENOMEM, "the VMM can map no more")
+        file = memory_file.check(descriptor, file_offset, length)
+        window = Window(offset, length, file)
+        # Before the VMM is asked: it may tell of the region first.
+        self.region.take(window, resource_id)
+        try:
+            await self._ask(BackendRequest.SHMEM_MAP, window, file_offset, descriptor)
+        except OSError:
+            self.region.give_back(window)
+            raise
+
+    async def unmap(self, resource_id: int) -> None:
+        """OSError: EINVAL when that resource is not mapped, EIO when the VMM does not unmap it."""
+        window = self.region.of(resource_id)
+        if window is None:
+            raise OSError(errno.EINVAL, f"resource {resource_id} is not mapped")
+        await self._unmap(window)
+
+    async def unmap_all(self) -> None:
+        """What is mapped is nobody's any more.  What the VMM does not unmap keeps its place."""
+        self.region.disown()
+        for window in list(self.region):
+            with suppress(OSError):
+                await self._unmap(window)
+        if len(self.region):
+            logger.warning(
+                "{bytes} bytes of host-visible memory stay mapped, against the VMM's promise",
+                bytes=self.region.mapped_bytes,
+            )
+
+    async def _unmap(self, window: Window) -> None:
+        await self._ask(BackendRequest.SHMEM_UNMAP, window)
+        self.region.give_back(window)
+
+    async def _ask(
+        self,
+        request: BackendRequest,
+        window: Window,
+        file_offset: int = 0,
+        descriptor: int | None = None,
+    ) -> None:
+        payload = pack_shared_window(
+            SharedWindow(
+                VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
+                file_offset,
+                window.offset,
+                window.length,
+                SHMEM_READ_WRITE if request == BackendRequest.SHMEM_MAP else 0,
+            )
+        )
+        try:
+            answer = await self._channels.ask(
+                request, payload, [] if descriptor is None else [descriptor]
+            )
+        except FrontendError as error:
+            raise OSError(errno.EIO, f"{request.name}: {error}") from error
+        if answer:
+            raise OSError(errno.EIO, f"{request.name} is refused by the VMM ({answer})")
