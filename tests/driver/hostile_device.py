@@ -2,19 +2,22 @@
 """A device process whose code is the guest's: confined as each is, and doing what it is told.
 
 A daemon that is started with ``ENVIRONMENT`` has such device processes (``wicked/sitecustomize.py`` says how).  They are honest until
-their guest sends them a command that names one of ``ATTACKS``.
+their guest sends them a command that names one of ``ATTACKS``, or one that holds a speech.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .gpu import Guest
 from .queue import Pending
+from .wicked import speech
 from .wicked.attacks import ATTACKS, HEADER_BYTES, MAGIC
 
 ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parent / "wicked")}
+LYING_SESSIONS = {"PYTHON_LYING_SESSIONS": "1"}
+"""Beside the other: sessions, too, say what their VMM tells them (``wicked/lying_session.py``)."""
 
 
 def order(guest: Guest, attack: str, others: Iterable[object] = ()) -> Pending:
@@ -28,4 +31,9 @@ def order(guest: Guest, attack: str, others: Iterable[object] = ()) -> Pending:
     return guest.submit(MAGIC.ljust(HEADER_BYTES, b"\0") + words.encode())
 
 
-__all__ = ["ATTACKS", "ENVIRONMENT", "order"]
+def speak(guest: Guest, words: Sequence[speech.Word]) -> Pending:
+    """Has the guest's device process say that, word by word, and then go on as before."""
+    return guest.submit(speech.MAGIC.ljust(speech.HEADER_BYTES, b"\0") + speech.encode(words))
+
+
+__all__ = ["ATTACKS", "ENVIRONMENT", "order", "speak"]

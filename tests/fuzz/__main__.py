@@ -11,16 +11,25 @@ import time
 import traceback
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.driver import hostile_device
 from tests.driver.aftermath import House
 
 from . import sanitized
+from .control import Control
+from .device import Device
 from .liar import Ground, Liar
+from .session import Session
 from .vmm import Vmm
 
-LIARS: dict[str, type[Liar]] = {"vmm": Vmm}
+LIARS: dict[str, type[Liar]] = {
+    "vmm": Vmm,
+    "device": Device,
+    "session": Session,
+    "control": Control,
+}
 # One takes its turn after the other, so that an hour is an hour of each house.
 CASES_AT_ONCE = 10
 STEPS = 30
@@ -35,6 +44,8 @@ SETTINGS = settings(
     stateful_step_count=STEPS,
     deadline=None,
     database=None,
+    # What real processes do is not the same twice: a case is tried once more, whose steps are shown, and not made smaller.
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 
@@ -57,7 +68,7 @@ def main() -> int:
 
 def lie(liars: list[type[Liar]], package: Path, configuration: Path, seconds: float) -> int:
     """How much was found."""
-    environment = sanitized.environment(package)
+    environment = wicked(sanitized.environment(package))
 
     def build() -> House:
         return House("--config", str(configuration), environment=environment)
@@ -75,6 +86,13 @@ def lie(liars: list[type[Liar]], package: Path, configuration: Path, seconds: fl
             print(f"{liar.__name__}: {liar.ground.cases} cases, {liar.ground.steps} steps")
     print(f"{found} found")
     return found
+
+
+def wicked(environment: dict[str, str]) -> dict[str, str]:
+    """Whose device processes and sessions say what they are told to."""
+    both = hostile_device.LYING_SESSIONS | environment
+    paths = (hostile_device.ENVIRONMENT["PYTHONPATH"], environment["PYTHONPATH"])
+    return both | {"PYTHONPATH": ":".join(paths)}
 
 
 def _found(liar: type[Liar]) -> bool:

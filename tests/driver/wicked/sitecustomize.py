@@ -1,58 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Read by each interpreter that has this folder in PYTHONPATH: device processes do what their guest says.
 
-A guest's command whose type is ``MAGIC`` names an attack, which then runs in the device process, confined as that is.
-Everything else is the program's own, so that honest machines are served by the same daemon.
+A guest's command whose type is ``MAGIC`` names an attack, or holds a speech, which then runs in the device process, confined as that
+is.  Everything else is the program's own, so that honest machines are served by the same daemon.
+
+With ``PYTHON_LYING_SESSIONS`` in the environment sessions do likewise what their VMM says: ``lying_session``.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
-
-# Where the function is that serves once the renderer has started and the process is confined, and its name.
-PLACES = ("vgpud.device.process", "vgpud.device.loop")
-NAME = "run"
 
 
 class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in PLACES:
+        if fullname not in TAKEN_OVER:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _Loader(spec.loader, *TAKEN_OVER[fullname])
         return spec
 
 
 class _Loader(Loader):
-    def __init__(self, honest: Loader) -> None:
+    def __init__(self, honest: Loader, name: str, take_over: Callable[[Any], Any]) -> None:
         self._honest = honest
+        self._name = name
+        self._take_over = take_over
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._honest.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         self._honest.exec_module(module)
-        honest = getattr(module, NAME, None)
+        honest = getattr(module, self._name, None)
         if honest is not None and not hasattr(honest, "wicked"):
-            setattr(module, NAME, _taken_over(honest))
+            setattr(module, self._name, self._take_over(honest))
 
     def __getattr__(self, name: str) -> Any:
         # What runpy and inspect ask a loader for.
         return getattr(self._honest, name)
 
 
-def _taken_over(honest: Any) -> Any:
+def _wicked_device(honest: Any) -> Any:
     # Now, while files can be read.
     attacks = importlib.import_module("attacks")
+    speech = importlib.import_module("speech")
 
     def run(device: Any) -> Any:
         wait = device.plane.run
@@ -60,6 +62,7 @@ def _taken_over(honest: Any) -> Any:
         def listen() -> Any:
             out = wait()
             attacks.obey(device, out.request)
+            speech.obey(device, out.request)
             return out
 
         device.plane.run = listen
@@ -68,5 +71,24 @@ def _taken_over(honest: Any) -> Any:
     run.wicked = True  # type: ignore[attr-defined]
     return run
 
+
+def _lying_session(honest: Any) -> Any:
+    lying = importlib.import_module("lying_session")
+
+    def main(start: Any, ends: Any) -> int:
+        if ends.frontend is not None and lying.announced(ends.frontend):
+            return int(lying.Session(ends).run())
+        return int(honest(start, ends))
+
+    return main
+
+
+# Where the function is that serves, and its name: in a device process once the renderer has started and the process is confined.
+TAKEN_OVER: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "vgpud.device.process": ("run", _wicked_device),
+    "vgpud.device.loop": ("run", _wicked_device),
+}
+if "PYTHON_LYING_SESSIONS" in os.environ:
+    TAKEN_OVER["vgpud.session.process"] = ("main", _lying_session)
 
 sys.meta_path.insert(0, _Finder())

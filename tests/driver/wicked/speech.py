@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What is to be said for somebody else: bytes and descriptors for ends of his, word by word.
+
+A speech travels as lines of JSON, each a word.  A device process says them here, when its guest sends them in a command; a session in
+``lying_session``.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+MAGIC = struct.pack("<I", 0x0E72_0E72)
+HEADER_BYTES = 24
+
+
+class Word(NamedTuple):
+    """``end`` is what the speaker calls it; ``data`` is hexadecimal; ``descriptors`` are kinds of ``MADE``.
+
+    ``place`` is where in a file that is, for an end that is one.
+    """
+
+    end: str
+    data: str
+    descriptors: tuple[str, ...] = ()
+    place: int = 0
+
+
+def encode(words: Sequence[Word]) -> bytes:
+    return "\n".join(json.dumps(word) for word in words).encode()
+
+
+def decode(text: bytes) -> list[Word]:
+    return [Word(*json.loads(line)) for line in text.splitlines()]
+
+
+def _memory(size: int) -> int:
+    made = os.memfd_create("said", os.MFD_CLOEXEC)
+    os.ftruncate(made, size)
+    return made
+
+
+def _reading_end() -> int:
+    reading, writing = os.pipe()
+    os.close(writing)
+    return reading
+
+
+def _channel() -> int:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.close()
+    return theirs.detach()
+
+
+def _session_state() -> int:
+    from vgpud.native import lib
+
+    return int(lib.session_state_create())
+
+
+MADE: dict[str, Callable[[], int]] = {
+    "session state": _session_state,
+    "present channel": _channel,
+    "event": lambda: os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK),
+    "memory": lambda: _memory(1 << 20),
+    "no memory": lambda: _memory(0),
+    "half a page": lambda: _memory(2048),
+    "a pipe": _reading_end,
+    "standard error": lambda: os.dup(2),
+}
+
+
+def make(kinds: Sequence[str]) -> list[int]:
+    """As far as they can be made here."""
+    made = []
+    for kind in kinds:
+        with contextlib.suppress(OSError):
+            made.append(MADE[kind]())
+    return made
+
+
+def send(end: int, word: Word) -> None:
+    """Without waiting, by number: making an object of a socket asks the kernel what it is, which may be forbidden."""
+    made = make(word.descriptors)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", made))]
+    speaking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=end)
+    try:
+        speaking.sendmsg([bytes.fromhex(word.data)], rights if made else [], socket.MSG_DONTWAIT)
+    finally:
+        speaking.detach()
+        for one in made:
+            os.close(one)
+
+
+# --- a device process
+
+
+def obey(device: Any, request: bytes) -> None:
+    """Says what the guest wants said, if this is what it asks for."""
+    if request[: len(MAGIC)] != MAGIC:
+        return
+    for word in decode(request[HEADER_BYTES:]):
+        with contextlib.suppress(OSError):
+            _DEVICE[word.end](device, word)
+
+
+def _descriptors(is_kind: Callable[[int], bool]) -> list[int]:
+    found = []
+    for number in range(3, 256):
+        with contextlib.suppress(OSError):
+            if is_kind(os.fstat(number).st_mode):
+                found.append(number)
+    return found
+
+
+def _to_channel(device: Any, word: Word) -> None:
+    for end in _descriptors(stat.S_ISSOCK):
+        if end != device.link.fileno():
+            send(end, word)
+
+
+def _file(word: Word) -> int:
+    """One of those that are shared: session state, images, staging ring, guest memory."""
+    files = _descriptors(stat.S_ISREG)
+    return files[word.place % len(files)]
+
+
+def _write(device: Any, word: Word) -> None:
+    file = _file(word)
+    size = os.fstat(file).st_size
+    os.pwrite(file, bytes.fromhex(word.data), (word.place >> 8) % max(size, 1))
+
+
+_DEVICE: dict[str, Callable[[Any, Word], None]] = {
+    "link": lambda device, word: send(device.link.fileno(), word),
+    "channel": _to_channel,
+    "write": _write,
+    "cut": lambda device, word: os.ftruncate(_file(word), word.place >> 8),
+    "end": lambda device, word: os._exit(word.place % 256),
+}
