@@ -113,6 +113,17 @@ static struct place a_known_place(const struct model *model, struct input *input
     return a_place(input);
 }
 
+/* Right before or behind one that is there, or a byte too far. */
+static void move_beside(struct place *place, const struct model *model, struct input *input) {
+    struct place known = a_known_place(model, input);
+    uint8_t choice = input_u8(input);
+
+    if (choice & 1)
+        place->guest_address = known.guest_address + known.size - choice % 4 / 2;
+    else
+        place->guest_address = known.guest_address - place->size + choice % 4 / 2;
+}
+
 /* ---- the model ---- */
 
 static int wraps(uint64_t address, uint64_t size) {
@@ -176,6 +187,8 @@ static void add(struct bench *bench, const struct place *place) {
 static void add_some(struct bench *bench, struct input *input) {
     struct place place = a_place(input);
 
+    if (input_u8(input) & 1)
+        move_beside(&place, &bench->built, input);
     add(bench, &place);
 }
 

@@ -31,7 +31,7 @@ LIARS: dict[str, type[Liar]] = {
     "control": Control,
 }
 # One takes its turn after the other, so that an hour is an hour of each house.
-CASES_AT_ONCE = 10
+CASES_AT_ONCE = 5
 STEPS = 30
 CONFIGURATION = """
 [device_process]

@@ -18,7 +18,7 @@ from tests.driver.wicked.speech import Word
 from vgpud.link.codec import encode
 from vgpud.link.messages import BackingAttached
 from vgpud.tree import codec
-from vgpud.tree.messages import Hello
+from vgpud.tree.messages import Tried
 
 from .device import Device
 from .liar import Ground
@@ -59,7 +59,7 @@ def test_a_session_says_what_it_is_told(ground: Ground, monkeypatch: pytest.Monk
     session.has_a_device()
     session.say(Word("log", b"it lies\n".hex()))
     assert wait_until(says(session.house, "it lies"))
-    session.say(*[Word("reports", codec.encode(Hello(1, 1)).hex())] * 20)
+    session.say(*[Word("reports", codec.encode(Tried("it lies")).hex())] * 20)
     assert wait_until(says(session.house, "it says more than it was asked for"))
     session.teardown()
     assert ground.cases == 1

@@ -50,14 +50,14 @@ async def test_whoever_asks_too_early_or_too_late_is_told_so(nursery: trio.Nurse
     said = Said()
     orders = Orders(nursery, cast(DaemonLink, said), SpawnedDevices(nursery))
     ours, theirs = socket.socketpair()
-    frontend = Frontend(ours)
+    frontend = Frontend(ours, timeout=20)
 
     async def ask(expected: int, error: str) -> None:
         orders.carry_out(AskReport(7), [])
         assert [type(one) for one in said.reports] == [Report] * expected
         assert error in await answer(ask_for_screen(orders))
 
-    with trio.fail_after(20):
+    with trio.fail_after(40):
         await ask(0, "not begun")
         async with trio.open_nursery() as serving:
             end = trio.socket.from_stdlib_socket(theirs)
