@@ -11,12 +11,21 @@
 
 #include "shared/sealed.h"
 
+enum { HUGE_PAGE = 2 << 20 };
+
 uint8_t *canvas_pixels(const struct canvas *canvas, int slot) {
     return canvas->mapped + image_slot_offset(canvas->width, canvas->height, (uint32_t)slot);
 }
 
 static struct image_header *header(struct canvas *canvas) {
     return (void *)canvas->mapped;
+}
+
+/* Where the host allows it for shared memory; a small image would take far more than it counts. */
+static void advise(void *mapped, uint32_t width, uint32_t height) {
+    bool large = image_slot_bytes(width, height) >= HUGE_PAGE;
+
+    madvise(mapped, image_file_bytes(width, height), large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 /* Takes `fd` over, whether it works or not. */
@@ -33,7 +42,7 @@ static struct canvas *open_canvas(uint32_t image_id, uint32_t width, uint32_t he
         errno = ENOMEM;
         return NULL;
     }
-    madvise(mapped, size, MADV_HUGEPAGE); /* where the host allows it for shared memory */
+    advise(mapped, width, height);
     *canvas = (struct canvas){.image_id = image_id,
                               .width = width,
                               .height = height,

@@ -32,6 +32,7 @@ struct device {
     struct resource_table resources;
     struct virgl_device *virgl; /* render3d.h; NULL: another renderer */
     uint64_t image_bytes;       /* against the limits */
+    uint64_t images;
     uint64_t backing_entries;
     uint32_t lost_backings; /* of which nobody has heard */
     uint32_t next_image_id;

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #include "device/images.h"
 
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 #include "device/device.h"
+
+/*
+ * Descriptors that either process of a machine has for other things: guest memory has one for each
+ * region in the session (509 at most), and there are links, rings, displays, control clients.
+ */
+enum { OTHER_DESCRIPTORS = 640, STAT_BLOCK = 512 };
 
 static uint64_t spare_bytes(const struct resource *resource) {
     return canvas_slot_bytes(resource->canvas) * (IMAGE_SLOTS - 1);
@@ -10,7 +19,7 @@ static uint64_t spare_bytes(const struct resource *resource) {
 uint64_t images_charge(const struct resource *resource) {
     if (resource->canvas == NULL)
         return 0;
-    return canvas_slot_bytes(resource->canvas) +
+    return image_slot_offset(resource->canvas->width, resource->canvas->height, 1) +
            (resource->slots_reserved ? spare_bytes(resource) : 0);
 }
 
@@ -20,7 +29,7 @@ static void reclaim(struct resource *resource, void *argument) {
     if (!resource->slots_reserved || resource->shown || canvas_pinned(resource->canvas))
         return;
     canvas_release_spare(resource->canvas);
-    device->image_bytes -= spare_bytes(resource);
+    images_give(device, spare_bytes(resource));
     resource->slots_reserved = false;
 }
 
@@ -38,15 +47,66 @@ bool images_make_room(struct device *device, uint64_t bytes) {
     return within(device, bytes);
 }
 
-/* Small ones are always copied when they are shown. */
+void images_take(struct device *device, uint64_t bytes) {
+    device->image_bytes += bytes;
+    device->state->image_bytes = device->image_bytes;
+}
+
+void images_give(struct device *device, uint64_t bytes) {
+    device->image_bytes -= bytes;
+    device->state->image_bytes = device->image_bytes;
+}
+
+/* Looked at each time: an administrator may lower it under a running process. */
+static uint64_t descriptors_max(void) {
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    return limit.rlim_cur < 2 * OTHER_DESCRIPTORS ? limit.rlim_cur / 2
+                                                  : limit.rlim_cur - OTHER_DESCRIPTORS;
+}
+
+void images_start(struct device *device) {
+    device->state->image_bytes = device->state->images = 0;
+    device->state->images_max = descriptors_max();
+}
+
+bool images_fit(struct device *device, uint32_t width, uint32_t height) {
+    device->state->images_max = descriptors_max();
+    return device->images < device->state->images_max &&
+           images_make_room(device, image_slot_offset(width, height, 1));
+}
+
+static bool spare_written(const struct canvas *canvas) {
+    struct stat file;
+
+    return fstat(canvas->fd, &file) < 0 || (uint64_t)file.st_blocks * STAT_BLOCK >
+                                               image_slot_offset(canvas->width, canvas->height, 1);
+}
+
+void images_add(struct device *device, struct resource *resource) {
+    device->state->images = ++device->images;
+    images_take(device, images_charge(resource));
+    if (spare_written(resource->canvas) && !images_reserve_slots(device, resource))
+        canvas_release_spare(resource->canvas);
+}
+
+void images_remove(struct device *device, struct resource *resource) {
+    if (resource->canvas == NULL)
+        return;
+    device->state->images = --device->images;
+    images_give(device, images_charge(resource));
+}
+
 bool images_reserve_slots(struct device *device, struct resource *resource) {
     uint64_t spare = spare_bytes(resource);
 
-    if (resource->slots_reserved || canvas_slot_bytes(resource->canvas) <= PRESENT_STAGED_MAX)
+    if (resource->slots_reserved)
         return true;
     if (!images_make_room(device, spare))
         return false;
-    device->image_bytes += spare;
+    images_take(device, spare);
     resource->slots_reserved = true;
     return true;
 }

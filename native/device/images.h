@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The quota for images.  An image counts once; one that is shown by reference may be written in
- * every slot, so it counts IMAGE_SLOTS times from its first scanout on, and goes on to do so while
- * hidden until somebody else needs the memory: flips would else give it back and take it again.
+ * The quotas for images: of memory and of descriptors.
+ *
+ * An image counts its header and one slot; one that is shown may be written in every slot, so it
+ * counts IMAGE_SLOTS of them from its first scanout on, and goes on to do so while hidden until
+ * somebody else needs the memory: flips would else give it back and take it again.
  */
 #ifndef VGPUD_IMAGES_H
 #define VGPUD_IMAGES_H
@@ -13,12 +15,27 @@
 struct device;
 struct resource;
 
+/* A new process begins without images. */
+void images_start(struct device *device);
+
 /* What the resource's image counts, in bytes. */
 uint64_t images_charge(const struct resource *resource);
 
 /* Whether `bytes` more are within the quota, if need be after taking spare slots from images that
  * are not shown. */
 bool images_make_room(struct device *device, uint64_t bytes);
+
+/* Counts bytes of host memory, an image's or a texture's, and no longer. */
+void images_take(struct device *device, uint64_t bytes);
+void images_give(struct device *device, uint64_t bytes);
+
+/* Whether there may be one more image of that size: of its memory and its descriptor, of which each
+ * of a machine's processes has one. */
+bool images_fit(struct device *device, uint32_t width, uint32_t height);
+
+/* Counts the image that a resource has been given, or is about to lose. */
+void images_add(struct device *device, struct resource *resource);
+void images_remove(struct device *device, struct resource *resource);
 
 /* Counts all slots of an image that is about to be shown; false: beyond the quota. */
 bool images_reserve_slots(struct device *device, struct resource *resource);

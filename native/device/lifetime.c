@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "device/device.h"
+#include "device/images.h"
 #include "device/renderers.h"
 #include "device/resource.h"
 #include "device/scanout.h"
@@ -70,6 +71,7 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
     queue_init(&device->queue);
     device->watcher = (struct memory_watcher){.changed = memory_changed, .argument = device};
     guest_memory_watch(memory, &device->watcher);
+    images_start(device);
     error = open_device(device, link_fd, present_fd);
     if (error < 0) {
         device_free(device);

@@ -7,7 +7,7 @@
 
 /* [python] */
 struct device_limits {
-    uint64_t image_bytes; /* of all images together; what is shown counts IMAGE_SLOTS times */
+    uint64_t image_bytes; /* of all images and textures together: see images.h */
     uint64_t request_bytes;
     uint32_t resources;
     uint32_t backing_entries; /* of all resources together */

@@ -38,7 +38,7 @@ static int insert(struct device *device, uint32_t resource_id, uint32_t format,
                                   .format = format,
                                   .convert = format_converter(format),
                                   .canvas = canvas};
-    device->image_bytes += canvas_slot_bytes(canvas);
+    images_add(device, resource);
     resource_table_insert(&device->resources, resource);
     return 0;
 }
@@ -51,7 +51,7 @@ static int create(struct device *device, uint32_t resource_id, uint32_t format, 
 
     if (error < 0)
         return error;
-    if (!images_make_room(device, image_slot_bytes(width, height)))
+    if (!images_fit(device, width, height))
         return -ENOMEM;
     canvas = image_fd < 0 ? canvas_new(++device->next_image_id, width, height)
                           : canvas_adopt(++device->next_image_id, width, height, image_fd);
@@ -100,7 +100,7 @@ void resource_destroy(struct device *device, struct resource *resource) {
     drop_backing(device, resource);
     if (device->renderer->hooks != NULL)
         device->renderer->hooks->destroyed(device, resource);
-    device->image_bytes -= images_charge(resource);
+    images_remove(device, resource);
     if (resource->canvas != NULL)
         channel_forget(&device->channel, resource->canvas);
     canvas_free(resource->canvas);

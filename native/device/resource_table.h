@@ -25,7 +25,7 @@ struct resource {
     struct backing *backing;   /* NULL: none */
     uint32_t shown;            /* a bit for each scanout that shows it */
     struct exported *exported; /* NULL: it is shown as pixels */
-    bool slots_reserved;       /* all slots count against the quota, not only one */
+    bool slots_reserved;       /* all slots count against the quota, not only one: images.h */
 };
 
 struct resource_table {

@@ -31,7 +31,7 @@ static int create_in_library(struct device *device, struct resource *resource,
         free(virgl);
         return -EINVAL;
     }
-    device->image_bytes += bytes;
+    images_take(device, bytes);
     resource->virgl = virgl;
     return 0;
 }
@@ -85,7 +85,7 @@ void virgl_resource_destroy(struct device *device, struct resource *resource) {
     if (resource->virgl == NULL)
         return;
     api_of(device)->resource_unref(resource->resource_id);
-    device->image_bytes -= resource->virgl->bytes;
+    images_give(device, resource->virgl->bytes);
     free(resource->virgl->iov);
     free(resource->virgl);
     resource->virgl = NULL;
@@ -197,13 +197,13 @@ int virgl_resource_make_canvas(struct device *device, struct resource *resource)
     if (convert == NULL || args->target != VIRGL_TARGET_2D || args->nr_samples > 1 ||
         args->width > IMAGE_SIDE_MAX || args->height > IMAGE_SIDE_MAX)
         return -EINVAL;
-    if (!images_make_room(device, image_slot_bytes(args->width, args->height)))
+    if (!images_fit(device, args->width, args->height))
         return -ENOMEM;
     resource->canvas = canvas_new(++device->next_image_id, args->width, args->height);
     if (resource->canvas == NULL)
         return -errno;
     resource->convert = convert;
-    device->image_bytes += canvas_slot_bytes(resource->canvas);
+    images_add(device, resource);
     return 0;
 }
 

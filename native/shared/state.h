@@ -71,6 +71,9 @@ struct session_state {
     struct queue_state queues[STATE_QUEUES];
     struct scanout_state scanouts[STATE_SCANOUTS];
     struct counters counters;
+    uint64_t image_bytes; /* host memory of images and textures, as the device process counts it */
+    uint64_t images;      /* each a descriptor */
+    uint64_t images_max;  /* what its limit of descriptors allows */
 };
 
 int session_state_create(void); /* a memfd that can neither grow nor shrink, or -errno */

@@ -260,7 +260,7 @@ def test_a_resource_has_one_backing(plane: Plane) -> None:
 
 
 def test_images_are_within_their_quota() -> None:
-    plane = Plane(image_bytes=3 * MiB)
+    plane = Plane(image_bytes=3 * (MiB + PAGE))
     assert plane.start() == 0
     create = [commands.resource_create_2d(each, 1, 512, 512) for each in range(1, 5)]
     assert [plane.guest.ask(request).type for request in create] == [
@@ -273,7 +273,7 @@ def test_images_are_within_their_quota() -> None:
 
 
 def test_what_is_shown_counts_as_often_as_it_may_be_kept() -> None:
-    plane = Plane(image_bytes=5 * MiB)
+    plane = Plane(image_bytes=5 * MiB + 2 * PAGE)
     assert plane.start() == 0
     first, second = (plane.guest.create_2d(512, 512) for _ in range(2))
     plane.guest.show(first)  # four slots of 1 MiB
