@@ -4,7 +4,7 @@
 import fcntl
 import os
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -55,7 +55,9 @@ class NewLinks:
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._upper.callback(os.close, reading)
         (self._upper if keep else self._lower).callback(os.close, writing)
-        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, size)
+        with suppress(PermissionError):
+            # A user who has as many pages as the kernel wants him to have gets two, which may not grow: they do.
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, size)
         return reading, writing
 
     def keep_nothing(self) -> None:
