@@ -162,3 +162,41 @@ async def test_a_client_is_handed_down_to_one_that_answers(session: Session) -> 
             await session.machine.hand_down(session.orders.fileno(), '{"version": 1}')
         assert session.told() == ServeClient('{"version": 1}')
         nursery.cancel_scope.cancel()
+
+
+async def test_a_session_that_hangs_is_ended_after_its_vmm(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(machine_module, "ALONE_SECONDS", 0.3)
+    vmm = subprocess.Popen(["sleep", "60"])
+    session.say(codec.encode(Hello(vmm.pid, 1000, 0)))
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(session.machine.run)
+            await trio.sleep(0.6)
+            assert session.process.poll() is None
+            vmm.kill()
+            vmm.wait()
+            await session.machine.ended.wait()
+    assert session.machine.ending == Ending(0, signal.SIGKILL)
+
+
+async def test_a_session_that_answers_is_left_alone_after_its_vmm(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may go on with the connection."""
+    monkeypatch.setattr(machine_module, "ALONE_SECONDS", 0.3)
+    vmm = subprocess.Popen(["true"])
+    vmm.wait()
+    session.say(codec.encode(Hello(vmm.pid, 1000, 0)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.machine.run)
+        await trio.sleep(0.1)
+        question = session.told()
+        assert isinstance(question, Ping)
+        session.say(codec.encode(Pong(question.serial)))
+        await trio.sleep(0.6)
+        assert session.process.poll() is None
+        nursery.cancel_scope.cancel()
+    session.machine.kill()

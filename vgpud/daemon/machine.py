@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """One machine as the daemon knows it: its session process, and our ends of the links to that."""
 
+import errno
 import os
 import socket
 import time
@@ -43,6 +44,10 @@ UNASKED_MAX = 16
 LAST_WORDS_SECONDS = 0.2
 # Until the spawner has told how a process ended.
 REAPED_SECONDS = 0.3
+
+# After the end of a VMM its session goes by itself; one that does not even answer has so long.
+ALONE_SECONDS = 5.0
+AGAIN_SECONDS = 0.1
 
 # Of a machine of an earlier daemon that has not said yet whose it is.
 UNKNOWN_USER = -1
@@ -96,6 +101,7 @@ class Machine:
         self._reaped = trio.Event()
         self._devices: dict[int, int] = {}  # pidfds, by pid
         self._nursery: trio.Nursery | None = None
+        self._watching = trio.CancelScope()
         self._serial = 0
         self._asked: dict[int, _Asked] = {}
         self._unasked = 0
@@ -120,6 +126,7 @@ class Machine:
                 self._nursery.start_soon(self._read)
                 self._nursery.start_soon(self._relay)
                 await self._wait_for_end()
+                self._watching.cancel()
                 self._end_devices()
                 self._nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
         finally:
@@ -246,6 +253,7 @@ class Machine:
         if self._unasked > UNASKED_MAX:
             raise LinkError("it says more than it was asked for")
         if isinstance(message, Hello):
+            self._watch_sender(message.sender)
             self.sender = message.sender or self.sender
             if self.user == UNKNOWN_USER:
                 self.user = message.user
@@ -293,6 +301,29 @@ class Machine:
             logger.debug("{}: {}", self.name, error)
         raise ControlError(f"machine {self.name} does not answer")
 
+    # --- when its VMM has ended
+
+    def _watch_sender(self, sender: int) -> None:
+        if not sender or self._nursery is None:
+            return
+        self._watching.cancel()
+        self._watching = trio.CancelScope()
+        self._nursery.start_soon(self._end_without, sender, self._watching)
+
+    async def _end_without(self, sender: int, watching: trio.CancelScope) -> None:
+        """Kills a session that the VMM has left hanging, as in an eventfd that nobody reads any more."""
+        with watching:
+            if not await _end_of(sender):
+                return
+            with trio.move_on_after(ALONE_SECONDS):
+                while await self._ask(Ping, Pong) is None:
+                    await trio.sleep(AGAIN_SECONDS)
+                # Whether somebody else goes on with the connection is for the session to see.
+                return
+            name = logger.bind(session=self.name)
+            name.error("its VMM has ended, and its session does not answer")
+            self.kill()
+
     def stop(self) -> None:
         """Asks it to end by itself."""
         try:
@@ -305,3 +336,16 @@ class _Asked:
     def __init__(self) -> None:
         self.arrived = trio.Event()
         self.answer: Report | Pong | None = None
+
+
+async def _end_of(process: int) -> bool:
+    """Waits for it; false when it cannot be watched."""
+    try:
+        pidfd = os.pidfd_open(process)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    try:
+        await trio.lowlevel.wait_readable(pidfd)
+    finally:
+        os.close(pidfd)
+    return True
