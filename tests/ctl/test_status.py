@@ -30,7 +30,16 @@ MACHINE: dict[str, Any] = {
     "restarts": 1,
     "display": True,
     "outputs": None,
+    "log_lines_left_out": 3,
     "guest_memory_bytes": 4 << 30,
+    "limits": {
+        "guest_memory": {"used": 4 << 30, "limit": 1 << 40},
+        "image_memory": {"used": 31 << 20, "limit": 1 << 30},
+        "images": {"used": 12, "limit": 1048576},
+        "resources": {"used": 500, "limit": 8192},
+        "contexts": {"used": 8, "limit": 64},
+        "backing_entries": {"used": 123456, "limit": 1048576},
+    },
     "scanouts": [
         {"scanout_id": n, "resource_id": n + 3, "x": 0, "y": 0, "width": 3840, "height": 2160}
         for n in range(2)
@@ -61,6 +70,13 @@ def status(machines: int) -> dict[str, Any]:
         "mode": "virglrenderer",
         "headless": True,
         "log_level": "info",
+        "limits": {
+            "machines": {"used": machines, "limit": 500},
+            "connections_of_user": {"used": machines, "limit": 400},
+            "silent_connections": {"used": 2, "limit": 64},
+            "descriptors": {"used": 30, "limit": 1048576},
+        },
+        "log_lines_left_out": 0,
         "machines": [
             copy.deepcopy(MACHINE) | {"name": f"{n}, process 4711"} for n in range(1, machines + 1)
         ],
@@ -79,6 +95,10 @@ def test_one_machine_is_one_screen() -> None:
         "4713, 1 restart, guest memory 4.0 GiB",
         "scanout 1     3840x2160+0+0 of resource 4",
         "256 entries, 12 in flight, 1 with a fence",
+        "machines 1/500, of a user 1/400, silent connections 2/64, descriptors 30/1048576",
+        "limits        guest memory 4.0 GiB/1.0 TiB, image memory 31.0 MiB/1.0 GiB,",
+        "resources 500/8192, contexts 8/64",
+        "3 lines of the log left out",
         "8: 1 program ?[2J?1 (virgl)",
         "500, 30.5 MiB: 499 499x64 124.8 KiB",
     ):
@@ -136,7 +156,7 @@ def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:
         (
             sample.name,
             sample.labels.get("machine", "")[:1],
-            sample.labels.get("queue"),
+            sample.labels.get("queue") or sample.labels.get("limit"),
         ): sample.value
         for family in families
         for sample in family.samples
@@ -146,6 +166,12 @@ def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:
     assert samples["vgpud_resource_bytes", "1", None] == sum(n * 256 for n in range(1, 500))
     assert samples["vgpud_queue_in_flight", "1", "control"] == 12
     assert samples["vgpud_contexts", "1", None] == 8
+    assert samples["vgpud_log_lines_left_out_total", "2", None] == 3
+    assert samples["vgpud_limit_used", "", "machines"] == 2
+    assert samples["vgpud_limit", "", "machines"] == 500
+    assert samples["vgpud_limit_used", "2", "image_memory"] == 31 << 20
+    assert samples["vgpud_limit", "2", "image_memory"] == 1 << 30
+    assert samples["vgpud_limit", "1", "backing_entries"] == 1048576
     assert samples["vgpud_device_process_restarts_total", "1", None] == 1
 
 

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import resource
 import socket
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from vgpud.control.protocol import VERSION, control_path
 
@@ -192,6 +194,56 @@ def test_metrics_are_in_prometheus_text_format(backend: Backend) -> None:
     assert "# TYPE vgpud_flushes_total counter" in text
     assert any(line.startswith("vgpud_flushes_total{machine=") for line in text.splitlines())
     assert "vgpud_machines 1.0" in text
+
+
+def metrics_of_limits(path: Path) -> dict[tuple[str, str, str], float]:
+    """By the name of the metric, of the limit, and of the machine."""
+    families = text_string_to_metric_families(vgpuctl(path, "metrics").stdout)
+    return {
+        (sample.name, sample.labels["limit"], sample.labels["machine"]): sample.value
+        for family in families
+        for sample in family.samples
+        if family.name in ("vgpud_limit", "vgpud_limit_used")
+    }
+
+
+def test_what_is_used_of_each_limit_is_in_status_and_metrics(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine, Machine(backend.socket_path):
+        picture = machine.guest.create_2d(WIDTH, HEIGHT)
+        machine.guest.show(picture)
+        machine.guest.create_2d(WIDTH, HEIGHT, backed=False)
+        entries = len(picture.entries)
+        slot = 4096 * -(-WIDTH * HEIGHT * 4 // 4096)
+        status = json.loads(vgpuctl(backend.socket_path, "status", "--json").stdout)
+        metrics = metrics_of_limits(backend.socket_path)
+    first, second = status["machines"]
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)[::-1]
+    assert first["limits"] == {
+        "guest_memory": {"used": 64 << 20, "limit": 1 << 40},
+        # Of the one that is shown every slot may be written.
+        "image_memory": {"used": 2 * 4096 + 5 * slot, "limit": 1 << 30},
+        "images": {"used": 2, "limit": first["limits"]["images"]["limit"]},
+        "resources": {"used": 2, "limit": 8192},
+        "contexts": {"used": 0, "limit": 64},
+        "backing_entries": {"used": entries, "limit": 1 << 20},
+    }
+    assert 0 < first["limits"]["images"]["limit"] < descriptors
+    assert {use["used"] for use in second["limits"].values()} == {0, 64 << 20}
+    assert status["limits"].pop("descriptors")["limit"] == descriptors
+    assert status["limits"] == {
+        "machines": {"used": 2, "limit": 500},
+        "connections_of_user": {"used": 2, "limit": 500},
+        "silent_connections": {"used": 0, "limit": 64},
+    }
+    assert (status["log_lines_left_out"], first["log_lines_left_out"]) == (0, 0)
+    for owner, limits in (
+        ("", status["limits"]),
+        (first["name"], first["limits"]),
+        (second["name"], second["limits"]),
+    ):
+        for name, use in limits.items():
+            assert metrics["vgpud_limit_used", name, owner] == use["used"]
+            assert metrics["vgpud_limit", name, owner] == use["limit"]
 
 
 def test_the_log_level_changes_at_run_time(backend: Backend) -> None:

@@ -39,6 +39,10 @@ COUNTERS: Values = {
         "Bytes that displays were given.",
         lambda machine: machine["presented"]["bytes"],
     ),
+    "log_lines_left_out": (
+        "Lines that the machine had to say and that are not in the log.",
+        lambda machine: machine["log_lines_left_out"],
+    ),
     "device_process_restarts": (
         "Device processes after the first.",
         lambda machine: machine["restarts"],
@@ -102,6 +106,7 @@ class _Status(Collector):
                 GaugeMetricFamily(f"vgpud_{name}", text, labels=["machine"]), value, machines
             )
         yield from _queues(machines)
+        yield from _limits(self._status, machines)
 
 
 def _filled(
@@ -127,6 +132,25 @@ def _queues(machines: list[Fields]) -> Iterator[Metric]:
         for machine in machines:
             for queue, numbers in machine["queues"].items():
                 family.add_metric([machine["name"], queue], numbers[field])
+        yield family
+
+
+LIMIT_GAUGES = {
+    "limit_used": ("What is used of a limit; of memory in bytes.", "used"),
+    "limit": ("A limit, by its name in the configuration; of memory in bytes.", "limit"),
+}
+
+
+def _limits(status: Fields, machines: list[Fields]) -> Iterator[Metric]:
+    """Those of the daemon have no machine."""
+    for name, (text, field) in LIMIT_GAUGES.items():
+        family = GaugeMetricFamily(f"vgpud_{name}", text, labels=["limit", "machine"])
+        for owner, limits in [
+            ("", status["limits"]),
+            *((machine["name"], machine["limits"]) for machine in machines),
+        ]:
+            for limit, use in limits.items():
+                family.add_metric([limit, owner], use[field])
         yield family
 
 

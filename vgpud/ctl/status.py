@@ -32,6 +32,7 @@ def screenful(status: Fields, lines: int | None = None) -> str:
         f"log level {status['log_level']}"
     )
     machines = status["machines"]
+    head += _wrapped(f"{_limits(status['limits'])}{_unsaid(status['log_lines_left_out'])}")
     if not machines:
         return "\n".join([*head, "no machine"])
     whole = [*head, *(line for machine in machines for line in ("", *_machine(machine)))]
@@ -92,8 +93,38 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
         f"{rates['frames']:.1f} frames, {rates['commands']:.0f} commands, "
         f"{size(rates['transfer_bytes'])} drawn, {size(rates['presented_bytes'])} shown",
     )
+    yield "limits", _limits(machine["limits"]) + _unsaid(machine["log_lines_left_out"])
     yield "contexts", _contexts(machine["contexts"])
     yield "resources", _resources(machine["resources"])
+
+
+BYTES = ("guest_memory", "image_memory")
+"""Limits that are counted in bytes."""
+LIMITS = {
+    "connections_of_user": "of a user",
+    "silent_connections": "silent connections",
+    "guest_memory": "guest memory",
+    "image_memory": "image memory",
+    "backing_entries": "backing entries",
+}
+"""What those are called whose names are no words."""
+
+
+def _limits(limits: Fields) -> str:
+    """How much of each is used."""
+    parts = (
+        f"{LIMITS.get(name, name)} {_used(name, use['used'])}/{_used(name, use['limit'])}"
+        for name, use in limits.items()
+    )
+    return ", ".join(part.replace(" ", NO_BREAK) for part in parts)
+
+
+def _used(name: str, number: int) -> str:
+    return size(number) if name in BYTES else str(number)
+
+
+def _unsaid(lines: int) -> str:
+    return f", {count(lines, 'line')} of the log left out" if lines else ""
 
 
 def _outputs(outputs: list[Fields | None] | None) -> Iterator[tuple[str, str]]:

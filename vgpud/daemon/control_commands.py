@@ -67,6 +67,7 @@ class Commands:
             "headless": config.display.headless,
             "log_level": config.log.level,
             "limits": used_of_limits(config.limits, self._machines, self._newcomers),
+            "log_lines_left_out": self._machines.lines_left_out,
             "machines": await self._machines.reports(),
         }, []
 

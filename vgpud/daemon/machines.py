@@ -74,6 +74,11 @@ class Machines:
         """How many are served, of that user's or of all."""
         return sum(machine.shown and user in (None, machine.user) for machine in self)
 
+    @property
+    def lines_left_out(self) -> int:
+        """Of the log, by what any user's machines had to say since this daemon began."""
+        return self._shares.left_out
+
     def serve(self, frontend: socket.socket, config: Config, refusal: str = "") -> Machine:
         """Has a front-end served by a session of its own, which takes the connection, or refused by one;
         ``OSError``, and the connection stays the caller's, when there can be none.

@@ -15,6 +15,7 @@ def described(machine: Machine, report: Report | None) -> dict[str, Any]:
         "seconds": machine.seconds,
         "session_process": machine.pid,
         "answers": report is not None,
+        "log_lines_left_out": machine.lines_left_out,
     }
     return known if report is None else known | _reported(report)
 
@@ -29,6 +30,7 @@ def _reported(report: Report) -> dict[str, Any]:
         if report.decides_outputs
         else None,
         "guest_memory_bytes": report.guest_memory_bytes,
+        "limits": {name: use._asdict() for name, use in report.limits._asdict().items()},
         "scanouts": [one._asdict() for one in report.scanouts],
         "contexts": [one._asdict() for one in report.contexts],
         "resources": [_resource(one) for one in report.resources],

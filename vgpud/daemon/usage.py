@@ -18,13 +18,12 @@ def used_of_limits(limits: Limits, machines: Machines, newcomers: Newcomers) -> 
     users = Counter(machine.user for machine in machines if machine.shown)
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {
-        "machines": use(machines.count(), limits.machines),
-        "connections_of_user": use(max(users.values(), default=0), limits.connections_of_user),
-        "silent_connections": use(len(newcomers), limits.silent_connections),
-        "descriptors": use(len(list(Path("/proc/self/fd").iterdir())), descriptors),
+        "machines": _use(machines.count(), limits.machines),
+        "connections_of_user": _use(max(users.values(), default=0), limits.connections_of_user),
+        "silent_connections": _use(len(newcomers), limits.silent_connections),
+        "descriptors": _use(len(list(Path("/proc/self/fd").iterdir())), descriptors),
     }
 
 
-def use(used: int, limit: int) -> dict[str, int]:
-    """As JSON has it."""
+def _use(used: int, limit: int) -> dict[str, int]:
     return {"used": used, "limit": limit}

@@ -73,6 +73,11 @@ class Journal:
         return (resource.created.width, resource.created.height), resource.image
 
     @property
+    def backing_entries(self) -> int:
+        """Pieces of guest memory that back all resources."""
+        return self._entry_bytes // MEMORY_ENTRY_BYTES
+
+    @property
     def contexts(self) -> list[ContextCreated]:
         """The contexts that there are, as the device process says."""
         return list(self._contexts.values())

@@ -32,7 +32,7 @@ from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.start_up import Parts, limits, num_scanouts
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
-from vgpud.tree.messages import Counters, Presented, QueueUse, Report, Scanout
+from vgpud.tree.messages import Counters, Limits, Presented, QueueUse, Report, Scanout, Use
 from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 
@@ -173,6 +173,7 @@ class Session:
                 NO_DISPLAY if one is None else DisplaySize(*one) for one in outputs or ()
             ),
             guest_memory_bytes=sum(region.size for region in self._memory.regions),
+            limits=self._limits(),
             scanouts=tuple(self._state.scanouts()),
             contexts=tuple(self._journal.contexts[:CONTEXTS_REPORTED]),
             resources=tuple(self._journal.resources(RESOURCES_REPORTED)),
@@ -180,6 +181,18 @@ class Session:
             cursor_queue=self._queue(CURSOR_QUEUE, self._cursor_ring),
             counters=Counters(**self._state.counters()),
             presented=Presented(**self._presenter.counters()),
+        )
+
+    def _limits(self) -> Limits:
+        limits, state, journal = self._config.limits, self._state.pointer, self._journal
+        return Limits(
+            guest_memory=Use(self._memory.bytes, self._memory.limit),
+            # These two as the device process counts them.
+            image_memory=Use(int(state.image_bytes), limits.image_memory),
+            images=Use(int(state.images), int(state.images_max)),
+            resources=Use(len(journal), limits.resources),
+            contexts=Use(len(journal.contexts), limits.contexts),
+            backing_entries=Use(journal.backing_entries, limits.backing_entries),
         )
 
     def _queue(self, number: int, ring: Vring) -> QueueUse:

@@ -73,6 +73,26 @@ class Presented(NamedTuple):
     bytes: int
 
 
+class Use(NamedTuple):
+    """How much of a limit is used."""
+
+    used: int
+    limit: int
+
+
+class Limits(NamedTuple):
+    """Of a machine: bytes of guest memory and of the host's for images, numbers of all else.  ``images`` is what its
+    processes' descriptors allow, and 0 of 0 before there is a device process.
+    """
+
+    guest_memory: Use
+    image_memory: Use
+    images: Use
+    resources: Use
+    contexts: Use
+    backing_entries: Use
+
+
 # --- to the spawner
 
 
@@ -217,6 +237,7 @@ class Report(NamedTuple):
     decides_outputs: bool
     outputs: tuple[DisplaySize, ...]
     guest_memory_bytes: int
+    limits: Limits
     scanouts: tuple[Scanout, ...]
     contexts: tuple[ContextCreated, ...]
     resources: tuple[ResourceUse, ...]
