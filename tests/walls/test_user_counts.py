@@ -9,11 +9,14 @@ import socket
 
 import pytest
 
+from tests.driver import hoard
 from tests.driver.aftermath import House
+from tests.driver.fleet import Fleet, room_for
 from tests.driver.frontend import Request
 from tests.driver.hostile_vmm import CONTROL, CURSOR, ENDED, HostileVmm
 from tests.driver.memory import PAGE, GuestMemory
 from tests.driver.processes import settled
+from tests.driver.tree import Tree
 from tests.driver.user_counts import user_counts
 
 pytestmark = pytest.mark.timeout(120)
@@ -84,3 +87,26 @@ def test_no_machine_uses_up_what_is_counted_for_its_user(house: House, deed: obj
         mine = {name: now[name] - outside[name] for name in now}
         assert {name for name, most in MOST.items() if mine[name] > most} == set(), mine
         assert mine["pipe-user-pages-soft"] >= 14
+
+
+ORDINARY_USER = 64322
+AS_ORDINARY_USER = f"""
+for path; do :; done
+chown {ORDINARY_USER} "$(dirname "$path")"
+exec setpriv --reuid {ORDINARY_USER} --regid {ORDINARY_USER} --clear-groups "$@"
+"""
+
+
+def test_an_ordinary_user_without_pages_for_pipes_runs_machines_all_the_same() -> None:
+    if reason := hoard.why_not():
+        pytest.skip(reason)
+    wrapper = ("sh", "-c", AS_ORDINARY_USER, "sh")
+    with (
+        hoard.no_pipe_pages(ORDINARY_USER),
+        Tree("--socket-mode", "0666", wrapper=wrapper) as tree,
+        room_for(5),
+    ):
+        assert tree.listens(), tree.log
+        with Fleet(tree.socket_path, 5) as fleet:
+            assert fleet.blind() == []
+            assert user_counts(tree.processes())["pipe-user-pages-soft"] < 5 * 15
