@@ -47,7 +47,8 @@ class LogShares:
     def _flush(self) -> bool:
         """Whether there is more to say later."""
         for user, allowance in list(self._users.items()):
-            if allowance.left_out and allowance.take():
+            if allowance.left_out and allowance.any:
+                allowance.take()
                 logger.warning(
                     "user {}: {} lines of its machines are not shown", user, allowance.reset()
                 )

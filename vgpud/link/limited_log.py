@@ -22,13 +22,18 @@ class Allowance:
         self.left_out = 0
 
     def take(self) -> bool:
-        """Whether one more is allowed now."""
-        self._grow()
-        if self._allowed < 1:
+        """Whether one more is allowed now, which is counted either way."""
+        if not self.any:
             self.left_out += 1
             return False
         self._allowed -= 1
         return True
+
+    @property
+    def any(self) -> bool:
+        """Whether one more would be allowed."""
+        self._grow()
+        return self._allowed >= 1
 
     def reset(self) -> int:
         """How many were not allowed since this was asked last."""
