@@ -34,6 +34,13 @@ def show(machine: Machine) -> None:
     assert machine.display.wait_for_picture(0, pixels)
 
 
+def catches(process_id: int, number: signal.Signals) -> bool:
+    """Whether it does not end by this signal any more."""
+    lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+    masks = [line.split()[1] for line in lines if line.startswith(("SigCgt:", "SigIgn:"))]
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
 def start(path: Path, *options: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [*COMMAND, "--socket-path", str(path), *options], stderr=subprocess.PIPE, text=True
@@ -249,7 +256,8 @@ def test_a_connected_descriptor_is_waited_at_without_the_rest_of_the_tree() -> N
         process = subprocess.Popen(
             [*COMMAND, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
         )
-    time.sleep(0.5)
+    assert wait_until(lambda: catches(process.pid, signal.SIGHUP), 10)
+    time.sleep(0.3)
     assert tree(process.pid) == []
     process.send_signal(signal.SIGHUP)
     frontend = Frontend(ours)

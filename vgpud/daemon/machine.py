@@ -42,8 +42,8 @@ READ_BYTES = 64 * 1024
 UNASKED_MAX = 16
 # What was written by one that has ended is read for so long: somebody else may hold the pipe open.
 LAST_WORDS_SECONDS = 0.2
-# Until the spawner has told how a process ended.
-REAPED_SECONDS = 0.3
+# Until the spawner has told how a process ended, on a host that is busy.
+REAPED_SECONDS = 2.0
 
 # After the end of a VMM its session goes by itself; one that does not even answer has so long.
 ALONE_SECONDS = 5.0
