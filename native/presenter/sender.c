@@ -40,16 +40,22 @@ static void open_pipe(struct sender *sender) {
         fcntl(sender->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
 }
 
-static void close_pipe(struct sender *sender) {
-    if (sender->pipe[0] < 0)
-        return;
-    close(sender->pipe[0]);
-    close(sender->pipe[1]);
-    sender->pipe[0] = sender->pipe[1] = -1;
+/* The next display is not to get what the one before has not taken. */
+static void drain_pipe(struct sender *sender) {
+    char scrap[1 << 14];
+
+    while (sender->piped > 0) {
+        ssize_t got = read(sender->pipe[0], scrap, sizeof(scrap));
+        if (got <= 0)
+            break;
+        sender->piped -= (size_t)got;
+    }
 }
 
+/* Here and not with each display: a session can make no pipes once it listens to anybody. */
 void sender_init(struct sender *sender) {
-    *sender = (struct sender){.fd = -1, .pipe = {-1, -1}, .descriptor = -1};
+    *sender = (struct sender){.fd = -1, .descriptor = -1};
+    open_pipe(sender);
 }
 
 static void set_send_buffer(int fd) {
@@ -63,13 +69,11 @@ static void set_send_buffer(int fd) {
 void sender_use(struct sender *sender, int fd) {
     if (sender->fd >= 0)
         close(sender->fd);
-    /* With what is left in it of a message that nobody will read. */
-    close_pipe(sender);
+    drain_pipe(sender);
     forget_message(sender);
     sender->fd = fd;
     if (fd < 0)
         return;
-    open_pipe(sender);
     /* splice() to a socket looks at this only, not at its own flag: see outbox_give(). */
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     set_send_buffer(fd);
@@ -77,6 +81,10 @@ void sender_use(struct sender *sender, int fd) {
 
 void sender_destroy(struct sender *sender) {
     sender_use(sender, -1);
+    if (sender->pipe[0] < 0)
+        return;
+    close(sender->pipe[0]);
+    close(sender->pipe[1]);
 }
 
 bool sender_has_room(const struct sender *sender, unsigned parts) {

@@ -4,21 +4,20 @@
 import fcntl
 import os
 import signal
-from collections.abc import Callable
-from functools import partial
 from select import POLLIN, poll
 
-from vgpud.device.confinement import ConfinementError, confine_calls, confine_files
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.device import Device
 from vgpud.device.link_requests import handle
 from vgpud.device.loop import run
 from vgpud.device.renderers import renderer_class
+from vgpud.device.renderers.interface import Renderer
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.connection import Connection
 from vgpud.link.fields import LinkError
 from vgpud.link.messages import Failed, Log, Message, Start, Started
+from vgpud.walls import landlock, missing, seccomp
 
 F_SETSIG = 10  # <fcntl.h>
 
@@ -64,10 +63,7 @@ def serve(link: Connection) -> int:
         if device is not None:
             handle(device, message, descriptors)
         elif isinstance(message, Start):
-            # The renderer starts with the files that it needs, and then opens no socket any more.
-            open_doors = _confined(partial(confine_files, message.renderer.gpu_device))
-            device = _make_device(link, message, descriptors)
-            open_doors += _confined(confine_calls)
+            device, open_doors = _make_confined(link, message, descriptors)
             link.send(_started(device, message.serial))
             for door in open_doors:
                 link.send(Log("WARNING", f"the device process is not confined in full: {door}"))
@@ -87,13 +83,22 @@ def serve(link: Connection) -> int:
     return run(device)
 
 
-def _confined(confine: Callable[[], None]) -> list[str]:
-    """What is missing, which is no reason not to serve: not every kernel has everything."""
+def _make_confined(
+    link: Connection, start: Start, descriptors: list[int]
+) -> tuple[Device, list[str]]:
+    """A device, and what its walls lack."""
     try:
-        confine()
-    except ConfinementError as error:
-        return [str(error)]
-    return []
+        renderer = renderer_class(start.renderer.mode)
+    except RendererError as error:
+        raise _told(link, start, error) from None
+    # What is made once is made before the list is in force: a connection to a window system is a socket.
+    if renderer.uses_drivers:
+        open_doors = missing(landlock.confine_to_graphics, start.renderer.gpu_device)
+        device = _make_device(link, start, descriptors, renderer)
+        return device, open_doors + missing(seccomp.confine, "graphics")
+    open_doors = missing(landlock.confine_to_programs)
+    device = _make_device(link, start, descriptors, renderer)
+    return device, open_doors + missing(seccomp.confine, "device")
 
 
 def _started(device: Device, serial: int) -> Started:
@@ -101,10 +106,11 @@ def _started(device: Device, serial: int) -> Started:
     return Started(len(renderer.capsets), renderer.device_features, renderer.description, serial)
 
 
-def _make_device(link: Connection, start: Start, descriptors: list[int]) -> Device:
+def _make_device(
+    link: Connection, start: Start, descriptors: list[int], renderer: type[Renderer]
+) -> Device:
     state_fd, present_fd = descriptors
     try:
-        renderer = renderer_class(start.renderer.mode)
         plane = DataPlane(
             renderer.native_renderer,
             start.limits,
@@ -118,5 +124,9 @@ def _make_device(link: Connection, start: Start, descriptors: list[int]) -> Devi
         failure = RendererError(f"the device cannot be made: {error}", EXIT_INTERNAL)
     except RendererError as error:
         failure = error
+    raise _told(link, start, failure)
+
+
+def _told(link: Connection, start: Start, failure: RendererError) -> RendererError:
     link.send(Failed(str(failure), failure.exit_code, start.serial))
-    raise failure
+    return failure

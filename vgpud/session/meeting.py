@@ -21,10 +21,17 @@ WORD_SECONDS = 5.0
 AGAIN_SECONDS = 0.5
 
 
-async def meet_daemons(listening: socket.socket, daemon: DaemonLink, orders: Orders) -> None:
-    """Listens, and takes the links of each daemon that comes; never returns."""
-    # Here and not in the daemon: SO_PEERCRED tells whoever connects the process that has called listen().
+def listen_for_daemons(meeting: int) -> socket.socket:
+    """Takes the descriptor.  Here and not in the daemon: SO_PEERCRED tells whoever connects the process that has
+    called listen().
+    """
+    listening = socket.socket(fileno=meeting)
     listening.listen(ONE_AT_A_TIME)
+    return listening
+
+
+async def meet_daemons(listening: socket.socket, daemon: DaemonLink, orders: Orders) -> None:
+    """Takes the links of each daemon that comes; never returns."""
     with trio.socket.from_stdlib_socket(listening) as end:
         while True:
             try:

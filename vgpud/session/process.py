@@ -13,9 +13,10 @@ from vgpud.config.schema import Config
 from vgpud.errors import EXIT_OK, RendererError
 from vgpud.link.credentials import peer_of
 from vgpud.session import logs
+from vgpud.session.confinement import confine
 from vgpud.session.daemon_link import DaemonLink
 from vgpud.session.devices import SpawnedDevices
-from vgpud.session.meeting import meet_daemons
+from vgpud.session.meeting import listen_for_daemons, meet_daemons
 from vgpud.session.orders import Orders
 from vgpud.session.session import serve_frontend
 from vgpud.session.trial import try_renderer
@@ -69,7 +70,7 @@ async def _main(config: Config, ends: Ends) -> int:
         orders = Orders(nursery, daemon, devices)
         daemon.use(socket.socket(fileno=ends.orders), ends.reports, orders.carry_out)
         if ends.meeting is not None:
-            listening = socket.socket(fileno=ends.meeting)
+            listening = listen_for_daemons(ends.meeting)
             nursery.start_soon(meet_daemons, listening, daemon, orders)
         status = EXIT_OK
         with orders.life:
@@ -92,10 +93,11 @@ async def _work(
 ) -> int:
     try:
         if ends.frontend is None:
+            confine()
             daemon.report(Tried(await try_renderer(config, devices)))
         else:
             end = trio.socket.from_stdlib_socket(socket.socket(fileno=ends.frontend))
-            await serve_frontend(end, config, devices, orders.about, daemon.say_hello)
+            await serve_frontend(end, config, devices, orders.about, daemon.say_hello, confine)
     except RendererError as error:
         daemon.report(NotTried(str(error), error.exit_code))
         return error.exit_code

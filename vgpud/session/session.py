@@ -51,17 +51,19 @@ async def serve_frontend(
     devices: Devices,
     asked: Asked = lambda session, nursery: nullcontext(),
     on_sender: Callable[[int], None] = lambda sender: None,
+    on_made: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves a front-end until it leaves.  Whatever it or its guest did wrong ends here; what is
     raised is a ``RendererError``, when nobody could be served.
 
     Inside of ``asked`` questions may come to what serves it, and be answered in tasks of that nursery;
     ``on_sender`` is given the process that its first message came from.
+    ``on_made`` is called when everything is there that is made once, and nothing has been read yet.
     """
     failures: list[RendererError] = []
     logger.info("connected")
     try:
-        await _serve(Connection(end), config, devices, asked, on_sender)
+        await _serve(Connection(end), config, devices, asked, on_sender, on_made)
     except* FrontendError as group:
         logger.warning("the connection is closed: {}", first_error(group))
     except* RendererError as group:
@@ -84,9 +86,11 @@ async def _serve(
     devices: Devices,
     asked: Asked,
     on_sender: Callable[[int], None],
+    on_made: Callable[[], None],
 ) -> None:
     with ExitStack() as owned:
         session = Session(config, devices, owned)
+        on_made()
         # Nobody asks any more, and whoever did has an answer or none, when what is owned is closed.
         async with trio.open_nursery() as nursery:
             with asked(session, nursery):

@@ -7,8 +7,11 @@ import traceback
 from collections.abc import Callable, Iterable
 
 from vgpud.errors import EXIT_INTERNAL
+from vgpud.tree.messages import DEVICE, SESSION
 from vgpud.tree.process import allow_many_descriptors, name_process
 
+# Of the descriptors that the daemon may have: who is less trusted has less.
+SHARES = {SESSION: 0.75, DEVICE: 0.5}
 STANDARD_ERROR = 2
 FIRST = 3  # after the standard streams
 
@@ -36,7 +39,7 @@ def fork(machine: int, kind: str, log: int, kept: Iterable[int], work: Callable[
         _redirect(log)
         _close_all_but(kept)
         name_process(f"vgpud-{kind}")
-        allow_many_descriptors()
+        allow_many_descriptors(SHARES.get(kind, 1.0))
         status = work()
     except BaseException:
         traceback.print_exc()

@@ -37,6 +37,7 @@ from vgpud.tree.messages import (
     Stop,
 )
 from vgpud.tree.process import kill, name_process, reap
+from vgpud.walls import seccomp
 
 WISHES_AT_ONCE = 16
 # What a daemon that does not read is kept for at most.
@@ -46,6 +47,7 @@ REPORTS_BYTES_MAX = 1 << 20
 def prepare() -> None:
     """Before a process is forked: what both are to share is made now."""
     import_all()
+    seccomp.prepare()
     # The collector would write into pages that children share with us (gc.freeze's own documentation).
     gc.collect()
     gc.freeze()

@@ -28,10 +28,15 @@ def adopt_orphans() -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def allow_many_descriptors() -> None:
-    """Each image of each guest is a descriptor: as many as the administrator allows."""
+def allow_many_descriptors(share: float = 1.0) -> None:
+    """Each image of each guest is a descriptor: of as many as the administrator allows this share, for good.
+
+    The kernel counts those that are under way in sockets for the user, and checks that against the sender's
+    limit: whoever may have fewer cannot use up what those with more need.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit = int(hard * share)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 class Ending(NamedTuple):

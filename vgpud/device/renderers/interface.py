@@ -50,6 +50,8 @@ class Renderer(ABC):
     description: str
     device_features: ClassVar[int]
     groups: ClassVar[frozenset[Group]]
+    uses_drivers: ClassVar[bool] = False
+    """Whether it opens libraries and devices, and starts threads: its walls are wider then."""
     warnings: tuple[str, ...] = ()
     """What was asked for and cannot be had, which is done without."""
 

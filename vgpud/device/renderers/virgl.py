@@ -30,6 +30,7 @@ class Virgl(Software2D):
         Software2D.device_features | 1 << VIRTIO_GPU_F_VIRGL | 1 << VIRTIO_GPU_F_CONTEXT_INIT
     )
     groups = frozenset({Group.IMAGES, Group.CONTEXTS})
+    uses_drivers = True
 
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
         super().__init__(plane, options)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The system calls that each kind of process can make, written down once more and by another hand.
+
+Whoever adds one adds it here as well, and says to himself what a guest or a VMM that has taken over the process can do with it: to
+other processes, to files, to what is counted for a user.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+OWN = -0x5E1F
+"""Stands for the process's own number."""
+ANY = -1
+POINTER = -0x9017
+"""Stands for the address of some memory."""
+
+DATA = {
+    "read", "readv", "pread64", "write", "writev", "recvfrom", "recvmsg", "sendmsg", "lseek", "ftruncate",
+}  # fmt: skip
+DESCRIPTORS = {
+    "close", "dup", "dup2", "dup3", "fstat", "poll", "ppoll", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
+    "getsockname", "getsockopt", "shutdown",
+}  # fmt: skip
+MEMORY = {"brk", "munmap", "mprotect", "mremap", "madvise", "membarrier"}
+LOOKING = {
+    "stat", "lstat", "newfstatat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64",
+    "getcwd",
+}  # fmt: skip
+ITSELF = {
+    "getpid", "gettid", "getuid", "geteuid", "getgid", "getegid", "getrlimit", "getrusage", "getrandom", "getcpu", "uname",
+    "sysinfo", "times", "time", "gettimeofday", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep",
+    "sched_yield", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "set_robust_list", "rseq", "restart_syscall",
+}  # fmt: skip
+# Those that are not seen to return, or return what a call does that is not there.
+ENDING = {"exit", "exit_group", "rt_sigreturn"}
+FUTEX = {"futex"}
+
+EVERY = DATA | DESCRIPTORS | MEMORY | LOOKING | ITSELF | ENDING | FUTEX
+
+PLAIN = {
+    "session": EVERY
+    | {"accept", "accept4", "getpeername", "recvmmsg", "pidfd_open", "splice", "vmsplice"},
+    "device": EVERY | {"sendmmsg", "fallocate"},
+    "graphics": EVERY
+    | {"sendmmsg", "fallocate", "statfs", "fstatfs", "fadvise64", "getpeername", "mincore", "msync"}
+    | {"eventfd2", "epoll_create1", "timerfd_create", "timerfd_settime", "timerfd_gettime"}
+    | {"sched_get_priority_min", "sched_get_priority_max"},
+}
+"""Calls that are made whatever is asked of them."""
+
+Attempt = tuple[str, tuple[int, ...]]
+
+OPEN_TO_WRITE = os.O_WRONLY, os.O_RDWR
+CREATING = os.O_CREAT, os.O_TRUNC, os.O_TMPFILE
+SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET = 1, 2, 5
+PTHREAD, FORK, NAMESPACE = 0x3D0F00, signal.SIGCHLD, 0x40000000
+FIOSETOWN, SIOCSPGRP, FIOASYNC, TIOCSTI, DRM_IOCTL_VERSION = (
+    0x8901,
+    0x8902,
+    0x5452,
+    0x5412,
+    0xC0406400,
+)
+
+_ALL_ALLOWED: list[Attempt] = [
+    ("fcntl", (ANY, 1)),
+    ("fcntl", (ANY, 4, os.O_NONBLOCK)),
+    ("fcntl", (ANY, 1030, 0)),
+    ("fcntl", (ANY, 1034)),
+    ("ioctl", (ANY, 0x5411)),
+    ("ioctl", (ANY, 0x5421)),
+    ("sendto", (ANY, ANY, ANY, 0, 0, 0)),
+    ("mmap", (0, 0, 0, 0x22, ANY, 0)),
+    ("memfd_create", (0, 2)),
+    ("open", (0, os.O_RDONLY | os.O_CLOEXEC)),
+    ("openat", (ANY, 0, os.O_RDONLY | os.O_CLOEXEC)),
+    ("prctl", (15, 0)),
+    ("tgkill", (OWN, ANY, signal.SIGABRT)),
+    ("sched_getaffinity", (0, 0, 0)),
+    ("prlimit64", (0, 7, 0, 0)),
+]
+_ALL_REFUSED: list[Attempt] = [
+    *(("fcntl", (ANY, command, 0)) for command in (5, 6, 7, 8, 10, 15, 36, 37, 1024, 1026, 1031)),
+    *(("ioctl", (ANY, command)) for command in (FIOSETOWN, SIOCSPGRP, FIOASYNC, TIOCSTI)),
+    ("fcntl", (ANY, 1 << 32 | 8, 1)),
+    ("ioctl", (ANY, 1 << 32 | FIOSETOWN)),
+    ("sendto", (ANY, ANY, ANY, 0, POINTER, 16)),
+    ("mmap", (0, 4096, 0, 0x40022, ANY, 0)),
+    ("memfd_create", (0, 4)),
+    *(("open", (0, flag)) for flag in CREATING),
+    *(("openat", (ANY, 0, flag)) for flag in CREATING),
+    ("tgkill", (1, 1, 0)),
+    ("tgkill", (OWN, ANY, 0)),
+    ("tgkill", (OWN, ANY, 34)),
+    ("prlimit64", (1, 7, 0, 0)),
+    ("prlimit64", (OWN, 7, 0, 0)),
+    ("prlimit64", (0, 7, POINTER, 0)),
+    *(("setpriority", (which, who, 19)) for which, who in ((0, 1), (1, 0), (2, 0), (0, 1 << 32))),
+    *((name, (1, 0, 0)) for name in ("sched_setaffinity", "sched_setscheduler", "sched_setattr")),
+    *(("clone", (flags, 0, 0, 0, 0)) for flags in (FORK, 0, PTHREAD | NAMESPACE, PTHREAD ^ 0x100)),
+    ("socketpair", (1, SOCK_DGRAM, 0, 0)),
+    ("socketpair", (2, SOCK_STREAM, 0, 0)),
+    *(("setsockopt", (ANY, 1, option, 0, 4)) for option in (8, 13, 26, 33)),
+    ("kcmp", (1, 1, 0, 0, 0)),
+    ("kcmp", (OWN, OWN, 1, 0, 0)),
+]
+_OPENING: list[Attempt] = [
+    *(("open", (0, flags)) for flags in OPEN_TO_WRITE),
+    *(("openat", (ANY, 0, flags)) for flags in OPEN_TO_WRITE),
+]
+# The thread is refused by the kernel, since it has nowhere to put its number.
+_THREAD: list[Attempt] = [("clone", (PTHREAD, 0, 1, 1, 0))]
+_SESSION: list[Attempt] = [
+    ("socketpair", (1, SOCK_STREAM, 0, 0)),
+    ("socketpair", (1, SOCK_SEQPACKET | os.O_CLOEXEC, 0, 0)),
+    *(("setsockopt", (ANY, 1, option, 0, 4)) for option in (7, 16, 32)),
+]
+_GRAPHICS: list[Attempt] = [
+    ("ioctl", (ANY, DRM_IOCTL_VERSION)),
+    ("kcmp", (OWN, OWN, 0, 0, 0)),
+    ("sched_setaffinity", (0, 0, 0)),
+    ("sched_setaffinity", (OWN, 0, 0)),
+    ("sched_setscheduler", (0, ANY, 0)),
+    ("sched_setparam", (0, 0)),
+    ("sched_getattr", (0, 0, 0, 0)),
+    ("sched_getscheduler", (0,)),
+    ("sched_getparam", (0, 0)),
+    ("getpriority", (0, 0)),
+    ("setpriority", (0, 0, 0)),
+]
+
+ALLOWED: dict[str, list[Attempt]] = {
+    "session": _ALL_ALLOWED + _SESSION,
+    "device": _ALL_ALLOWED,
+    "graphics": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING],
+}
+"""Calls that are made with these arguments; the kernel refuses each for another reason."""
+REFUSED: dict[str, list[Attempt]] = {
+    "session": _ALL_REFUSED + _OPENING,
+    "device": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD,
+    "graphics": _ALL_REFUSED + _SESSION,
+}

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The system calls that each kind of process may make once its wall is up, and with which arguments.
+
+What is not here does not exist for it (ENOSYS), which libraries know how to live with: kernels lack calls too.  Three rules make
+the lists.  Nothing is done to another process, by whatever way the kernel would do it for us.  Nothing is changed by its path.
+Nothing is made that the kernel counts for the user and not for the process, since that is other machines' as well.
+"""
+
+from typing import NamedTuple
+
+MAX_U64 = (1 << 64) - 1
+OWN_PROCESS = 0x5AFE_0001
+"""Stands for the number of the process itself, which is known when the list is in force."""
+
+
+class Argument(NamedTuple):
+    """The argument at ``place`` has in the bits of ``mask`` the ``value``."""
+
+    place: int
+    value: int
+    mask: int = MAX_U64
+
+
+Condition = tuple[Argument, ...]
+"""All of these arguments hold; of an empty one, whatever they are."""
+Calls = dict[str, tuple[Condition, ...]]
+"""Of each call the conditions, of which one has to hold."""
+
+
+def plain(names: str) -> Calls:
+    """Calls that may be made with any arguments."""
+    return dict.fromkeys(names.split(), ((),))
+
+
+def one_of(place: int, *values: int) -> tuple[Condition, ...]:
+    return tuple((Argument(place, value),) for value in values)
+
+
+def without(place: int, bits: int) -> Argument:
+    return Argument(place, 0, bits)
+
+
+def joined(*lists: Calls) -> Calls:
+    """Each call with the conditions of all lists."""
+    found: Calls = {}
+    for calls in lists:
+        for name, conditions in calls.items():
+            found[name] = found.get(name, ()) + conditions
+    return found
+
+
+# <fcntl.h>, numbers of all architectures that Debian has vgpud for
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
+F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS = 1030, 1033, 1034
+O_ACCMODE, O_CREAT, O_TRUNC, O_TMPFILE = 0o3, 0o100, 0o1000, 0o20000000
+# <linux/sched.h>: what pthread_create() asks for, with glibc, and with musl's one bit more.
+CLONE_DETACHED = 0x400000
+THREAD = 0x3D0F00
+# <sys/mman.h>, <linux/memfd.h>: large pages are few, and are there for guests' memory.
+MAP_HUGETLB, MFD_HUGETLB = 0x40000, 0x4
+# <sys/socket.h>
+AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
+SOCK_FLAGS = 0o2004000  # SOCK_CLOEXEC, SOCK_NONBLOCK
+SOL_SOCKET, SO_SNDBUF, SO_PASSCRED, SO_SNDBUFFORCE = 1, 7, 16, 32
+# <sys/ioctl.h>, <linux/sockios.h>
+TCGETS, FIONBIO, FIONREAD, FIOCLEX, SIOCOUTQ = 0x5401, 0x5421, 0x541B, 0x5451, 0x5411
+# <sys/prctl.h>
+PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
+SIGABRT = 6
+# <sys/resource.h>: the other kinds of a priority are of a process group or a user.
+PRIO_PROCESS = 0
+KCMP_FILE = 0
+
+READ_ONLY = O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE
+EXISTING = O_CREAT | O_TRUNC | O_TMPFILE
+
+THREADS: Calls = {"clone": ((Argument(0, THREAD, MAX_U64 & ~CLONE_DETACHED),),)}
+
+COMMON: Calls = joined(
+    # What is open already.
+    plain(
+        "read readv pread64 write writev close lseek dup dup2 dup3 fstat poll ppoll epoll_ctl epoll_wait epoll_pwait epoll_pwait2"
+        " sendmsg recvmsg recvfrom shutdown getsockopt getsockname ftruncate"
+    ),
+    {
+        # No owner, no signal: the kernel would send it for us.
+        "fcntl": one_of(
+            1,
+            F_DUPFD,
+            F_GETFD,
+            F_SETFD,
+            F_GETFL,
+            F_SETFL,
+            F_DUPFD_CLOEXEC,
+            F_ADD_SEALS,
+            F_GET_SEALS,
+        ),
+        # By type FIOSETOWN is one of these as well.
+        "ioctl": one_of(1, TCGETS, FIONBIO, FIONREAD, FIOCLEX, SIOCOUTQ),
+        # No address.
+        "sendto": one_of(4, 0),
+    },
+    # Memory.
+    plain("brk munmap mprotect mremap madvise membarrier"),
+    {
+        "mmap": ((without(3, MAP_HUGETLB),),),
+        "memfd_create": ((without(1, MFD_HUGETLB),),),
+    },
+    # Files, as far as Landlock lets them be read.
+    plain(
+        "newfstatat stat lstat statx access faccessat faccessat2 readlink readlinkat getdents64 getcwd"
+    ),
+    {
+        "open": ((without(1, READ_ONLY),),),
+        "openat": ((without(2, READ_ONLY),),),
+    },
+    # The process itself, its threads, its time.
+    plain(
+        "futex sched_yield set_robust_list rseq gettid getpid getuid geteuid getgid getegid exit exit_group rt_sigaction"
+        " rt_sigprocmask rt_sigreturn sigaltstack restart_syscall clock_gettime clock_getres clock_nanosleep nanosleep"
+        " gettimeofday time times getrandom uname sysinfo getrusage getcpu"
+    ),
+    {
+        "prctl": one_of(0, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA),
+        # As abort(3) does.  Any other signal could be queued without end, and those are counted for the user.
+        "tgkill": ((Argument(0, OWN_PROCESS), Argument(2, SIGABRT)),),
+        "sched_getaffinity": one_of(0, 0, OWN_PROCESS),
+        "getrlimit": ((),),
+        "prlimit64": ((Argument(0, 0), Argument(2, 0)),),
+    },
+)
+
+SESSION: Calls = joined(
+    COMMON,
+    THREADS,
+    plain("accept accept4 getpeername recvmmsg pidfd_open splice vmsplice"),
+    {
+        # To each device process a present channel, from each display its replies.
+        "socketpair": tuple(
+            (Argument(0, AF_UNIX), Argument(1, kind, MAX_U64 & ~SOCK_FLAGS))
+            for kind in (SOCK_STREAM, SOCK_SEQPACKET)
+        ),
+        "setsockopt": tuple(
+            (Argument(1, SOL_SOCKET), Argument(2, option))
+            for option in (SO_SNDBUF, SO_SNDBUFFORCE, SO_PASSCRED)
+        ),
+    },
+)
+
+DEVICE: Calls = joined(COMMON, plain("sendmmsg fallocate"))
+"""Of one that draws in 2D: no thread, and nothing to open but to read it."""
+
+GRAPHICS_TYPES = {
+    "direct rendering": ord("d"),
+    "DMA buffers": ord("b"),
+    "fences": ord(">"),
+    "memory as DMA buffers": ord("u"),
+    "AMD's compute": ord("K"),
+    "Arm's Mali": 0x80,
+    "NVIDIA's control": ord("F"),
+    "NVIDIA's displays": ord("m"),
+    "NVIDIA's memory": 0x00,
+}
+"""The second byte of an ioctl: whose it is."""
+
+GRAPHICS: Calls = joined(
+    DEVICE,
+    THREADS,
+    # The first few are of libraries' own files and threads; the rest of memory.
+    plain(
+        "statfs fstatfs fadvise64 eventfd2 epoll_create1 timerfd_create timerfd_settime timerfd_gettime getpeername"
+        " sched_get_priority_min sched_get_priority_max mincore msync"
+    ),
+    {
+        "open": ((without(1, EXISTING),),),
+        "openat": ((without(2, EXISTING),),),
+        "ioctl": tuple((Argument(1, kind << 8, 0xFF00),) for kind in GRAPHICS_TYPES.values()),
+        # Whether two descriptors are one file.
+        "kcmp": ((Argument(0, OWN_PROCESS), Argument(1, OWN_PROCESS), Argument(2, KCMP_FILE)),),
+        # A thread's own; another's number cannot be told from another process's.
+        "sched_setaffinity": one_of(0, 0, OWN_PROCESS),
+        "sched_getscheduler": one_of(0, 0, OWN_PROCESS),
+        "sched_getparam": one_of(0, 0, OWN_PROCESS),
+        "sched_getattr": one_of(0, 0, OWN_PROCESS),
+        "sched_setscheduler": one_of(0, 0),
+        "sched_setparam": one_of(0, 0),
+        "getpriority": ((Argument(0, PRIO_PROCESS), Argument(1, 0)),),
+        "setpriority": ((Argument(0, PRIO_PROCESS), Argument(1, 0)),),
+    },
+)

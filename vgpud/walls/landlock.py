@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Files that a process may open, and whom it may signal, by Landlock.
+
+It has no library in the distributions; three system calls, which are the kernel's promised interface, are all of it.
+"""
+
+import ctypes
+import os
+import struct
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import vgpud
+from vgpud.walls import WallError
+
+PR_SET_NO_NEW_PRIVS = 38
+
+# <linux/landlock.h>; the numbers are those of every architecture.
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+CREATE_RULESET_VERSION = 1
+RULE_PATH_BENEATH = 1
+WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEV = 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
+FILE_ACCESS = 1 << 0 | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+SCOPE_ABSTRACT_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
+# How many kinds of access each version of the interface can withhold.
+KINDS = {1: 13, 2: 14, 3: 15, 4: 15}
+KINDS_NOW = 16
+SCOPES_SINCE = 6
+NEWEST = 6
+"""Of the versions of the interface the last whose whole is used here."""
+
+PROGRAMS = ("/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix/store", "/gnu/store")
+# What graphics drivers want to know of the computer.
+HARDWARE = ("/run/opengl-driver", "/sys", "/proc", "/dev")
+# Folders and files that the environment adds, of those variables that a device process gets.
+READABLE_VARIABLES = (
+    "LD_LIBRARY_PATH", "LD_PRELOAD", "LIBGL_DRIVERS_PATH", "GBM_BACKENDS_PATH", "XAUTHORITY",
+    "PYTHONPATH", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "__EGL_VENDOR_LIBRARY_DIRS",
+    "__EGL_VENDOR_LIBRARY_FILENAMES",
+)  # fmt: skip
+WRITABLE = ("/dev/null", "/dev/zero", "/dev/udmabuf")
+GRAPHICS_DEVICES = ("dri", "nvidia*", "kfd", "mali*")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def confine_to_programs() -> None:
+    """They may be read, since Python imports some things when they are wanted; nothing is written."""
+    _confine(map(Path, (*PROGRAMS, *_python())), ())
+
+
+def confine_to_graphics(gpu_device: str) -> None:
+    """Only ``gpu_device`` may be written, or where it is empty any graphics device."""
+    _confine(_readable(os.environ), _writable(gpu_device))
+
+
+def version() -> int:
+    """Of the kernel's interface; ``WallError`` when it has none."""
+    found = int(_libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
+    if found < 1:
+        raise WallError(f"Landlock: {_reason()}")
+    return min(found, NEWEST)
+
+
+def _confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise WallError(f"no_new_privs: {_reason()}")
+    here = version()
+    withheld = (1 << KINDS.get(here, KINDS_NOW)) - 1
+    scopes = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL if here >= SCOPES_SINCE else 0
+    attributes = struct.pack("=QQQ", withheld, 0, scopes)
+    # An older kernel knows fewer fields.
+    size = len(attributes) if scopes else 8
+    ruleset = _landlock(CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)
+    try:
+        for path in readable:
+            _allow(ruleset, path, withheld & (READ_FILE | READ_DIR))
+        for path in writable:
+            _allow(ruleset, path, withheld & (WRITE_FILE | READ_FILE | READ_DIR | IOCTL_DEV))
+        _landlock(RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _python() -> Iterator[str]:
+    package = str(Path(vgpud.__file__).parent.parent)
+    for path in (sys.prefix, sys.base_prefix, package, *sys.path):
+        # What has no slash would be the folder that we are in.
+        if path.startswith("/"):
+            yield path
+
+
+def _readable(environment: Mapping[str, str]) -> Iterator[Path]:
+    named = (environment.get(name, "").split(os.pathsep) for name in READABLE_VARIABLES)
+    words = (word for value in named for word in value if word.startswith("/"))
+    yield from map(Path, (*PROGRAMS, *HARDWARE, *_python(), *words))
+
+
+def _writable(gpu_device: str) -> Iterable[Path]:
+    if gpu_device:
+        return (*map(Path, WRITABLE), Path(gpu_device))
+    devices = (path for pattern in GRAPHICS_DEVICES for path in Path("/dev").glob(pattern))
+    return (*map(Path, WRITABLE), *devices)
+
+
+def _allow(ruleset: int, path: Path, access: int) -> None:
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # nothing there, nothing to allow
+    try:
+        allowed = access if path.is_dir() else access & FILE_ACCESS
+        _landlock(ADD_RULE, ruleset, RULE_PATH_BENEATH, struct.pack("=Qi", allowed, place), 0)
+    finally:
+        os.close(place)
+
+
+def _landlock(number: int, *arguments: object) -> int:
+    result = int(_libc.syscall(number, *arguments))
+    if result < 0:
+        raise WallError(f"Landlock: {_reason()}")
+    return result
+
+
+def _reason() -> str:
+    return os.strerror(ctypes.get_errno())

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Lists of system calls, compiled by libseccomp and put in force.
+
+libseccomp is opened where it is, which is wherever systemd is.  A list is compiled once, in the process that forks all others: these
+have the compiled program, and of the library nothing.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from functools import cache
+from typing import Any, NamedTuple
+
+from vgpud.walls import WallError
+from vgpud.walls.calls import DEVICE, GRAPHICS, MAX_U64, OWN_PROCESS, SESSION, Argument, Calls
+
+LISTS: dict[str, Calls] = {"session": SESSION, "device": DEVICE, "graphics": GRAPHICS}
+
+# <seccomp.h>
+SCMP_ACT_ALLOW = 0x7FFF0000
+SCMP_ACT_ENOSYS = 0x00050000 | errno.ENOSYS
+SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ = 4, 7
+SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE = 8, 2
+ARGUMENT = struct.Struct("=IIQQ")
+
+# <linux/seccomp.h>, <linux/filter.h>, <sys/prctl.h>
+SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
+PR_SET_NO_NEW_PRIVS = 38
+INSTRUCTION = struct.Struct("=HBBI")
+JUMP_IF_EQUAL = 0x15
+
+
+class Program(NamedTuple):
+    """A compiled list, in which OWN_PROCESS still stands, and the number that seccomp(2) has here."""
+
+    instructions: bytes
+    seccomp: int
+
+
+def prepare() -> None:
+    """Compiles every list, for the processes that are forked from this one.
+
+    Where that cannot be done each of those says so.
+    """
+    for name in LISTS:
+        try:
+            compiled(name)
+        except WallError:
+            return
+
+
+def confine(name: str) -> None:
+    """From now on every thread of this process, those of libraries too, makes the calls of that list only."""
+    program = compiled(name)
+    own = _with_own_number(program.instructions)
+    instructions = ctypes.create_string_buffer(own, len(own))
+    count = len(own) // INSTRUCTION.size
+    filter_ = struct.pack("@HP", count, ctypes.addressof(instructions))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise WallError(f"no_new_privs: {os.strerror(ctypes.get_errno())}")
+    # More than 0 is the number of a thread that has another filter.
+    if libc.syscall(program.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, filter_):
+        raise WallError(f"seccomp: {os.strerror(ctypes.get_errno())}")
+
+
+def _with_own_number(instructions: bytes) -> bytes:
+    own = os.getpid()
+    return b"".join(
+        INSTRUCTION.pack(code, yes, no, own if is_own(code, value) else value)
+        for code, yes, no, value in INSTRUCTION.iter_unpack(instructions)
+    )
+
+
+def is_own(code: int, value: int) -> bool:
+    """Whether an instruction compares with the number of the process itself."""
+    return code == JUMP_IF_EQUAL and value == OWN_PROCESS
+
+
+@cache
+def compiled(name: str) -> Program:
+    """A list, by the name that it has in LISTS."""
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError as error:
+        raise WallError(str(error)) from error
+    library.seccomp_init.restype = ctypes.c_void_p
+    made = library.seccomp_init(SCMP_ACT_ENOSYS)
+    if made is None:
+        raise WallError("libseccomp: no list can be made")
+    context = ctypes.c_void_p(made)
+    try:
+        _check(library.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE))
+        for call, conditions in LISTS[name].items():
+            number = library.seccomp_syscall_resolve_name(call.encode())
+            # An architecture may not have a call; a library may be older than it.
+            if number >= 0:
+                for condition in conditions:
+                    packed = b"".join(map(_packed, condition))
+                    _check(
+                        library.seccomp_rule_add_array(
+                            context, SCMP_ACT_ALLOW, number, len(condition), packed
+                        )
+                    )
+        seccomp = library.seccomp_syscall_resolve_name(b"seccomp")
+        return Program(_exported(library, context), seccomp)
+    finally:
+        library.seccomp_release(context)
+
+
+def _packed(argument: Argument) -> bytes:
+    place, value, mask = argument
+    if mask == MAX_U64:
+        return ARGUMENT.pack(place, SCMP_CMP_EQ, value, 0)
+    return ARGUMENT.pack(place, SCMP_CMP_MASKED_EQ, mask, value)
+
+
+def _exported(library: Any, context: ctypes.c_void_p) -> bytes:
+    with os.fdopen(os.memfd_create("calls", os.MFD_CLOEXEC), "rb") as file:
+        _check(library.seccomp_export_bpf(context, file.fileno()))
+        file.seek(0)
+        return file.read()
+
+
+def _check(result: int) -> None:
+    if result:
+        raise WallError(f"libseccomp: {os.strerror(-result)}")
