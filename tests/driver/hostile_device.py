@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A device process whose code is the guest's: confined as each is, and doing what it is told.
+"""A device process whose code is the guest's, a session whose code is the VMM's: confined as each is, and doing what it is told.
 
-A daemon that is started with ``ENVIRONMENT`` has such device processes (``wicked/sitecustomize.py`` says how).  They are honest until
-their guest sends them a command that names one of ``ATTACKS``, or one that holds a speech.
+A daemon that is started with ``ENVIRONMENT`` has such processes (``wicked/sitecustomize.py`` says how).  They are honest until
+their guest sends a command, or their VMM an order, that names one of ``ATTACKS``; a guest's may hold a speech as well.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from .frontend import Frontend, Request
 from .gpu import Guest
 from .queue import Pending
 from .wicked import speech
-from .wicked.attacks import ATTACKS, HEADER_BYTES, MAGIC
+from .wicked.attacks import ATTACKS, END, HEADER_BYTES, MAGIC, ORDERS
 
 ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parent / "wicked")}
+# Bytes of the configuration space that one message sets.
+PART = 200
 LYING_SESSIONS = {"PYTHON_LYING_SESSIONS": "1"}
 """Beside the other: sessions, too, say what their VMM tells them (``wicked/lying_session.py``)."""
 
@@ -25,10 +29,24 @@ def order(guest: Guest, attack: str, others: Iterable[object] = ()) -> Pending:
 
     An answer may come or not.
     """
+    return guest.submit(_request(attack, others))
+
+
+def order_session(frontend: Frontend, attack: str, others: Iterable[object] = ()) -> None:
+    """Has the VMM's session do that; returns when it has, raises when it has ended."""
+    request = _request(attack, others) + END
+    for place in range(0, len(request), PART):
+        part = request[place : place + PART]
+        frontend.tell(
+            Request.SET_CONFIG, struct.pack("=III", 0, len(part), ORDERS) + part, ack=True
+        )
+
+
+def _request(attack: str, others: Iterable[object]) -> bytes:
     if attack not in ATTACKS:
         raise KeyError(attack)
     words = "\0".join([attack, *map(str, others)])
-    return guest.submit(MAGIC.ljust(HEADER_BYTES, b"\0") + words.encode())
+    return MAGIC.ljust(HEADER_BYTES, b"\0") + words.encode()
 
 
 def speak(guest: Guest, words: Sequence[speech.Word]) -> Pending:
@@ -36,4 +54,4 @@ def speak(guest: Guest, words: Sequence[speech.Word]) -> Pending:
     return guest.submit(speech.MAGIC.ljust(speech.HEADER_BYTES, b"\0") + speech.encode(words))
 
 
-__all__ = ["ATTACKS", "ENVIRONMENT", "order", "speak"]
+__all__ = ["ATTACKS", "ENVIRONMENT", "order", "order_session", "speak"]

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The device process's end of the link: it blocks when it sends, never when it receives."""
 
+import errno
 import socket
+import time
 from collections.abc import Callable, Collection, Sequence
 
 from vgpud.link import rights
@@ -10,6 +12,7 @@ from vgpud.link.fields import LinkError
 from vgpud.link.messages import FROM_SESSION, Message
 
 RECEIVE_BYTES = 64 * 1024
+UNDER_WAY_SECONDS, UNDER_WAY_PAUSE = 5.0, 0.002
 
 Handler = Callable[[Message, list[int]], None]
 
@@ -36,12 +39,23 @@ class Connection:
         try:
             # The kernel ties descriptors to the first byte of a write: what is left goes without
             # them.
-            sent = self._socket.sendmsg([data], rights.pack(descriptors))
+            sent = self._send_first(data, descriptors)
             self._socket.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError):
             raise LinkClosedError("the session has gone") from None
         except OSError as error:
             raise LinkError(f"{type(message).__name__} cannot be sent: {error}") from error
+
+    def _send_first(self, data: bytes, descriptors: Sequence[int]) -> int:
+        """Waits while the user has too many descriptors under way, which may be anybody's."""
+        end = time.monotonic() + UNDER_WAY_SECONDS
+        while True:
+            try:
+                return self._socket.sendmsg([data], rights.pack(descriptors))
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS or time.monotonic() > end:
+                    raise
+            time.sleep(UNDER_WAY_PAUSE)
 
     def drain(self, handler: Handler) -> None:
         """Gives every message that has arrived to ``handler``, without waiting for more.

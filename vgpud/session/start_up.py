@@ -13,6 +13,10 @@ from vgpud.session.guest_memory import GuestMemory
 from vgpud.session.journal import Journal
 from vgpud.session.session_state import SessionState
 from vgpud.session.vring import DESCRIPTORS, Vring
+from vgpud.tree.links import SENT_BYTES
+
+# Of records that wait to be read; see SENT_BYTES.
+PRESENTED_BYTES = 2 * SENT_BYTES
 
 
 class Parts(NamedTuple):
@@ -34,6 +38,7 @@ class Parts(NamedTuple):
         with ours, theirs:
             ours.setblocking(False)
             theirs.setblocking(False)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PRESENTED_BYTES)
             self.set_source(ours.fileno())
             return start_message(self.config), (self.state.descriptor, theirs.detach())
 

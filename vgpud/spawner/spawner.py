@@ -214,7 +214,7 @@ class Spawner:
             return
         try:
             with NewLinks() as links:
-                ours, theirs = map(links.lend, socket.socketpair())
+                ours, theirs = links.link()
                 life, their_life = links.reports(BELL_BYTES)
                 links.keep_nothing()
                 work = partial(device.main, theirs, life)

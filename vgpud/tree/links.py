@@ -12,6 +12,11 @@ PIPE_BYTES = 16 * 1024
 BELL_BYTES = 4 * 1024
 """Of a pipe that carries single bytes.  Pipes are small, since the kernel counts their pages for each user."""
 
+SENT_BYTES = 4 * 1024
+"""Of what a device process has sent, that may wait to be read: each packet may carry 253 descriptors, which the kernel counts
+for the user.
+"""
+
 
 class NewLinks:
     """Links under construction, in a ``with`` statement: lower ends, which somebody else is sent copies of, are
@@ -63,6 +68,12 @@ class NewLinks:
     def keep_nothing(self) -> None:
         """The upper ends are sent to somebody else as well."""
         self._keeps = False
+
+    def link(self) -> tuple[int, int]:
+        """A session's end and its device process's, both to be sent below."""
+        ours, theirs = socket.socketpair()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
+        return self.lend(ours), self.lend(theirs)
 
     def lend(self, end: socket.socket) -> int:
         """A socket that is sent below."""

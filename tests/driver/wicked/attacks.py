@@ -10,7 +10,9 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import errno
 import fcntl
+import mmap
 import os
 import resource
 import signal
@@ -25,10 +27,19 @@ from vgpud.link import messages as m
 
 MAGIC = struct.pack("<I", 0x0E71_0E71)
 HEADER_BYTES = 24
+ORDERS = 0x0E71_0000
+"""The flags, which mean nothing, of SET_CONFIG with an order to the session, in several parts."""
+END = b"\0."
+"""Of the last part."""
 MOST_DESCRIPTORS = 4096
+# SCM_MAX_FD: what the kernel takes with one message.
+MOST_RIGHTS = 253
 MANY = 100_000
 FLOOD_SECONDS = 3.0
 F_SETSIG = 10
+FIOSETOWN, FIOASYNC = 0x8901, 0x5452
+# Numbers that no system call has yet are tried as well.
+CALLS = 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -257,7 +268,12 @@ def _everywhere(device: Any) -> None:
 def _scribble(bits: Callable[[int], bytes]) -> None:
     for descriptor, size in _files():
         for offset in range(0, min(size, 64 << 20), 1 << 16):
-            _try(os.pwrite, descriptor, bits(min(1 << 16, size - offset)), offset)
+            _try(_scribble_at, descriptor, offset, bits(min(1 << 16, size - offset)))
+
+
+def _scribble_at(descriptor: int, offset: int, bits: bytes) -> None:
+    with mmap.mmap(descriptor, len(bits), offset=offset) as mapped:
+        mapped[:] = bits
 
 
 @attack("ones in all that is shared")
@@ -402,6 +418,8 @@ def _signals_by_descriptors(device: Any) -> None:
         for end in ends:
             _try(fcntl.fcntl, end, F_SETSIG, signal.SIGKILL)
             _try(fcntl.fcntl, end, fcntl.F_SETOWN, one)
+            _try(fcntl.ioctl, end, FIOSETOWN, struct.pack("i", one))
+            _try(fcntl.ioctl, end, FIOASYNC, struct.pack("i", 1))
             _try(fcntl.fcntl, end, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
         with contextlib.suppress(OSError, NameError):
             os.write(far, b"x")
@@ -416,6 +434,8 @@ def _files_of_others(device: Any) -> None:
             lambda: os.chmod(path, 0),  # noqa: B023, PTH101
             lambda: os.chown(path, 65534, 65534),  # noqa: B023
             lambda: os.truncate(path, 0),  # noqa: B023
+            # Which Landlock looks at from its third version on.
+            lambda: os.close(os.open(path, os.O_RDONLY | os.O_TRUNC)),  # noqa: B023
             lambda: os.rename(path, f"{path}.gone"),  # noqa: B023, PTH104
             lambda: os.unlink(path),  # noqa: B023, PTH108
         ):
@@ -442,8 +462,13 @@ def _spoil(path: str) -> None:
 def _limits(device: Any) -> None:
     for one in OTHERS:
         _try(resource.prlimit, one, resource.RLIMIT_NOFILE, (0, 0))
+        _try(resource.prlimit, one, resource.RLIMIT_CPU, (0, 0))
         _try(os.sched_setaffinity, one, {0})
+        _try(os.sched_setscheduler, one, os.SCHED_IDLE, os.sched_param(0))
         _try(os.setpriority, os.PRIO_PROCESS, one, 19)
+    # Of all that are in our process group, and of all that are our user's.
+    for kind in (os.PRIO_PGRP, os.PRIO_USER):
+        _try(os.setpriority, kind, 0, 19)
 
 
 @attack("processes without end")
@@ -466,3 +491,72 @@ def _memory_files(device: Any) -> None:
         for _ in range(MANY):
             kept += os.pipe()
     time.sleep(1)
+
+
+@attack("datagrams to others")
+def _datagrams(device: Any) -> None:
+    """To whoever listens at a path: a service manager, a log."""
+    for path in PATHS:
+        for make in (socket.socketpair, lambda *kind: (socket.socket(*kind),)):
+            with contextlib.suppress(OSError):
+                for end in make(socket.AF_UNIX, socket.SOCK_DGRAM):
+                    _try(end.sendto, b"a forged word", path)
+                    _try(end.sendmsg, [b"a forged word"], [], 0, path)
+        for number in _sockets():
+            known = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, 0, fileno=number)
+            _try(known.sendto, b"a forged word", socket.MSG_DONTWAIT, path)
+            _try(known.connect, path)
+            known.detach()
+
+
+@attack("memory that stays")
+def _lasting_memory(device: Any) -> None:
+    """Of System V, which has no owner that could end."""
+    size = ctypes.c_size_t(1 << 20)
+    for _ in range(10):
+        _libc.shmget(0, size, 0o1600)
+        _libc.semget(0, 10, 0o1600)
+        _libc.msgget(0, 0o1600)
+
+
+ON_OTHERS = (
+    "signals to others", "signals by way of descriptors", "files of others", "a look at others", "limits of others",
+    "datagrams to others", "memory that stays", "processes without end",
+)  # fmt: skip
+
+
+@attack("descriptors under way")
+def _under_way(device: Any) -> None:
+    """As many as it can put where nobody reads, in whatever sockets it has and can make."""
+    image, ends = _memory(), _sockets()
+    with contextlib.suppress(OSError):
+        for _ in range(100):
+            pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ends += [end.detach() for end in pair]
+    sent = 0
+    for end in ends:
+        with contextlib.suppress(OSError):
+            while True:
+                _send(end, b"x", [image] * MOST_RIGHTS, socket.MSG_DONTWAIT)
+                sent += MOST_RIGHTS
+    os.write(2, f"under way: {sent}\n".encode())
+    time.sleep(3600)
+
+
+@attack("all that is done to others")
+def _all_of_it(device: Any) -> None:
+    for name in ON_OTHERS:
+        ATTACKS[name](device)
+    os.write(2, b"all is done\n")
+
+
+@attack("every call")
+def _every_call(device: Any) -> None:
+    """Which of them are there.  The first of ``OTHERS`` are those that nobody could tell of any more."""
+    made = []
+    for number in set(range(CALLS)) - set(OTHERS):
+        ctypes.set_errno(0)
+        _libc.syscall(ctypes.c_long(number), *[ctypes.c_long(-1)] * 6)
+        if ctypes.get_errno() != errno.ENOSYS:
+            made.append(number)
+    os.write(2, f"calls made: {made}\n".encode())

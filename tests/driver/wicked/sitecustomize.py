@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Read by each interpreter that has this folder in PYTHONPATH: device processes do what their guest says.
+"""Read by each interpreter that has this folder in PYTHONPATH: device processes do what their guest says, sessions what their VMM
+says.
 
 A guest's command whose type is ``MAGIC`` names an attack, or holds a speech, which then runs in the device process, confined as that
-is.  Everything else is the program's own, so that honest machines are served by the same daemon.
+is; a VMM has an attack run in the session by SET_CONFIG with the flags ``ORDERS``.  Everything else is the program's own, so that honest
+machines are served by the same daemon.
+
+A number in ``PYTHON_VGPUD_LANDLOCK`` makes the kernel an older one, whose Landlock has only that version.
 
 With ``PYTHON_LYING_SESSIONS`` in the environment sessions do likewise what their VMM says: ``lying_session``.
 """
@@ -72,6 +76,30 @@ def _wicked_device(honest: Any) -> Any:
     return run
 
 
+def _wicked_frontend(honest: Any) -> Any:
+    attacks = importlib.import_module("attacks")
+    set_honestly = honest.set_config
+    request = bytearray()
+
+    async def set_config(self: Any, access: Any) -> None:
+        if access.flags != attacks.ORDERS:
+            await set_honestly(self, access)
+            return
+        request.extend(access.data)
+        if request.endswith(attacks.END):
+            ordered = bytes(request.removesuffix(attacks.END))
+            request.clear()
+            attacks.obey(None, ordered)
+
+    honest.set_config = set_config
+    honest.wicked = True
+    return honest
+
+
+def _older_landlock(newest: int) -> int:
+    return int(os.environ.get("PYTHON_VGPUD_LANDLOCK", newest))
+
+
 def _lying_session(honest: Any) -> Any:
     lying = importlib.import_module("lying_session")
 
@@ -83,10 +111,12 @@ def _lying_session(honest: Any) -> Any:
     return main
 
 
-# Where the function is that serves, and its name: in a device process once the renderer has started and the process is confined.
+# What is taken over of a module: functions that serve, in a device process once it is confined; what is answered; what is known.
 TAKEN_OVER: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "vgpud.device.process": ("run", _wicked_device),
     "vgpud.device.loop": ("run", _wicked_device),
+    "vgpud.session.frontend": ("Frontend", _wicked_frontend),
+    "vgpud.walls.landlock": ("NEWEST", _older_landlock),
 }
 if "PYTHON_LYING_SESSIONS" in os.environ:
     TAKEN_OVER["vgpud.session.process"] = ("main", _lying_session)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a process that was taken over tries to do to others, wherever it runs: nothing comes of it.
+
+As root and as an ordinary user, in a chroot, and where the kernel's Landlock is Debian 12's.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.device.process import opengl_unavailable
+from tests.driver.aftermath import House
+from tests.driver.backend import Machine
+from tests.driver.hostile_device import ENVIRONMENT, order, order_session
+from tests.driver.memory import GuestMemory, MiB
+from tests.driver.processes import wait_until
+
+from .allowed import ENDING, FUTEX, PLAIN
+from .test_calls import BY_ANY_FILTER, Names
+
+pytestmark = [
+    pytest.mark.timeout(90),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else"),
+]
+
+NOBODY = 65534
+SYSTEM_V = ("shm", "sem", "msg")
+WALLED = """
+[device_process]
+restarts = 1000
+restart_window = 1.0
+restart_delay = 0.01
+"""
+# The socket's path is the last argument; who is nobody may read where the tests lie, as everybody where vgpud is installed.
+ORDINARY = f"""
+for last; do :; done; chown {NOBODY}:{NOBODY} "$(dirname "$last")"
+exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups --inh-caps=-all,+dac_read_search \
+  --ambient-caps=-all,+dac_read_search "$@"
+"""
+CHROOT = 'mount --rbind / /mnt && exec unshare --root=/mnt --wd="$PWD" "$@"'
+PLACES: dict[str, tuple[str, ...]] = {
+    "root": (),
+    "user": ("sh", "-c", ORDINARY, "sh"),
+    "chroot": ("unshare", "--mount", "--propagation=private", "sh", "-c", CHROOT, "sh"),
+}
+WHERE = [("root", 0), ("user", 0), ("chroot", 0), ("root", 2), ("user", 2)]
+MODES = {"session": "2d", "device": "2d", "graphics": "virglrenderer"}
+
+
+@pytest.fixture(scope="module")
+def no_opengl() -> str:
+    return opengl_unavailable()
+
+
+@contextlib.contextmanager
+def house_in(place: str, landlock: int, mode: str) -> Iterator[House]:
+    """``landlock``: the version that the kernel is to have, 0 for its own."""
+    environment = dict(ENVIRONMENT)
+    if landlock:
+        environment["PYTHON_VGPUD_LANDLOCK"] = str(landlock)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as configuration:
+        configuration.write(WALLED)
+        configuration.flush()
+        os.chmod(configuration.name, 0o644)  # noqa: PTH101
+        options = ("--config", configuration.name, "--gpu-mode", mode)
+        house = House(*options, environment=environment, wrapper=PLACES[place])
+        try:
+            yield house
+        finally:
+            house.close()
+
+
+class Bystander:
+    """A socket and files of the daemon's user that none of vgpud's processes has to do with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.end.bind(str(folder / "journal"))
+        self._shared = Path("/dev/shm", folder.name)
+        owner = folder.stat()
+        files = [self._shared, folder / "state"]
+        for file in files:
+            file.write_bytes(b"of value")
+        self.paths = [*files, folder / "journal"]
+        for path in self.paths:
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def heard(self) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            return self.end.recv(100)
+        return b""
+
+    def close(self) -> None:
+        self.end.close()
+        self._shared.unlink()
+
+
+def state_of(process: int) -> object:
+    """What others could change of it."""
+    own = Path(f"/proc/{process}")
+    priority = os.getpriority(os.PRIO_PROCESS, process)
+    scheduling = os.sched_getscheduler(process), os.sched_getaffinity(process)
+    return priority, scheduling, [(own / name).read_text() for name in ("limits", "oom_score_adj")]
+
+
+def state_of_file(path: Path) -> object:
+    found = path.lstat()
+    return found.st_mode, found.st_uid, found.st_size
+
+
+def system_v() -> list[str]:
+    """What outlives every process."""
+    return [
+        line for kind in SYSTEM_V for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
+    ]
+
+
+def attack(kind: str, machine: Machine, name: str, others: Sequence[object]) -> None:
+    if kind == "session":
+        order_session(machine.frontend, name, others)
+    else:
+        machine.guest.control.wait(order(machine.guest, name, others), 20)
+
+
+def kinds(no_opengl: str, kind: str) -> str:
+    if kind == "graphics" and no_opengl:
+        pytest.skip(no_opengl)
+    return MODES[kind]
+
+
+@pytest.mark.parametrize(("place", "landlock"), WHERE)
+@pytest.mark.parametrize("kind", MODES)
+def test_nothing_is_done_to_others(place: str, landlock: int, kind: str, no_opengl: str) -> None:
+    with contextlib.ExitStack() as stack:
+        house = stack.enter_context(house_in(place, landlock, kinds(no_opengl, kind)))
+        folder = house.socket_path.parent
+        bystander = stack.enter_context(contextlib.closing(Bystander(folder)))
+        processes = house.tree.processes()
+        paths = [*bystander.paths, house.socket_path, folder / f"{house.socket_path.name}.control"]
+        before = [*map(state_of, processes), *map(state_of_file, paths), system_v()]
+        with house.misdeed(), Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
+            machine.guest.show(machine.guest.create_2d(64, 64))
+            said = house.tree.log.count("all is done")
+            attack(kind, machine, "all that is done to others", [*processes, *paths])
+            assert wait_until(lambda: house.tree.log.count("all is done") > said)
+            after = [*map(state_of, processes), *map(state_of_file, paths), system_v()]
+            assert after == before
+            assert bystander.heard() == b""
+            house.check()
+        house.end()
+
+
+@pytest.mark.parametrize("kind", MODES)
+def test_each_process_at_work_has_the_calls_of_its_list(kind: str, no_opengl: str) -> None:
+    names = Names()
+    untold = {*names.numbers(ENDING | FUTEX), *BY_ANY_FILTER}
+    wanted = names.numbers(PLAIN[kind] - ENDING - FUTEX)
+    with house_in("root", 0, kinds(no_opengl, kind)) as house:
+        with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
+            machine.guest.show(machine.guest.create_2d(64, 64))
+            attack(kind, machine, "every call", sorted(untold))
+            assert wait_until(lambda: "calls made: [" in house.tree.log and "]\n" in house.tree.log)
+        line = house.tree.log.partition("calls made: ")[2].partition("\n")[0]
+        assert set(ast.literal_eval(line)) == wanted.keys()
+
+
+def session_of(house: House, machine: Machine) -> int:
+    """The process of a machine that is not the witness."""
+    (fields,) = [one for name, one in house.tree.machines().items() if name != house.name]
+    return int(fields["session_process"])
+
+
+def test_descriptors_that_nobody_reads_keep_no_machine_from_its_own(no_opengl: str) -> None:
+    """The kernel counts them for the user.  The device process's own session does not read, as one that its VMM holds up."""
+    with house_in("user", 0, "2d") as house:
+        with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
+            machine.guest.show(machine.guest.create_2d(64, 64))
+            session = session_of(house, machine)
+            os.kill(session, signal.SIGSTOP)
+            order(machine.guest, "descriptors under way")
+            assert wait_until(lambda: "under way: " in house.tree.log)
+            print(house.tree.log)
+            house.check()
+            os.kill(session, signal.SIGCONT)
+        house.everyone_has_left()
+        house.end()
