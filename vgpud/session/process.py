@@ -55,6 +55,7 @@ class Ends(NamedTuple):
 def main(start: StartSession, ends: Ends) -> int:
     """The process's exit status."""
     if start.refusal and ends.frontend is not None:
+        confine()
         discard(socket.socket(fileno=ends.frontend))
         return EXIT_OK
     config = from_plain(start.config)
