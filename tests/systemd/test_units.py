@@ -97,7 +97,17 @@ def test_nothing_in_it_can_gain_privileges(systemd: Systemd) -> None:
             assert fields["Seccomp"] == "2"
             assert {int(fields[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0}
             assert "0" not in fields["Uid"].split()
+        # On top of the unit's own, each process of the machine has its list.
+        for number in (*sessions(daemon), *devices(daemon)):
+            assert filters(number) == filters(daemon) + 1
+        assert "not confined in full" not in systemd.log("walled")
     systemd.do("stop", "vgpud@walled.service")
+
+
+def filters(process_id: int) -> int:
+    """Of seccomp."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.partition("Seccomp_filters:\t")[2].split()[0])
 
 
 def test_a_reload_takes_over_what_can_change_and_names_what_cannot(systemd: Systemd) -> None:

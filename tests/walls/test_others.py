@@ -20,6 +20,7 @@ import pytest
 from tests.device.process import opengl_unavailable
 from tests.driver.aftermath import House
 from tests.driver.backend import Machine
+from tests.driver.frontend import Frontend, Request
 from tests.driver.hostile_device import ENVIRONMENT, order, order_session
 from tests.driver.memory import GuestMemory, MiB
 from tests.driver.processes import wait_until
@@ -173,10 +174,9 @@ def test_each_process_at_work_has_the_calls_of_its_list(kind: str, no_opengl: st
         assert set(ast.literal_eval(line)) == wanted.keys()
 
 
-def session_of(house: House, machine: Machine) -> int:
-    """The process of a machine that is not the witness."""
-    (fields,) = [one for name, one in house.tree.machines().items() if name != house.name]
-    return int(fields["session_process"])
+def session_of(house: House) -> int:
+    """The process of the machine that came last."""
+    return int(list(house.tree.machines().values())[-1]["session_process"])
 
 
 def test_descriptors_that_nobody_reads_keep_no_machine_from_its_own(no_opengl: str) -> None:
@@ -184,7 +184,7 @@ def test_descriptors_that_nobody_reads_keep_no_machine_from_its_own(no_opengl: s
     with house_in("user", 0, "2d") as house:
         with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
             machine.guest.show(machine.guest.create_2d(64, 64))
-            session = session_of(house, machine)
+            session = session_of(house)
             os.kill(session, signal.SIGSTOP)
             order(machine.guest, "descriptors under way")
             assert wait_until(lambda: "under way: " in house.tree.log)
@@ -192,4 +192,24 @@ def test_descriptors_that_nobody_reads_keep_no_machine_from_its_own(no_opengl: s
             house.check()
             os.kill(session, signal.SIGCONT)
         house.everyone_has_left()
+        house.end()
+
+
+def test_a_session_that_lets_descriptors_lie_keeps_no_session_from_coming_and_none_from_work() -> (
+    None
+):
+    """Of those that other sessions send it keeps them, until it ends."""
+    with house_in("user", 0, "2d") as house:
+        with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
+            machine.guest.show(machine.guest.create_2d(64, 64))
+            session = session_of(house)
+            machine.frontend.connection.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                order_session(machine.frontend, "descriptors under way")
+            assert wait_until(lambda: "under way: " in house.tree.log)
+            house.witness.check()
+            with contextlib.closing(Frontend.connect(house.socket_path)) as newcomer:
+                assert newcomer.ask(Request.GET_QUEUE_NUM).u64 == 2
+            os.kill(session, signal.SIGKILL)
+        house.check()
         house.end()
