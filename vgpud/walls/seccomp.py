@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -28,13 +29,15 @@ ARGUMENT = struct.Struct("=IIQQ")
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 PR_SET_NO_NEW_PRIVS = 38
 INSTRUCTION = struct.Struct("=HBBI")
+VALUE = struct.Struct("=I")
 JUMP_IF_EQUAL = 0x15
 
 
 class Program(NamedTuple):
-    """A compiled list, in which OWN_PROCESS still stands, and the number that seccomp(2) has here."""
+    """A compiled list, the offsets at which OWN_PROCESS still stands in it, and the number that seccomp(2) has here."""
 
     instructions: bytes
+    own_process: tuple[int, ...]
     seccomp: int
 
 
@@ -53,9 +56,10 @@ def prepare() -> None:
 def confine(name: str) -> None:
     """From now on every thread of this process, those of libraries too, makes the calls of that list only."""
     program = compiled(name)
-    own = _with_own_number(program.instructions)
-    instructions = ctypes.create_string_buffer(own, len(own))
-    count = len(own) // INSTRUCTION.size
+    instructions = ctypes.create_string_buffer(program.instructions, len(program.instructions))
+    for offset in program.own_process:
+        VALUE.pack_into(instructions, offset, os.getpid())
+    count = len(instructions) // INSTRUCTION.size
     filter_ = struct.pack("@HP", count, ctypes.addressof(instructions))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
@@ -63,19 +67,6 @@ def confine(name: str) -> None:
     # More than 0 is the number of a thread that has another filter.
     if libc.syscall(program.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, filter_):
         raise WallError(f"seccomp: {os.strerror(ctypes.get_errno())}")
-
-
-def _with_own_number(instructions: bytes) -> bytes:
-    own = os.getpid()
-    return b"".join(
-        INSTRUCTION.pack(code, yes, no, own if is_own(code, value) else value)
-        for code, yes, no, value in INSTRUCTION.iter_unpack(instructions)
-    )
-
-
-def is_own(code: int, value: int) -> bool:
-    """Whether an instruction compares with the number of the process itself."""
-    return code == JUMP_IF_EQUAL and value == OWN_PROCESS
 
 
 @cache
@@ -104,7 +95,8 @@ def compiled(name: str) -> Program:
                         )
                     )
         seccomp = library.seccomp_syscall_resolve_name(b"seccomp")
-        return Program(_exported(library, context), seccomp)
+        instructions = _exported(library, context)
+        return Program(instructions, tuple(_own_process(instructions)), seccomp)
     finally:
         library.seccomp_release(context)
 
@@ -121,6 +113,13 @@ def _exported(library: Any, context: ctypes.c_void_p) -> bytes:
         _check(library.seccomp_export_bpf(context, file.fileno()))
         file.seek(0)
         return file.read()
+
+
+def _own_process(instructions: bytes) -> Iterator[int]:
+    """Where an instruction compares with the number of the process itself."""
+    for index, (code, _, _, value) in enumerate(INSTRUCTION.iter_unpack(instructions)):
+        if code == JUMP_IF_EQUAL and value == OWN_PROCESS:
+            yield (index + 1) * INSTRUCTION.size - VALUE.size
 
 
 def _check(result: int) -> None:
