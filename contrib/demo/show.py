@@ -22,7 +22,7 @@ from tests.e2e.machine import Machine, MachineOptions
 PICTURE = Path("build/demo/screen.png")
 WIDTH, HEIGHT = 1280, 800
 TEXT_HEIGHT = 17 * 16
-KVM_PATIENCE, PATIENCE = 10, 90  # seconds for a boot
+KVM_PATIENCE, PATIENCE = 10, 120  # seconds of computing for a boot
 NAMES = {
     "kvm": "KVM",
     "tcg": "emulated processor",

@@ -29,7 +29,7 @@ def main() -> int:
         machine = None
         try:
             machine = Machine(folder, "boot", daemon, _machine_options(options))
-            machine.wait_ready(options.timeout)
+            machine.wait_ready()
             _say(started, "the guest is up")
             for command in options.command:
                 print(machine.guest.run(command, options.timeout, check=False), flush=True)
@@ -70,7 +70,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--newest-qemu", action="store_true", help="QEMU 11.1")
     parser.add_argument("--screendump", type=Path, metavar="PNG")
     parser.add_argument("--logs", type=Path, metavar="FOLDER")
-    parser.add_argument("--timeout", type=float, default=60, help="seconds for each step")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds for each command")
     parser.add_argument("command", nargs="*", help="run in the guest, one after the other")
     return parser.parse_args()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import parts
+from .patience import COMPUTING_SECONDS, Patience
 from .picture import Picture
 from .process import Log, Process
 from .qmp import Qmp
@@ -32,6 +33,9 @@ IN_PROCESS_OF = {VHOST_USER: IN_PROCESS, VHOST_USER_VGA: "virtio-vga"}
 
 # The cursor of the text console blinks: a picture would depend on the time.
 KERNEL_OPTIONS = "console=tty0 console=ttyS0 quiet panic=-1 vt.global_cursor_default=0"
+
+# Of a log, in a message.
+LAST_CHARACTERS = 4000
 
 
 class Listener(Protocol):
@@ -110,9 +114,27 @@ class Machine:
             self.kill()
             raise RuntimeError(f"QEMU did not start: {self.process.log.text()}") from error
 
-    def wait_ready(self, timeout: float = 60) -> None:
-        """Until the guest's init takes commands: 4 to 10 seconds under emulation."""
-        self.guest.wait_ready(timeout)
+    def wait_ready(self, computing: float = COMPUTING_SECONDS) -> None:
+        """Until the guest's init takes commands, 4 to 10 seconds under emulation; at most until QEMU has computed for
+        that many seconds.
+        """
+        patience = Patience(Path(f"/proc/{self.process.pid}"), computing)
+        try:
+            self.guest.wait_ready(patience.over)
+        except (TimeoutError, ConnectionError) as error:
+            raise type(error)(f"{self.name}: {error}; {self._last_words()}") from error
+
+    def _last_words(self) -> str:
+        """What there is to be known of a machine that says nothing."""
+        state = f"ended with {self.process.exit_code}"
+        if self.process.exit_code is None:
+            try:
+                state = f"is {self.qmp.execute('query-status')['status']}"
+            except (OSError, ConnectionError):
+                state = "does not answer"
+        logs = {"QEMU": self.process.log.text(), "the kernel": self.serial.text()}
+        said = (f"{who} said {text[-LAST_CHARACTERS:]!r}" for who, text in logs.items())
+        return "; ".join([f"QEMU {state}", *said])
 
     def screendump(self, head: int = 0) -> Picture:
         """What the screen of output `head` shows now."""

@@ -6,7 +6,9 @@ from __future__ import annotations
 import itertools
 import socket
 import time
+from collections.abc import Callable
 
+LOOK_SECONDS = 0.5
 READY = b"guest ready"
 
 
@@ -20,9 +22,9 @@ class GuestShell:
         self._buffer = b""
         self._serials = itertools.count(1)
 
-    def wait_ready(self, timeout: float = 60) -> None:
-        """Until the guest has booted (again)."""
-        self._read_to(READY + b"\n", timeout)
+    def wait_ready(self, over: Callable[[], str]) -> None:
+        """Until the guest has booted (again); TimeoutError once ``over`` says why it is waited for no longer."""
+        self._read_to(READY + b"\n", over)
 
     def run(self, command: str, timeout: float = 30, check: bool = True) -> str:
         """What the command printed, both streams together.
@@ -41,29 +43,30 @@ class GuestShell:
         self._socket.sendall(line.encode())
 
     def finish(self, timeout: float = 30, check: bool = True) -> str:
-        output = self._read_to(b"\n" + self._end.encode(), timeout)
-        status = int(self._read_to(b"\n", 5))
+        output = self._read_to(b"\n" + self._end.encode(), _clock(timeout))
+        status = int(self._read_to(b"\n", _clock(5)))
         text = output.decode(errors="replace").removesuffix("\n")
         if check and status != 0:
             raise GuestError(f"{self._command!r} exited with {status}: {text}")
         return text
 
-    def _read_to(self, mark: bytes, timeout: float) -> bytes:
-        deadline = time.monotonic() + timeout
+    def _read_to(self, mark: bytes, over: Callable[[], str]) -> bytes:
+        self._socket.settimeout(LOOK_SECONDS)
         while mark not in self._buffer:
-            remaining = deadline - time.monotonic()
+            if reason := over():
+                tail = self._buffer[-500:].decode(errors="replace")
+                raise TimeoutError(f"the guest did not say {mark!r}: {reason}; it said: {tail!r}")
             try:
-                if remaining <= 0:
-                    raise TimeoutError
-                self._socket.settimeout(remaining)
                 data = self._socket.recv(65536)
             except TimeoutError:
-                tail = self._buffer[-500:].decode(errors="replace")
-                raise TimeoutError(
-                    f"the guest did not say {mark!r} within {timeout:g} s; it said: {tail!r}"
-                ) from None
+                continue
             if not data:
                 raise ConnectionError("QEMU closed the guest's port")
             self._buffer += data
         before, self._buffer = self._buffer.split(mark, 1)
         return before
+
+
+def _clock(seconds: float) -> Callable[[], str]:
+    deadline = time.monotonic() + seconds
+    return lambda: f"{seconds:g} s have passed" if time.monotonic() > deadline else ""

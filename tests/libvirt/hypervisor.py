@@ -19,6 +19,7 @@ from ..daemon.running import wait_until
 from ..e2e import parts
 from ..e2e.conftest import evidence_folder
 from ..e2e.machine import KERNEL_OPTIONS
+from ..e2e.patience import Patience
 from ..e2e.picture import Picture
 from ..e2e.shell import GuestShell
 from ..systemd.booted import Systemd
@@ -258,9 +259,16 @@ class Domain:
         self._hypervisor.kill(number)
         return wait_until(lambda: self.device_process() not in (0, number))
 
+    def wait_ready(self) -> None:
+        """Until the guest has booted (again)."""
+        patience = Patience(self._hypervisor.path(f"/proc/{self._qemu()}"))
+        self.guest.wait_ready(patience.over)
+
+    def _qemu(self) -> int:
+        return int(self._hypervisor.path(f"/run/libvirt/qemu/{self.name}.pid").read_text())
+
     def kill_qemu(self) -> None:
-        number = self._hypervisor.path(f"/run/libvirt/qemu/{self.name}.pid").read_text()
-        self._hypervisor.kill(int(number))
+        self._hypervisor.kill(self._qemu())
 
     def gone(self) -> bool:
         """Whether the domain, its vgpud and the note of that have all ended, soon."""

@@ -27,7 +27,7 @@ def domains(hypervisor: Hypervisor) -> Iterator[list[Domain]]:
     """Two that run at once: one draws in 2D, the other one with OpenGL."""
     with hypervisor.create("plain") as plain, hypervisor.create("gl", accel3d="yes") as accelerated:
         for domain in (plain, accelerated):
-            domain.guest.wait_ready()
+            domain.wait_ready()
         yield [plain, accelerated]
 
 
@@ -91,20 +91,20 @@ def test_a_device_process_that_dies_is_replaced(domains: list[Domain]) -> None:
 
 def test_a_reset_brings_the_screen_back(plain: Domain) -> None:
     plain.virsh("reset")
-    plain.guest.wait_ready()
+    plain.wait_ready()
     assert_shows_text(plain, "after a reset")
 
 
 def test_a_guest_that_reboots_itself_has_its_screen_again(accelerated: Domain) -> None:
     accelerated.guest.send("reboot -f")
-    accelerated.guest.wait_ready()
+    accelerated.wait_ready()
     assert_shows_text(accelerated, "rebooted")
 
 
 def test_virsh_reboot_keeps_vgpud(hypervisor: Hypervisor, plain: Domain) -> None:
     plain.guest.run(POWER_BUTTON)
     plain.virsh("reboot")
-    plain.guest.wait_ready()
+    plain.wait_ready()
     assert plain.vgpud in hypervisor.processes()
     assert_shows_text(plain, "after virsh reboot")
 
