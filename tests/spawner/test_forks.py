@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..daemon.running import (
+    COMMAND,
     daemon,
     devices,
     open_descriptors,
@@ -49,6 +50,28 @@ def test_two_machines_have_no_descriptor_in_common(backend: Backend) -> None:
         first_device, second_device = devices(backend.process.pid)
         assert not own(first_device) & own(second_device)
         assert not own(first) & own(second_device)
+
+
+def oom_points(process_id: int) -> int:
+    return int(Path(f"/proc/{process_id}/oom_score_adj").read_text())
+
+
+@pytest.mark.parametrize(("given", "floor"), [(0, 0), (200, 200), (970, 970), (-500, 0)])
+def test_who_dies_first_when_memory_runs_out(given: int, floor: int) -> None:
+    choose = f'echo {given} >/proc/self/oom_score_adj; exec "$@"'
+    if subprocess.run(["sh", "-ec", choose, "sh", "true"], capture_output=True).returncode:
+        pytest.skip("this takes CAP_SYS_RESOURCE")
+    arguments = ["sh", "-c", choose, "sh", *COMMAND, "--socket-path"]
+    with (
+        Backend(lambda path: [*arguments, path]) as backend,
+        Machine(backend.socket_path) as machine,
+    ):
+        show(machine)
+        above = [backend.process.pid, spawner(backend.process.pid)]
+        assert list(map(oom_points, above)) == [given, given]
+        for below, points in ((sessions, 50), (devices, 100)):
+            (number,) = below(backend.process.pid)
+            assert oom_points(number) == min(floor + points, 1000)
 
 
 def test_the_daemon_and_the_spawner_hold_nothing_of_a_front_end_s(backend: Backend) -> None:

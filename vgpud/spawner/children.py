@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterable
 
 from vgpud.errors import EXIT_INTERNAL
 from vgpud.tree.messages import DEVICE, SESSION
-from vgpud.tree.process import allow_many_descriptors, name_process
+from vgpud.tree.process import allow_many_descriptors, go_before_others, name_process
 
 # Of the descriptors that the daemon may have: who is less trusted has less.
 SHARES = {SESSION: 0.75, DEVICE: 0.5}
+# Who is killed first when memory runs out: a device process, which is replaced, before a session, with which a machine loses its
+# GPU, and both before the daemon and the spawner.  Small numbers: of two machines it is the larger one that goes, and a device
+# process of a few MiB does not go for a program of the host that has eaten a tenth of the memory.
+OOM_POINTS = {SESSION: 50, DEVICE: 100}
 STANDARD_ERROR = 2
 FIRST = 3  # after the standard streams
 
@@ -39,6 +43,8 @@ def fork(machine: int, kind: str, log: int, kept: Iterable[int], work: Callable[
         _redirect(log)
         _close_all_but(kept)
         name_process(f"vgpud-{kind}")
+        if points := OOM_POINTS.get(kind):
+            go_before_others(points)
         allow_many_descriptors(SHARES.get(kind, 1.0))
         status = work()
     except BaseException:

@@ -6,9 +6,12 @@ import errno
 import os
 import resource
 import signal
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
+OOM_SCORE_ADJ, OOM_SCORE_ADJ_MAX = "/proc/self/oom_score_adj", 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -37,6 +40,22 @@ def allow_many_descriptors(share: float = 1.0) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = int(hard * share)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def go_before_others(points: int) -> None:
+    """When memory runs out the kernel looks at the size of each process; ``points`` thousandths of all memory (of the unit's, when
+    that is what has run out) are added to ours (proc(5), oom_score_adj).  Everybody may raise his own.
+
+    A daemon that is protected, by a number below 0, does not protect who is forked below it.
+    """
+    try:
+        with Path(OOM_SCORE_ADJ).open("r+") as file:
+            before = int(file.read())
+            file.seek(0)
+            file.write(str(min(max(before, 0) + points, OOM_SCORE_ADJ_MAX)))
+    except OSError as error:
+        # No reason to serve nobody: the order of those that are killed is the kernel's own then.
+        sys.stderr.write(f"vgpud: {OOM_SCORE_ADJ}: {error.strerror}\n")
 
 
 class Ending(NamedTuple):
