@@ -19,7 +19,7 @@ from ..daemon.running import wait_until
 UNITS = Path(__file__).parents[2] / "contrib/systemd"
 PROGRAMS = ("/lib/systemd/systemd", "systemctl", "systemd-sysusers", "unshare", "nsenter")
 MACHINE = Path("/")
-SECONDS = 20.0
+SECONDS = 60.0
 TARGET = "[Unit]\nDescription=Tests\nDefaultDependencies=no\n"
 # Where the programs that are tested lie in a home or in /tmp, the units' doors to those stay open.
 DROP_IN = "[Service]\nStandardError=append:/run/log-%p-%i\n"
@@ -57,7 +57,7 @@ class Systemd:
                     "--propagation", "private",
                     Path(__file__).with_name("boot"), folder, original, *places,
                 ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=subprocess.PIPE, stdout=log, stderr=log,
                 preexec_fn=self._enter_cgroup,
             )  # fmt: skip
         self.pid = 0
@@ -74,11 +74,24 @@ class Systemd:
         number = self._unshare.pid
         children = Path(f"/proc/{number}/task/{number}/children")
 
-        def up() -> bool:
+        def begun() -> bool:
             if self._unshare.poll() is not None:
                 return True
             self.pid = int((children.read_text() or "0").split()[0])
-            return bool(self.pid) and self.ask("is-active", "tests.target") == "active"
+            return bool(self.pid)
+
+        def up() -> bool:
+            return (
+                self._unshare.poll() is not None
+                or self.ask("is-active", "tests.target") == "active"
+            )
+
+        wait_until(begun, SECONDS)
+        # A group that has processes of its own has no controllers for those below, and systemd moves only those that it sees.
+        with suppress(ProcessLookupError):
+            (self._cgroup.parent / "cgroup.procs").write_text(str(number))
+        assert self._unshare.stdin is not None
+        self._unshare.stdin.close()
 
         if not wait_until(up, SECONDS) or self._unshare.poll() is not None:
             raise CannotBootError(f"systemd does not boot: {self._log.read_text().strip()}")
@@ -192,12 +205,21 @@ def _new_cgroup() -> Path:
     ]
     if not tops or not own:
         raise CannotBootError("there are no control groups of version 2")
-    cgroup = Path(tops[0]) / own[0] / f"vgpud-tests-{os.getpid()}-{time.monotonic_ns()}"
+    parent = Path(tops[0]) / own[0].lstrip("/")
+    _enable_controllers(parent)
+    cgroup = parent / f"vgpud-tests-{os.getpid()}-{time.monotonic_ns()}"
     try:
         cgroup.mkdir()
     except OSError as error:
         raise CannotBootError(f"{cgroup}: {error.strerror}") from error
     return cgroup
+
+
+def _enable_controllers(parent: Path) -> None:
+    """For the groups below, as far as they are there; not where processes are in a group that is no root."""
+    for controller in (parent / "cgroup.controllers").read_text().split():
+        with suppress(OSError):
+            (parent / "cgroup.subtree_control").write_text(f"+{controller}")
 
 
 def _removed(cgroup: Path) -> bool:
