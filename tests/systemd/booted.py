@@ -154,6 +154,10 @@ class Systemd:
                     return int(number)
         return 0
 
+    def control_group(self, unit: str) -> Path:
+        """Of one that runs, as we see it."""
+        return self._cgroup / self.property(unit, "ControlGroup").lstrip("/")
+
     def configure(self, name: str, text: str) -> None:
         """Writes /etc/vgpud/NAME.toml."""
         self.path(f"/etc/vgpud/{name}.toml").write_text(text)

@@ -15,6 +15,7 @@ from ..daemon.running import (
     devices,
     is_running,
     sessions,
+    spawner,
     status,
     tree,
     wait_until,
@@ -108,6 +109,21 @@ def filters(process_id: int) -> int:
     """Of seccomp."""
     status = Path(f"/proc/{process_id}/status").read_text()
     return int(status.partition("Seccomp_filters:\t")[2].split()[0])
+
+
+def test_daemon_and_spawner_die_last_when_memory_runs_out(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud@last.service")
+    number = systemd.main_process("vgpud@last.service")
+
+    def points(process_id: int) -> int:
+        return int(Path(f"/proc/{process_id}/oom_score_adj").read_text())
+
+    with Machine(systemd.socket("last")) as machine:
+        show(machine)
+        assert points(number) == points(spawner(number)) <= 0
+        assert list(map(points, sessions(number))) == [50]
+        assert list(map(points, devices(number))) == [100]
+    systemd.do("stop", "vgpud@last.service")
 
 
 def test_a_reload_takes_over_what_can_change_and_names_what_cannot(systemd: Systemd) -> None:
