@@ -35,7 +35,8 @@ int cursor_queue_set_fd(struct cursor *cursor, int which, int fd);
  * to be polled.  Borrowed, the same one as long as the cursor lives, whatever kick is set. */
 int cursor_queue_kick_fd(const struct cursor *cursor);
 
-/* The 2D resources, any of which may become a cursor.  -EEXIST, -EINVAL: no image of that size. */
+/* The 2D resources, any of which may become a cursor.  `image_fd` is borrowed until the image is
+ * removed, or the cursor is reset.  -EEXIST, -EINVAL: no image of that size. */
 int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t width, uint32_t height,
                      int image_fd);
 int cursor_image_remove(struct cursor *cursor, uint32_t resource_id); /* -ENOENT */

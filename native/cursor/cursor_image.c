@@ -2,7 +2,6 @@
 #include "cursor/cursor_image.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,18 +33,6 @@ static int check(uint32_t width, uint32_t height, int fd) {
     return sealed_memory_check(fd, image_file_bytes(width, height));
 }
 
-static struct cursor_image *new_image(int fd) {
-    struct cursor_image *image = calloc(1, sizeof(*image));
-
-    if (image == NULL)
-        return NULL;
-    image->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (image->fd >= 0)
-        return image;
-    free(image);
-    return NULL;
-}
-
 int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32_t width,
                       uint32_t height, int fd) {
     struct cursor_image **link = find_link(images, resource_id);
@@ -54,12 +41,11 @@ int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32
         return -EEXIST;
     if (check(width, height, fd) < 0)
         return -EINVAL;
-    *link = new_image(fd);
+    *link = calloc(1, sizeof(**link));
     if (*link == NULL)
         return -ENOMEM;
-    (*link)->resource_id = resource_id;
-    (*link)->width = width;
-    (*link)->height = height;
+    **link = (struct cursor_image){
+        .resource_id = resource_id, .width = width, .height = height, .fd = fd};
     return 0;
 }
 
@@ -67,7 +53,6 @@ static void drop(struct cursor_image **link) {
     struct cursor_image *image = *link;
 
     *link = image->next;
-    close(image->fd);
     free(image);
 }
 

@@ -11,7 +11,7 @@ struct cursor_image {
     struct cursor_image *next;
     uint32_t resource_id;
     uint32_t width, height;
-    int fd;
+    int fd; /* whoever added the image keeps it open */
 };
 
 enum { CURSOR_IMAGE_BUCKETS = 256 };

@@ -10,6 +10,7 @@ import socket
 import termios
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 
 import trio
 from loguru import logger
@@ -18,6 +19,7 @@ from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machines import Machines
 from vgpud.daemon.reload import Current
 from vgpud.link.credentials import peer_of
+from vgpud.link.limited_log import LimitedLog
 
 # When descriptors, memory or processes have run out, trying again at once would only burn time.
 AGAIN_SECONDS = 0.5
@@ -30,6 +32,7 @@ class Newcomers:
         self._current = current
         self._machines = machines
         self._shares = shares
+        self._complain = LimitedLog(partial(logger.error, "{}")).write
         # In the order in which they came, with the user of each.
         self._silent: dict[socket.socket, _Newcomer] = {}
 
@@ -48,7 +51,7 @@ class Newcomers:
                 except BlockingIOError:
                     continue
                 except OSError as error:
-                    logger.error("no front-end can be accepted: {}", error)
+                    self._complain(f"no front-end can be accepted: {error}; who connects waits")
                     await trio.sleep(AGAIN_SECONDS)
                     continue
                 nursery.start_soon(self._receive, _Newcomer(connection))
@@ -118,7 +121,7 @@ class Newcomers:
         try:
             self._machines.serve(newcomer.connection, self._current.config, refusal)
         except OSError as error:
-            logger.error("no session can be started: {}", error)
+            self._complain(f"no session can be started: {error}; who has connected waits")
             return False
         return True
 

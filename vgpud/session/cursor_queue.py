@@ -72,6 +72,7 @@ class CursorQueue:
     # --- the resources that can become a cursor
 
     def add_image(self, resource_id: int, width: int, height: int, descriptor: int) -> None:
+        """The descriptor is borrowed, until the image is removed or all are forgotten."""
         checked(lib.cursor_image_add(self._cursor, resource_id, width, height, descriptor))
 
     def remove_image(self, resource_id: int) -> None:
