@@ -2,9 +2,9 @@
 #include "shared/format.h"
 
 #include <linux/virtio_gpu.h>
-#include <stdbool.h>
 #include <string.h>
 
+#include "shared/processor.h"
 #include "shared/stream.h"
 
 /*
@@ -62,15 +62,9 @@ static void copy_streaming(uint8_t *restrict to, const uint8_t *restrict from, s
     CONVERTER(name, expression)                                                                    \
     __attribute__((target("avx2"))) CONVERTER(name##_wide, expression)
 #define WIDE(name) name##_wide
-static bool has_wide(void) {
-    return __builtin_cpu_supports("avx2");
-}
 #else
 #define CONVERTERS(name, expression) CONVERTER(name, expression)
 #define WIDE(name) name
-static bool has_wide(void) {
-    return false;
-}
 #endif
 
 CONVERTERS(convert_rgba, from_rgba(pixel))
@@ -101,7 +95,7 @@ enum { FORMAT_COUNT = sizeof(FORMATS) / sizeof(FORMATS[0]) };
 format_convert format_converter(uint32_t format) {
     for (int i = 0; i < FORMAT_COUNT; i++)
         if (FORMATS[i].format == format)
-            return has_wide() ? FORMATS[i].wide : FORMATS[i].convert;
+            return processor_has_avx2() ? FORMATS[i].wide : FORMATS[i].convert;
     return NULL;
 }
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* What the processor that we run on can do beyond the least of its architecture. */
+#ifndef VGPUD_PROCESSOR_H
+#define VGPUD_PROCESSOR_H
+
+#include <stdbool.h>
+
+/* [python] */
+
+/* Whether AVX2's instructions may be used: by the processor, and by a kernel that saves their
+ * registers. */
+bool processor_has_avx2(void);
+
+/* [end python] */
+
+#endif
