@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The Debian package, installed, started and purged under a systemd of its own, on a fresh root."""
+"""The Debian package, installed, started and purged under a systemd of its own, on a fresh root of each release."""
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from ..daemon.test_lifecycle import show
 from ..driver.backend import Machine
 from ..systemd.booted import CannotBootError, Systemd
+from .conftest import RELEASES, SECONDS, Release, run
 
-FRESH_ROOT = Path(__file__).with_name("fresh_root")
 BUILD = Path(__file__).parents[2] / "contrib/debian/build"
-SECONDS = 280
 PARTS = (
     "/usr/share/man/man8/vgpud.8.gz", "/usr/share/man/man1/vgpuctl.1.gz", "/usr/share/man/man5/vgpud.toml.5.gz",
     "/usr/share/qemu/vhost-user/60-vgpud-gpu.json", "/usr/share/bash-completion/completions/vgpud",
@@ -29,35 +29,27 @@ pytestmark = [
     pytest.mark.timeout(SECONDS),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can install a package"),
     pytest.mark.skipif(shutil.which("dh") is None, reason="debhelper is not installed"),
-    pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="mmdebstrap is not installed"),
 ]
 
 
-def run(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+@pytest.fixture(scope="module", params=RELEASES, ids=lambda release: release.name)
+def release(request: pytest.FixtureRequest) -> Release:
+    chosen: Release = request.param
+    return chosen
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deb")
-    run(BUILD, folder)
-    return next(folder.glob("vgpud_*.deb"))
+    run(BUILD, folder, release.number)
+    return next(folder.glob(f"vgpud_*~deb{release.number}_*.deb"))
 
 
 @pytest.fixture(scope="module")
-def fresh_root() -> Iterator[Path]:
-    with TemporaryDirectory(prefix="vgpud-root-") as folder:
-        root = Path(folder) / "root"
-        run(FRESH_ROOT, root)
-        yield root
-
-
-@pytest.fixture(scope="module")
-def host(fresh_root: Path) -> Iterator[Systemd]:
+def host(release: Release, fresh_root: Callable[[Release], Path]) -> Iterator[Systemd]:
     """Without the units and the program that other tests put there."""
     try:
-        booted = Systemd(fresh_root)
+        booted = Systemd(fresh_root(release))
     except CannotBootError as error:
         pytest.skip(f"no systemd to test under: {error}")
     with booted:
@@ -67,6 +59,35 @@ def host(fresh_root: Path) -> Iterator[Systemd]:
         booted.path("/etc/vgpud").rmdir()
         booted.do("daemon-reload")
         yield booted
+
+
+def test_the_licences_of_all_that_is_bundled_are_named(package: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "--extract", package, tmp_path)
+    bundled = {
+        path.name
+        for path in (tmp_path / "usr/lib/vgpud").iterdir()
+        if not path.name.endswith(".dist-info") and path.name != "vgpud"
+    }
+    text = (tmp_path / "usr/share/doc/vgpud/copyright").read_text()
+    paragraphs = [
+        dict(re.findall(r"^([\w-]+): (.*)$", part, re.MULTILINE)) for part in text.split("\n\n")
+    ]
+    patterns = [
+        pattern.removeprefix("usr/lib/vgpud/").removesuffix("/*")
+        for paragraph in paragraphs
+        for pattern in paragraph.get("Files", "").split()
+    ]
+    assert bundled
+    assert [name for name in bundled if not any(fnmatch(name, one) for one in patterns[1:])] == []
+    named = {
+        licence
+        for paragraph in paragraphs
+        if "Files" in paragraph
+        for licence in re.split(" and | or ", paragraph["License"])
+    }
+    assert named == {
+        paragraph["License"] for paragraph in paragraphs if set(paragraph) == {"License"}
+    }
 
 
 def inside(host: Systemd, *words: str) -> "subprocess.CompletedProcess[str]":
