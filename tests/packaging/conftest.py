@@ -13,7 +13,8 @@ import pytest
 
 FRESH_ROOT = Path(__file__).with_name("fresh_root")
 BUILD_WHEELS = Path(__file__).parents[2] / "contrib/wheels/build"
-SECONDS = 280
+# They download and compile, on machines that may be busy.
+SECONDS = 600
 
 
 class Release(NamedTuple):
