@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Documents name what is there, and one version everywhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import vgpud
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/links.md")
+FOLDERS = "config|contrib|docs|man|native|tests|vgpud"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_link_leads_to_a_file(document: str) -> None:
+    place = ROOT / document
+    links = re.findall(r"\]\(([^):#]+)\)", place.read_text())
+    assert links
+    assert [link for link in links if not (place.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_file_that_is_named_is_there(document: str) -> None:
+    text = (ROOT / document).read_text()
+    names = re.findall(rf"(?<![\w/.-])((?:{FOLDERS})/[\w/.@-]+\w)", text)
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_packages_and_changelog_have_the_version_of_the_program() -> None:
+    found = {
+        name: re.search(pattern, (ROOT / name).read_text(), re.MULTILINE)
+        for name, pattern in {
+            "CHANGELOG.md": r"^## ([0-9.]+)",
+            "contrib/debian/changelog": r"^vgpud \(([0-9.]+)-",
+            "contrib/rpm/vgpud.spec": r"^Version: (\S+)$",
+        }.items()
+    }
+    assert {name: match and match[1] for name, match in found.items()} == dict.fromkeys(
+        found, vgpud.__version__
+    )
