@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.daemon.running import sessions
 from tests.device.process import opengl_unavailable
 from tests.driver.aftermath import House
 from tests.driver.backend import Machine
@@ -172,6 +173,20 @@ def test_each_process_at_work_has_the_calls_of_its_list(kind: str, no_opengl: st
             assert wait_until(lambda: "calls made: [" in house.tree.log and "]\n" in house.tree.log)
         line = house.tree.log.partition("calls made: ")[2].partition("\n")[0]
         assert set(ast.literal_eval(line)) == wanted.keys()
+        assert "not confined in full" not in house.tree.log
+
+
+def test_a_session_is_confined_when_no_word_has_come_yet() -> None:
+    """Of its VMM there is a byte, which is no message."""
+    with house_in("root", 0, "2d") as house, socket.socket(socket.AF_UNIX) as end:
+        before = set(sessions(house.tree.daemon))
+        end.connect(str(house.socket_path))
+        end.send(b"\1")
+        assert wait_until(lambda: set(sessions(house.tree.daemon)) - before)
+        [session] = set(sessions(house.tree.daemon)) - before
+        status = Path(f"/proc/{session}/status")
+        assert wait_until(lambda: "\nSeccomp:\t2\n" in status.read_text())
+        assert "NoNewPrivs:\t1\n" in status.read_text()
 
 
 def session_of(house: House) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import contextlib
 import json
+import mmap
 import os
 import socket
 import stat
@@ -135,7 +136,9 @@ def _file(word: Word) -> int:
 def _write(device: Any, word: Word) -> None:
     file = _file(word)
     size = os.fstat(file).st_size
-    os.pwrite(file, bytes.fromhex(word.data), (word.place >> 8) % max(size, 1))
+    data, place = bytes.fromhex(word.data), (word.place >> 8) % max(size, 1)
+    with mmap.mmap(file, 0) as mapped:
+        mapped[place : place + len(data)] = data[: size - place]
 
 
 _DEVICE: dict[str, Callable[[Any, Word], None]] = {
