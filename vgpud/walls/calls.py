@@ -168,7 +168,7 @@ GRAPHICS: Calls = joined(
     THREADS,
     # The first few are of libraries' own files and threads; the rest of memory.
     plain(
-        "statfs fstatfs fadvise64 eventfd2 epoll_create1 timerfd_create timerfd_settime timerfd_gettime getpeername"
+        "statfs fstatfs fadvise64 eventfd2 timerfd_create timerfd_settime timerfd_gettime getpeername"
         " sched_get_priority_min sched_get_priority_max mincore msync"
     ),
     {
