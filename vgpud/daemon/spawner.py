@@ -14,7 +14,8 @@ from loguru import logger
 from vgpud.daemon.process_log import relay_text
 from vgpud.link.fields import LinkError
 from vgpud.spawner.children import fork
-from vgpud.spawner.spawner import prepare, serve_forked
+from vgpud.spawner.prepared import prepare
+from vgpud.spawner.spawner import serve_forked
 from vgpud.tree import codec
 from vgpud.tree.links import NewLinks
 from vgpud.tree.messages import FROM_SPAWNER, Ping, Pong, Stop

@@ -4,7 +4,8 @@
 import sys
 
 from vgpud.errors import EXIT_INTERNAL
-from vgpud.spawner.spawner import prepare, serve
+from vgpud.spawner.prepared import prepare
+from vgpud.spawner.spawner import serve
 
 
 def main(arguments: list[str]) -> int:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The loop of the spawner: orders of the daemon, wishes of sessions, ends of children."""
 
-import gc
 import os
 import select
 import signal
@@ -11,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from vgpud.device import process as device
-from vgpud.device.renderers import import_all
 from vgpud.errors import EXIT_OK
 from vgpud.link import rights
 from vgpud.session import process as session
@@ -37,24 +35,14 @@ from vgpud.tree.messages import (
     Stop,
 )
 from vgpud.tree.process import kill, name_process, reap
-from vgpud.walls import seccomp
 
 WISHES_AT_ONCE = 16
 # What a daemon that does not read is kept for at most.
 REPORTS_BYTES_MAX = 1 << 20
 
 
-def prepare() -> None:
-    """Before a process is forked: what both are to share is made now."""
-    import_all()
-    seccomp.prepare()
-    # The collector would write into pages that children share with us (gc.freeze's own documentation).
-    gc.collect()
-    gc.freeze()
-
-
 def serve_forked(orders: int, reports: int) -> int:
-    """As ``serve``, in a process that the daemon has forked after ``prepare``."""
+    """As ``serve``, in a process that the daemon has forked once it was prepared."""
     # What a terminal sends to all of a job is for the daemon alone.
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT):
