@@ -6,6 +6,7 @@
 ``prepared``  a control queue whose chains are written beforehand
 ``machine``   one peer that runs, with guest, reader and the CPU time of every process
 ``rows``      what is measured, and what each row has to reach
+``fleet``     many machines on one daemon, and what one that floods costs another
 ``baseline``  what memcpy, a socket and the reader carry with no device at all
 ``report``    medians, ratios, the table
 """

@@ -7,11 +7,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.driver.flood import FLOODS
 from tests.driver.gpu import CommandFailedError
 from tests.driver.queue import NoResponseError
 from tests.vtest.servers import REFERENCE
 
-from . import opengl, report, virgl
+from . import fleet, opengl, report, virgl
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
@@ -43,11 +44,32 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         help=f"puts the table between the lines {report.BEGIN} and {report.END} of a file",
     )
+    parser.add_argument(
+        "--fleet", type=int, metavar="N", help="instead of rows: so many machines on one daemon"
+    )
+    parser.add_argument(
+        "--connections",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="with --fleet: so many more, one after the other; default 1000",
+    )
+    parser.add_argument(
+        "--floods",
+        default=",".join(FLOODS),
+        metavar="LIST",
+        help=f"with --fleet: comma-separated, of {', '.join(FLOODS)}; default all",
+    )
     parser.add_argument("--no-baseline", action="store_true", help="without the bare pipeline")
     options = parser.parse_args(arguments)
     options.rows = options.rows.split(",") if options.rows else names
     if unknown := set(options.rows) - set(names):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    options.floods = tuple(filter(None, options.floods.split(",")))
+    if unknown := set(options.floods) - set(FLOODS):
+        parser.error(f"no such flood: {', '.join(sorted(unknown))}")
+    if options.fleet is not None and options.fleet < 2:
+        parser.error("a fleet has at least 2 machines")
     return options
 
 
@@ -129,11 +151,23 @@ def measure_scenes(options: argparse.Namespace) -> report.Samples:
     return samples
 
 
+def measure_fleet(options: argparse.Namespace) -> tuple[report.Samples, list[report.Reported]]:
+    """One daemon, once: of so many machines the means are steady."""
+    subject = peers(options.gpu_mode)[0]
+    numbers = fleet.measure(subject, options.fleet, options.connections, options.floods, say)
+    samples = {(subject.name, fleet.FLEET, key): [value] for key, value in numbers.items()}
+    return samples, [fleet.FleetRow(options.floods)]
+
+
 def main() -> None:
     options = parse()
     rows = [row for row in ALL_ROWS if row.name in options.rows]
     machine = f"{os.cpu_count()} cores, Linux {os.uname().release}"
     say(f"{machine}, load {os.getloadavg()[0]:.2f}")
+    if options.fleet is not None:
+        samples, shown = measure_fleet(options)
+        publish(options, machine, samples, [report.SUBJECT], shown)
+        return
     measured = {}
     for peer in chosen_peers(options):
         draws = verified(peer)
@@ -145,10 +179,21 @@ def main() -> None:
     if scenes := measure_scenes(options):
         samples |= scenes
         names.append(REFERENCE)
-    shown: list[report.Reported] = [*rows, *opengl.SCENES]
-    text = report.table(samples, names, shown)
-    if not options.no_baseline:
-        text += "\n\n" + baseline(0.33 if options.quick else 1.0)
+    shown = [*rows, *opengl.SCENES]
+    text = "" if options.no_baseline else "\n\n" + baseline(0.33 if options.quick else 1.0)
+    publish(options, machine, samples, names, shown, text)
+
+
+def publish(
+    options: argparse.Namespace,
+    machine: str,
+    samples: report.Samples,
+    names: list[str],
+    shown: list[report.Reported],
+    more: str = "",
+) -> None:
+    """The table, where the options say."""
+    text = report.table(samples, names, shown) + more
     sys.stdout.write(text + "\n")
     if options.json:
         options.json.write_text(report.as_json(samples, names, shown))

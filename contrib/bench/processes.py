@@ -4,7 +4,10 @@
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from tests.driver.processes import GONE
 
 _CPUCLOCK_SCHED = 2
 _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ ([0-9a-f]+) \S+ \d+\s*(.*)$")
@@ -14,9 +17,10 @@ _NUMBER = re.compile(r"^(Rss|Pss|Anonymous):\s+(\d+) kB")
 def tree(pid: int) -> list[int]:
     """``pid`` and all that it started, directly or not, and that still run."""
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += tree(int(child))
+    with suppress(*GONE):
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in task.read_text().split():
+                found += tree(int(child))
     return found
 
 
@@ -50,10 +54,14 @@ def memory_of_tree(pid: int) -> int:
 
 
 def _mappings(pid: int) -> Iterator[tuple[tuple[str, str], int, int, int]]:
-    """Name and offset, RSS, PSS and anonymous bytes of each mapping."""
+    """Name and offset, RSS, PSS and anonymous bytes of each mapping; none of a process that has ended meanwhile."""
     key: tuple[str, str] = ("", "")
     numbers: dict[str, int] = {}
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+    try:
+        lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    except GONE:
+        return
+    for line in lines:
         if found := _MAPPING.match(line):
             if numbers:
                 yield key, numbers["Rss"], numbers["Pss"], numbers["Anonymous"]

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A machine that works without end, in a process of its own: ``python -m tests.driver.flood SOCKET_PATH WHAT``.
+"""A flood without end, on a queue or a socket, in a process of its own: ``python -m tests.driver.flood SOCKET_PATH WHAT``.
 
 Of its own, so that what is measured beside it does not wait for its interpreter.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,11 +78,11 @@ class _HotRing:
             self._queue.kick()
 
 
-def main(socket_path: str, what: str) -> None:
+def _flood_queue(socket_path: Path, what: str) -> Iterator[None]:
     ours, theirs = socket.socketpair()
     threading.Thread(target=_drain, args=(ours,), daemon=True).start()
     machine = Machine(
-        Path(socket_path),
+        socket_path,
         memory=GuestMemory(4 * MiB),
         headless=True,
         guest={"cursor_size": RING, "control_size": RING},
@@ -97,10 +98,57 @@ def main(socket_path: str, what: str) -> None:
         "displays": (commands.get_display_info(), guest.control, commands.DISPLAY_INFO_SIZE),
     }[what]
     hot = _HotRing(queue, request, length)
+    while True:
+        yield
+        hot.turn()
+
+
+def _flood_requests(socket_path: Path, what: str) -> Iterator[None]:
+    """GET_CONFIG without end."""
+    machine = Machine(socket_path, memory=GuestMemory(4 * MiB), headless=True)
+    while True:
+        yield
+        machine.frontend.get_config()
+
+
+def _flood_connections(socket_path: Path, what: str) -> Iterator[None]:
+    """Connections that say nothing, and go."""
+    while True:
+        yield
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(socket_path))
+
+
+def _flood_control(socket_path: Path, what: str) -> Iterator[None]:
+    """The status of all machines, asked for without end."""
+    question = json.dumps({"version": 1, "command": "status"}).encode() + b"\n"
+    while True:
+        yield
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"{socket_path}.control")
+            connection.sendall(question)
+            while connection.recv(1 << 16):
+                pass
+
+
+FLOODS: dict[str, Callable[[Path, str], Iterator[None]]] = {
+    "cursors": _flood_queue,
+    "moves": _flood_queue,
+    "flushes": _flood_queue,
+    "displays": _flood_queue,
+    "requests": _flood_requests,
+    "connections": _flood_connections,
+    "control": _flood_control,
+}
+
+
+def main(socket_path: str, what: str) -> None:
+    turns = FLOODS[what](Path(socket_path), what)
+    next(turns)
     sys.stdout.buffer.write(RUNNING)
     sys.stdout.buffer.flush()
-    while True:
-        hot.turn()
+    for _ in turns:
+        pass
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ POOL_BYTES = 16 * 1024
 POOL_HEADER_BYTES = 48
 CLASS_STEP = 16
 CLASS_MAX = 512
+NEW_POOL_PLACES = 8
 # More holes of one size are not looked for.
-HOLES_MAX = 4096
+HOLES_MAX = 2048
 # malloc(3): larger blocks are mappings of their own.
 BLOCK_MAX = 64 * 1024
 
@@ -37,8 +38,8 @@ def prepare() -> None:
     seccomp.prepare()
     trio.run(_use_event_loop)
     gc.collect()
-    _kept.extend(_fill_pools())
     _fill_heap()
+    _kept.extend(_fill_pools())
     # The collector would write into pages that children share with us (gc.freeze's own documentation).
     gc.freeze()
 
@@ -55,10 +56,16 @@ def _fill_pools() -> Iterator[Filler]:
     """Objects for all places that are free in pools that are in use."""
     for size in range(CLASS_STEP, CLASS_MAX + 1, CLASS_STEP):
         make = _maker(size)
+        before, in_a_row = 0, 0
         for _ in range(HOLES_MAX):
             filler = make()
             yield filler
-            if id(filler) % POOL_BYTES == POOL_HEADER_BYTES:
+            # The first places of a pool, one after the other, are a new pool's.
+            begins = id(filler) % POOL_BYTES == POOL_HEADER_BYTES
+            follows = in_a_row > 0 and id(filler) == before + size
+            in_a_row = 1 if begins else (in_a_row + 1) * follows
+            before = id(filler)
+            if in_a_row == NEW_POOL_PLACES:
                 break
 
 
@@ -66,7 +73,7 @@ def _maker(size: int) -> Callable[[], Filler]:
     """Makes an object of that many bytes, which the collector does not know."""
     if size == object.__sizeof__(object()):
         return object
-    header = bytes().__sizeof__()
+    header = b"".__sizeof__()
     if size < header:
         number = 1 << 29  # the next number's bytes are rounded up to this size
         return lambda: number + 1
