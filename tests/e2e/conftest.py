@@ -30,8 +30,9 @@ class Workshop:
         self.wiretaps: list[Wiretap] = []
         self.machines: list[Machine] = []
 
-    def daemon(self, options: Sequence[str] = ()) -> Daemon:
-        daemon = Daemon(self.folder / f"{len(self.daemons)}.sock", options=options)
+    def daemon(self, options: Sequence[str] = (), program: Sequence[str] = ()) -> Daemon:
+        path = self.folder / f"{len(self.daemons)}.sock"
+        daemon = Daemon(path, options=options, program=program)
         self.daemons.append(daemon)
         return daemon
 

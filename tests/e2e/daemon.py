@@ -34,12 +34,18 @@ def vgpud_command() -> list[str]:
 
 
 class Daemon:
-    """A backend that listens on `socket_path`."""
+    """A backend that listens on `socket_path`; `program` is a vgpud's command line, instead of the tests' own."""
 
-    def __init__(self, socket_path: Path, backend: str = "", options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        backend: str = "",
+        options: Sequence[str] = (),
+        program: Sequence[str] = (),
+    ) -> None:
         self.backend = backend or chosen_backend()
         self.socket_path = socket_path
-        program = vgpud_command() if self.backend == "vgpud" else [str(C_PEER)]
+        program = program or (vgpud_command() if self.backend == "vgpud" else [str(C_PEER)])
         self.process = Process(self.backend, [*program, f"--socket-path={socket_path}", *options])
         wait_until(self._listening_or_gone, f"{self.backend} to listen", 10)
         if self.process.exit_code is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""OpenGL in the guest: a disk with Mesa and programs, and the ways to run them."""
+"""OpenGL in the guest: programs of its disk, and the ways to run them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from vgpud.cli.renderer_check import probe
 from vgpud.errors import RendererError
 
+from . import disk
 from .daemon import Daemon, chosen_backend
 from .likeness import Deviation, deviation
-from .machine import Machine, MachineOptions
-from .parts import BUILD_TIMEOUT, HERE
+from .machine import Machine
 from .picture import Picture
 
 MODE = (1024, 768)
 SIZE = "1024x768"
-# Where Mesa is in the guest's memory.
-ROOT = "/gl"
 # The guest's own renderer.  With F16C it would compute what GLES calls mediump in 16 bits, which virgl does not.
 SOFTWARE = "MESA_LOADER_DRIVER_OVERRIDE=kms_swrast GALLIUM_OVERRIDE_CPU_CAPS=sse4.1"
 FOREVER = 1_000_000
@@ -45,41 +42,6 @@ def unavailable() -> str:
     except RendererError as error:
         return str(error)
     return ""
-
-
-@functools.cache
-def disk() -> Path:
-    """The archive that is the guest's second disk."""
-    script = HERE / "guest" / "build-gl"
-    made = subprocess.run(
-        [script], stdout=subprocess.PIPE, check=True, text=True, timeout=BUILD_TIMEOUT
-    )
-    return Path(made.stdout.strip())
-
-
-def options(base: MachineOptions | None = None) -> MachineOptions:
-    """A machine with the disk, and memory to unpack it into."""
-    drive = f"file={disk()},if=none,id=gl,format=raw,readonly=on"
-    return replace(
-        base or MachineOptions(),
-        memory="2G",
-        kernel_options="modules=virtio_gpu,virtio_input,evdev,virtio_blk",
-        arguments=("-drive", drive, "-device", "virtio-blk-pci,drive=gl"),
-    )
-
-
-def unpack(machine: Machine) -> None:
-    """After each boot."""
-    machine.guest.run(
-        f"mkdir -p {ROOT} && mount -t tmpfs -o size=1g tmpfs {ROOT} && tar -xf /dev/vda -C {ROOT}"
-        f" && for i in dev proc sys tmp run; do mount --bind /$i {ROOT}/$i; done",
-        timeout=90,
-    )
-
-
-def run(machine: Machine, command: str, timeout: float = 60) -> str:
-    """What a program of the disk prints."""
-    return machine.guest.run(f"chroot {ROOT} {command}", timeout=timeout)
 
 
 def contexts(daemon: Daemon) -> list[dict[str, Any]]:
@@ -116,7 +78,7 @@ def held(machine: Machine, drawing: Drawing, environment: str = "") -> Iterator[
     # kmscube ends when its standard input does.
     machine.guest.run(
         f"rm -f /tmp/held; sleep 600 | env {preloaded} HOLD_MODE={SIZE} {environment}"
-        f" chroot {ROOT} {drawing.command} >/tmp/held.log 2>&1 &"
+        f" chroot {disk.ROOT} {drawing.command} >/tmp/held.log 2>&1 &"
     )
     machine.guest.run("until [ -e /tmp/held ]; do sleep 0.1; done", 90)
     log = machine.guest.run("cat /tmp/held.log")
@@ -182,7 +144,7 @@ def nearest(machine: Machine, expected: Picture, timeout: float = 5) -> Deviatio
 
 def start_scene(machine: Machine, frames: int, environment: str = "") -> None:
     """The cube begins to turn; ``environment`` may choose another renderer."""
-    command = f"chroot {ROOT} scene {SIZE} {frames}"
+    command = f"chroot {disk.ROOT} scene {SIZE} {frames}"
     machine.guest.run(f"{environment} {command} >/tmp/scene.log 2>&1 &")
 
 
@@ -230,7 +192,7 @@ def expected_scene(machine: Machine, frames: int) -> Picture:
 
 def scene_off_screen(machine: Machine, frames: int) -> Picture:
     """Its last frame as the render node gives it to the program."""
-    renderer = run(machine, f"scene {SIZE} {frames} /tmp/scene.ppm")
+    renderer = disk.run(machine, f"scene {SIZE} {frames} /tmp/scene.ppm")
     assert renderer.startswith("virgl")
     packed = machine.guest.run("gzip -1 -c /tmp/scene.ppm | base64")
     return Picture.from_ppm(gzip.decompress(base64.b64decode(packed)))

@@ -23,7 +23,7 @@ class Guest:
 
 @functools.cache
 def guest() -> Guest:
-    folder = _made_by(HERE / "guest" / "build")
+    folder = made_by(HERE / "guest" / "build")
     return Guest(folder / "vmlinuz", folder / "initrd")
 
 
@@ -43,10 +43,11 @@ def system_qemu() -> str:
 @functools.cache
 def newest_qemu() -> str:
     """QEMU 11.1, of Debian 13's backports."""
-    return str(_made_by(HERE / "qemu" / "build") / "qemu")
+    return str(made_by(HERE / "qemu" / "build") / "qemu")
 
 
-def _made_by(script: Path) -> Path:
+def made_by(script: Path) -> Path:
+    """What the script makes and then prints the place of."""
     made = subprocess.run(
         [script], stdout=subprocess.PIPE, check=True, text=True, timeout=BUILD_TIMEOUT
     )

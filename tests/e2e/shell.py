@@ -38,7 +38,7 @@ class GuestShell:
         """Starts a command without waiting for it; `finish` gives what it printed."""
         self._end = f"--end {next(self._serials)}-- "
         self._command = command
-        line = f"{{ {command}\n}} </dev/null 2>&1; echo; echo '{self._end}'$?\n"
+        line = f"{{ {command}\n}} </dev/null 2>&1; status=$?; echo; echo '{self._end}'$status\n"
         self._socket.settimeout(10)
         self._socket.sendall(line.encode())
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from . import opengl
+from . import disk, opengl
 from .conftest import Report, Workshop
 from .daemon import Daemon
 from .likeness import deviation, upside_down, with_red_and_blue_swapped
@@ -46,8 +46,8 @@ def daemon(shared_workshop: Workshop) -> Daemon:
 
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop, daemon: Daemon) -> Machine:
-    machine = shared_workshop.ready_machine(daemon, opengl.options())
-    opengl.unpack(machine)
+    machine = shared_workshop.ready_machine(daemon, disk.options())
+    disk.mount(machine)
     return machine
 
 
@@ -84,7 +84,7 @@ def test_the_driver_finds_both_capability_sets(machine: Machine) -> None:
 
 @pytest.mark.parametrize("platform", ["gbm", "surfaceless"])
 def test_eglinfo_names_virgl(machine: Machine, platform: str) -> None:
-    text = opengl.run(machine, f"eglinfo.x86_64-linux-gnu -B -p {platform}")
+    text = disk.run(machine, f"eglinfo.x86_64-linux-gnu -B -p {platform}")
     renderers = re.findall(r"OpenGL.* profile renderer: (.*)", text)
     assert renderers
     assert all(renderer.startswith("virgl") for renderer in renderers)
@@ -115,7 +115,7 @@ def test_wrong_pictures_are_told_from_right_ones(machine: Machine, expected: Pic
 
 def test_kmscube_turns(machine: Machine, report: Report) -> None:
     # It ends when its standard input has something to read.
-    text = machine.guest.run(f"chroot {opengl.ROOT} kmscube -c 200 </dev/tty1", 60)
+    text = machine.guest.run(f"chroot {disk.ROOT} kmscube -c 200 </dev/tty1", 60)
     rendered = re.findall(r"Rendered (\d+) frames in .* \(([\d.]+) fps\)", text)
     assert rendered[-1][0] == "199"
     report(f"{float(rendered[-1][1]):.0f} frames a second of 1280x800")
@@ -126,7 +126,7 @@ def test_glmark2_shows_its_scenes(machine: Machine, report: Report) -> None:
     options = (
         "--visual-config red=8:green=8:blue=8:alpha=0 -b build:duration=2 -b shading:duration=2"
     )
-    machine.guest.run(f"chroot {opengl.ROOT} glmark2-es2-drm {options} >/tmp/glmark2.log 2>&1 &")
+    machine.guest.run(f"chroot {disk.ROOT} glmark2-es2-drm {options} >/tmp/glmark2.log 2>&1 &")
     drawn = machine.wait_picture(
         lambda shown: shown.width == 5120 and len(shown.crop(2000, 500, 1000, 1000).colours()) > 50,
         "that of glmark2",
@@ -144,7 +144,7 @@ def test_glmark2_shows_its_scenes(machine: Machine, report: Report) -> None:
 def test_a_program_off_screen_is_right_beside_one_on_the_screen(
     machine: Machine, daemon: Daemon, expected: Picture
 ) -> None:
-    machine.guest.run(f"sleep 600 | chroot {opengl.ROOT} kmscube >/tmp/kmscube.log 2>&1 &")
+    machine.guest.run(f"sleep 600 | chroot {disk.ROOT} kmscube >/tmp/kmscube.log 2>&1 &")
     wait_until(lambda: programs_with_contexts(daemon) == {"kmscube"}, "kmscube's context", 20)
     found = deviation(opengl.scene_off_screen(machine, FRAMES), expected)
     still = programs_with_contexts(daemon)
@@ -158,7 +158,7 @@ def test_a_program_on_the_screen_is_right_beside_one_off_screen(
 ) -> None:
     right = opengl.expected_picture(machine, TEXTURED_CUBE)
     off_screen = f"scene {opengl.SIZE} {opengl.FOREVER} /tmp/never.ppm"
-    machine.guest.run(f"chroot {opengl.ROOT} {off_screen} >/tmp/scene.log 2>&1 &")
+    machine.guest.run(f"chroot {disk.ROOT} {off_screen} >/tmp/scene.log 2>&1 &")
     wait_until(lambda: programs_with_contexts(daemon) == {"scene"}, "the scene's context", 20)
     with opengl.held(machine, TEXTURED_CUBE):
         found = opengl.nearest(machine, right)
@@ -207,7 +207,7 @@ def test_a_reboot_while_a_program_draws(machine: Machine, expected: Picture) -> 
     machine.wait_ready()
     write_text(machine, "rebooted")
     assert_console_is_readable(machine)
-    opengl.unpack(machine)
+    disk.mount(machine)
     assert_draws(machine, expected)
 
 
@@ -219,11 +219,11 @@ def test_a_machine_with_one_capability_set_draws(
     workshop: Workshop, expected: Picture, capset: str, number: int, device: str, report: Report
 ) -> None:
     daemon = workshop.daemon(["--gpu-mode", "virglrenderer", "--capset", capset])
-    machine = workshop.ready_machine(daemon, opengl.options(MachineOptions(device=device)))
+    machine = workshop.ready_machine(daemon, disk.options(MachineOptions(device=device)))
     log = machine.guest.run("dmesg | grep drm")
     assert "number of cap sets: 1" in log
     assert f"cap set 0: id {number}," in log
-    opengl.unpack(machine)
+    disk.mount(machine)
     assert_draws(machine, expected)
-    text = opengl.run(machine, "eglinfo.x86_64-linux-gnu -B -p gbm")
+    text = disk.run(machine, "eglinfo.x86_64-linux-gnu -B -p gbm")
     report(", ".join(re.findall(r"OpenGL.* profile version: (\S+)", text)))

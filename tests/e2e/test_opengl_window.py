@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from . import opengl, parts
+from . import disk, opengl, parts
 from .conftest import Workshop
 from .machine import Machine, MachineOptions
 from .screens import assert_console_is_readable, write_text
@@ -31,7 +31,7 @@ def machine(shared_workshop: Workshop, x_server: XServer) -> Machine:
         environment={"DISPLAY": x_server.display, "GDK_BACKEND": "x11"},
     )
     daemon = shared_workshop.daemon(["--gpu-mode", "virglrenderer"])
-    return shared_workshop.ready_machine(daemon, opengl.options(options))
+    return shared_workshop.ready_machine(daemon, disk.options(options))
 
 
 def test_the_console_is_in_the_window(machine: Machine, x_server: XServer) -> None:
@@ -43,7 +43,7 @@ def test_the_console_is_in_the_window(machine: Machine, x_server: XServer) -> No
 
 
 def test_a_drawing_is_in_the_window(machine: Machine, x_server: XServer) -> None:
-    opengl.unpack(machine)
+    disk.mount(machine)
     expected = opengl.expected_scene(machine, 30)
     with opengl.shown_scene(machine, 30):
         assert opengl.nearest(machine, expected).tolerable
