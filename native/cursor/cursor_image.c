@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "shared/image.h"
+#include "shared/rectangle.h"
 #include "shared/sealed.h"
 
 /* The link that holds the image, or the one where it would be appended. */
@@ -75,14 +76,10 @@ static int read_all(int fd, void *to, size_t length, uint64_t offset) {
     return pread(fd, to, length, (off_t)offset) == (ssize_t)length ? 0 : -EIO;
 }
 
-static uint32_t least(uint32_t one, uint32_t other) {
-    return one < other ? one : other;
-}
-
 int cursor_image_read(const struct cursor_image *image, uint8_t picture[CURSOR_PICTURE_BYTES]) {
     struct image_header header;
-    uint32_t width = least(image->width, CURSOR_SIDE);
-    uint32_t height = least(image->height, CURSOR_SIDE);
+    uint32_t width = smaller_u32(image->width, CURSOR_SIDE);
+    uint32_t height = smaller_u32(image->height, CURSOR_SIDE);
     uint64_t offset;
 
     memset(picture, 0, CURSOR_PICTURE_BYTES);

@@ -49,8 +49,7 @@ int device_queue_stop(struct device *device, uint32_t *base) {
 
     if (!device->queue.started)
         return -EINVAL;
-    if (device->renderer->hooks != NULL)
-        device->renderer->hooks->release(device, true);
+    device->renderer->release(device, true);
     unanswered_refuse_all(device);
     if (!device->queue.broken)
         whole = fault_guarded(notify, device);

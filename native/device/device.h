@@ -26,12 +26,13 @@ struct device {
     struct session_state *state;
     int link_fd;
     const struct renderer *renderer;
+    bool draws; /* images have pixels, and are presented */
     struct device_limits limits;
     uint32_t num_scanouts;
 
     struct resource_table resources;
-    struct virgl_device *virgl; /* render3d.h; NULL: another renderer */
-    uint64_t image_bytes;       /* against the limits */
+    struct render3d *render3d; /* render3d/render3d.h; NULL: the guest cannot draw */
+    uint64_t image_bytes;      /* against the limits */
     uint64_t images;
     uint64_t backing_entries;
     uint32_t lost_backings; /* of which nobody has heard */

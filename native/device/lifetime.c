@@ -50,12 +50,12 @@ static int open_device(struct device *device, int link_fd, int present_fd) {
 }
 
 struct device *device_new(struct guest_memory *memory, struct session_state *state, int link_fd,
-                          int present_fd, int renderer, const struct device_limits *limits,
+                          int present_fd, int draws, const struct device_limits *limits,
                           uint32_t num_scanouts) {
     struct device *device;
     int error;
 
-    if (renderer_find(renderer) == NULL || num_scanouts > STATE_SCANOUTS) {
+    if (num_scanouts > STATE_SCANOUTS) {
         errno = EINVAL;
         return NULL;
     }
@@ -64,7 +64,8 @@ struct device *device_new(struct guest_memory *memory, struct session_state *sta
         return NULL;
     device->memory = memory;
     device->state = state;
-    device->renderer = renderer_find(renderer);
+    device->renderer = &RENDERER_OF_IMAGES;
+    device->draws = draws != 0;
     device->limits = *limits;
     device->num_scanouts = num_scanouts;
     device->link_fd = device->channel.fd = device->channel.staging_fd = -1;
@@ -88,8 +89,7 @@ void device_reset(struct device *device) {
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
         scanout_disable(device, scanout_id);
     resources_destroy_all(device);
-    if (device->renderer->hooks != NULL)
-        device->renderer->hooks->reset(device);
+    device->renderer->reset(device);
 }
 
 void device_free(struct device *device) {
@@ -98,6 +98,7 @@ void device_free(struct device *device) {
     guest_memory_unwatch(device->memory, &device->watcher);
     if (device->resources.buckets != NULL)
         device_reset(device);
+    device->renderer->close(device);
     resource_table_destroy(&device->resources);
     channel_close(&device->channel);
     queue_close_fds(&device->queue);

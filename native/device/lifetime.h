@@ -12,10 +12,10 @@
 /* [python] */
 struct device;
 
-/* `renderer`: RENDERER_*.  `memory` and `state` stay the caller's and must outlive the device;
- * descriptors are duplicated, -1: none.  NULL with errno. */
+/* `draws` 0: images get no pixels, and nothing is presented.  `memory` and `state` stay the
+ * caller's and must outlive the device; descriptors are duplicated, -1: none.  NULL with errno. */
 struct device *device_new(struct guest_memory *memory, struct session_state *state, int link_fd,
-                          int present_fd, int renderer, const struct device_limits *limits,
+                          int present_fd, int draws, const struct device_limits *limits,
                           uint32_t num_scanouts);
 void device_free(struct device *device);
 

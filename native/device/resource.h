@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/*
- * 2D resources: an image that the display shows, and the guest memory that backs it.
- */
+/* What resources of every kind have: a number, guest memory that backs them, a UUID, an end. */
 #ifndef VGPUD_RESOURCE_H
 #define VGPUD_RESOURCE_H
 
@@ -10,29 +8,36 @@
 /* [python] */
 struct device;
 
-/* -EEXIST; -EINVAL: resource_id, format or size; -ENOMEM: a quota. */
-int resource_create_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
-                       uint32_t height);
+/* RESOURCE_IMAGE, RESOURCE_TEXTURE, RESOURCE_BLOB; -ENOENT. */
+int resource_kind(struct device *device, uint32_t resource_id);
 
-/* Recovery: over the image of a process that died, shown where the session state says that it was.
- * Duplicates `image_fd`. */
-int resource_adopt_2d(struct device *device, uint32_t resource_id, uint32_t format, uint32_t width,
-                      uint32_t height, int image_fd);
-
-int resource_image_fd(struct device *device, uint32_t resource_id); /* borrowed, or -ENOENT */
+/* Borrowed; -ENOENT: no such resource, or it has no image (yet). */
+int resource_image_fd(struct device *device, uint32_t resource_id);
 
 /* -ENOENT.  Scanouts that show it are disabled. */
 int resource_unref(struct device *device, uint32_t resource_id);
 
-/* `entries`: nr_entries × struct virtio_gpu_mem_entry.  -ENOENT; -EEXIST: it has backing; -EFAULT:
+/* `entries`: nr_entries × struct virtio_gpu_mem_entry.  -ENOENT; -EBUSY: it has backing; -EFAULT:
  * outside guest memory; -ENOMEM: a quota. */
 int resource_attach_backing(struct device *device, uint32_t resource_id, const uint8_t *entries,
                             uint32_t nr_entries);
-/* -ENOENT: no such resource, or it has no backing. */
+/* -ENOENT; -ENODATA: it has no backing. */
 int resource_detach_backing(struct device *device, uint32_t resource_id);
+
+/* 16 bytes.  -ENOENT; -ENODATA: it has been given none. */
+int resource_uuid(struct device *device, uint32_t resource_id, uint8_t *uuid);
+int resource_set_uuid(struct device *device, uint32_t resource_id,
+                      const uint8_t *uuid); /* -ENOENT */
 /* [end python] */
 
 struct resource;
+struct resource_kind;
+
+/* 0; -EEXIST: the number is taken, or 0, which means no resource; -ENOMEM: the quota. */
+int resource_check_new(struct device *device, uint32_t resource_id);
+/* Into the table, with the kind's parts yet to be filled in.  NULL: no memory. */
+struct resource *resource_new(struct device *device, const struct resource_kind *kind,
+                              uint32_t resource_id, uint32_t format);
 
 /* No scanout may show it any more. */
 void resource_destroy(struct device *device, struct resource *resource);

@@ -8,6 +8,7 @@
 
 #include "device/backing.h"
 #include "device/canvas.h"
+#include "device/resource_kind.h"
 #include "shared/present.h"
 
 /* The DMA buffer of a resource, as the display is told of it. */
@@ -18,14 +19,17 @@ struct exported {
 
 struct resource {
     uint32_t resource_id, format;
-    struct resource *next;        /* in its bucket */
-    struct canvas *canvas;        /* NULL: a renderer's own, never shown so far */
-    struct virgl_resource *virgl; /* NULL: libvirglrenderer does not know it */
-    format_convert convert;
+    const struct resource_kind *kind;
+    struct resource *next;     /* in its bucket */
+    struct canvas *canvas;     /* NULL: no image, never shown so far */
+    struct texture *texture;   /* of a texture (render3d/texture.h) */
+    format_convert convert;    /* from its format to the image's */
     struct backing *backing;   /* NULL: none */
     uint32_t shown;            /* a bit for each scanout that shows it */
     struct exported *exported; /* NULL: it is shown as pixels */
     bool slots_reserved;       /* all slots count against the quota, not only one: images.h */
+    bool has_uuid;
+    uint8_t uuid[16];
 };
 
 struct resource_table {

@@ -110,7 +110,7 @@ static void respond(struct device *device, const struct virtio_gpu_ctrl_hdr *req
                     uint32_t type) {
     const struct virtio_gpu_ctrl_hdr response = {.type = type};
 
-    if (device->renderer->hooks != NULL && request->flags & VIRTIO_GPU_FLAG_FENCE &&
+    if (device->renderer->finishes_later && request->flags & VIRTIO_GPU_FLAG_FENCE &&
         unanswered_keep(device, request))
         device_respond(device, device->chain.ticket.entry, (const uint8_t *)&response,
                        sizeof(response));
@@ -120,7 +120,7 @@ static void respond(struct device *device, const struct virtio_gpu_ctrl_hdr *req
 
 /* What a renderer had to finish first; true: some of it is yet to come. */
 static bool release(struct device *device) {
-    return device->renderer->hooks != NULL && device->renderer->hooks->release(device, false);
+    return device->renderer->release(device, false);
 }
 
 /* True: back to Python. */
@@ -249,10 +249,9 @@ static bool sleep_until_something(struct run *run) {
     struct device *device = run->device;
     bool runs = queue_runs(&device->queue);
     short events = channel_events(device);
-    const struct renderer_hooks *hooks = device->renderer->hooks;
     struct pollfd others[] = {
         {.fd = events ? device->channel.fd : -1, .events = events},
-        {.fd = runs && hooks ? hooks->release_fd(device) : -1, .events = POLLIN}};
+        {.fd = runs ? device->renderer->release_fd(device) : -1, .events = POLLIN}};
     bool polls = runs && !kick_given(&device->queue.kick);
     int came = wait_for_more(device, others, polls ? POLL_MILLISECONDS : -1);
 

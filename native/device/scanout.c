@@ -13,14 +13,19 @@ static uint32_t bit(uint32_t scanout_id) {
 /* --- what a scanout shows */
 
 static void save(struct device *device, uint32_t scanout_id) {
-    const struct scanout *scanout = &device->scanouts[scanout_id];
-    uint32_t resource_id = scanout->resource ? scanout->resource->resource_id : 0;
+    const struct surface *surface = &device->scanouts[scanout_id].surface;
+    uint32_t resource_id = surface->resource ? surface->resource->resource_id : 0;
 
-    device->state->scanouts[scanout_id] = (struct scanout_state){.resource_id = resource_id,
-                                                                 .x = scanout->shown.x,
-                                                                 .y = scanout->shown.y,
-                                                                 .width = scanout->shown.width,
-                                                                 .height = scanout->shown.height};
+    device->state->scanouts[scanout_id] = (struct surface_state){.resource_id = resource_id,
+                                                                 .x = surface->shown.x,
+                                                                 .y = surface->shown.y,
+                                                                 .width = surface->shown.width,
+                                                                 .height = surface->shown.height,
+                                                                 .surface_width = surface->width,
+                                                                 .surface_height = surface->height,
+                                                                 .format = surface->format,
+                                                                 .stride = surface->stride,
+                                                                 .offset = surface->offset};
 }
 
 /* Nobody waits for the picture of an image any more when no scanout that shows it is deferred. */
@@ -31,11 +36,12 @@ static void settle(struct device *device, struct resource *resource) {
 
 /* What QEMU shows of a DMA buffer is the whole of it: it takes no notice of x and y. */
 bool scanout_by_buffer(const struct scanout *scanout) {
-    const struct resource *resource = scanout->resource;
+    const struct resource *resource = scanout->surface.resource;
 
-    return resource != NULL && resource->exported != NULL && scanout->shown.x == 0 &&
-           scanout->shown.y == 0 && scanout->shown.width == resource->canvas->width &&
-           scanout->shown.height == resource->canvas->height;
+    return resource != NULL && resource->exported != NULL && scanout->surface.shown.x == 0 &&
+           scanout->surface.shown.y == 0 &&
+           scanout->surface.shown.width == scanout->surface.width &&
+           scanout->surface.shown.height == scanout->surface.height;
 }
 
 /* The display has to hear of each DMA buffer; and pixels that follow one have to be all of them. */
@@ -46,45 +52,59 @@ static void change_transport(struct scanout *scanout, bool by_buffer_before, boo
             scanout->damage = (struct rectangle){0};
     } else if (by_buffer_before) {
         scanout->announce = true;
-        scanout->damage =
-            (struct rectangle){.width = scanout->shown.width, .height = scanout->shown.height};
+        scanout->damage = (struct rectangle){.width = scanout->surface.shown.width,
+                                             .height = scanout->surface.shown.height};
     }
 }
 
-static void show(struct device *device, uint32_t scanout_id, struct resource *resource,
-                 const struct rectangle *shown) {
+static void show(struct device *device, uint32_t scanout_id, const struct surface *surface) {
     struct scanout *scanout = &device->scanouts[scanout_id];
-    struct resource *before = scanout->resource;
+    struct surface before = scanout->surface;
     bool by_buffer_before = scanout_by_buffer(scanout);
+    bool other = before.resource != surface->resource;
 
-    if (before != NULL && before != resource) {
-        before->shown &= ~bit(scanout_id);
-        settle(device, before);
+    if (before.resource != NULL && other) {
+        before.resource->shown &= ~bit(scanout_id);
+        settle(device, before.resource);
     }
-    if (scanout->shown.width != shown->width || scanout->shown.height != shown->height) {
+    if (before.shown.width != surface->shown.width ||
+        before.shown.height != surface->shown.height) {
         scanout->announce = true;
         scanout->damage = (struct rectangle){0};
     }
     /* Damage that waits stays: the next flush will cover what it was about. */
-    scanout->flushed = scanout->flushed && before == resource;
-    scanout->resource = resource;
-    scanout->shown = *shown;
-    change_transport(scanout, by_buffer_before, before != resource);
-    if (resource != NULL)
-        resource->shown |= bit(scanout_id);
+    scanout->flushed = scanout->flushed && !other;
+    scanout->surface = *surface;
+    change_transport(scanout, by_buffer_before, other);
+    if (surface->resource != NULL)
+        surface->resource->shown |= bit(scanout_id);
     save(device, scanout_id);
     device->deferred |= bit(scanout_id);
     scanouts_push(device);
 }
 
 void scanout_disable(struct device *device, uint32_t scanout_id) {
-    show(device, scanout_id, NULL, &(struct rectangle){0});
+    show(device, scanout_id, &(struct surface){0});
+}
+
+/* What SET_SCANOUT shows: the image of a resource, whatever its kind. */
+static struct surface surface_of(struct resource *resource, const struct rectangle *shown) {
+    const struct canvas *canvas = resource->canvas;
+
+    return (struct surface){.resource = resource,
+                            .shown = *shown,
+                            .width = canvas->width,
+                            .height = canvas->height,
+                            .format = resource->format,
+                            .stride = (uint32_t)canvas_stride(canvas)};
 }
 
 int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
                 uint32_t y, uint32_t width, uint32_t height) {
-    struct rectangle shown = {.x = x, .y = y, .width = width, .height = height};
+    const struct rectangle shown = {.x = x, .y = y, .width = width, .height = height};
+    struct surface surface;
     struct resource *resource;
+    int error;
 
     if (scanout_id >= device->num_scanouts)
         return -ENODEV;
@@ -95,18 +115,15 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
     resource = resource_table_find(&device->resources, resource_id);
     if (resource == NULL)
         return -ENOENT;
-    if (resource->canvas == NULL) {
-        int error = device->renderer->hooks->make_canvas(device, resource);
-        if (error < 0)
-            return error;
-        device->renderer->hooks->export_buffer(device, resource);
-    }
-    if (rectangle_empty(&shown) ||
-        !rectangle_within(&shown, resource->canvas->width, resource->canvas->height))
+    error = resource->kind->make_image(device, resource);
+    if (error < 0)
+        return error;
+    surface = surface_of(resource, &shown);
+    if (rectangle_empty(&shown) || !rectangle_within(&shown, surface.width, surface.height))
         return -EINVAL;
     if (!images_reserve_slots(device, resource))
         return -ENOMEM;
-    show(device, scanout_id, resource, &shown);
+    show(device, scanout_id, &surface);
     return 0;
 }
 
@@ -114,13 +131,13 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
 
 /* Known to the session state and not to this process. */
 static bool lost(const struct device *device, uint32_t scanout_id) {
-    return device->scanouts[scanout_id].resource == NULL &&
+    return device->scanouts[scanout_id].surface.resource == NULL &&
            device->state->scanouts[scanout_id].resource_id != 0;
 }
 
 void scanouts_restore(struct device *device, uint32_t resource_id) {
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
-        struct scanout_state saved = device->state->scanouts[scanout_id];
+        struct surface_state saved = device->state->scanouts[scanout_id];
         if (lost(device, scanout_id) && saved.resource_id == resource_id)
             scanout_set(device, scanout_id, resource_id, saved.x, saved.y, saved.width,
                         saved.height);
@@ -137,18 +154,18 @@ void scanouts_drop_lost(struct device *device) {
 
 void scanouts_damage(struct device *device, struct resource *resource,
                      const struct rectangle *rectangle) {
-    if (!resource->shown || !device->renderer->draws)
+    if (!resource->shown || !device->draws)
         return;
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
         struct scanout *scanout = &device->scanouts[scanout_id];
         struct rectangle seen;
-        if (scanout->resource != resource)
+        if (scanout->surface.resource != resource)
             continue;
-        seen = rectangle_common(rectangle, &scanout->shown);
+        seen = rectangle_common(rectangle, &scanout->surface.shown);
         if (rectangle_empty(&seen))
             continue;
-        seen.x -= scanout->shown.x;
-        seen.y -= scanout->shown.y;
+        seen.x -= scanout->surface.shown.x;
+        seen.y -= scanout->surface.shown.y;
         scanout->damage = rectangle_around(&scanout->damage, &seen);
         scanout->flushed = true;
         device->deferred |= bit(scanout_id);
@@ -159,18 +176,19 @@ void scanouts_damage(struct device *device, struct resource *resource,
 
 void scanout_repaint(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout = &device->scanouts[scanout_id];
-    const struct rectangle whole = {.width = scanout->shown.width, .height = scanout->shown.height};
+    const struct rectangle whole = {.width = scanout->surface.shown.width,
+                                    .height = scanout->surface.shown.height};
 
-    if (!device->renderer->draws)
+    if (!device->draws)
         return;
     /* One that is disabled as well: a process before this one may have shown something there. */
     scanout->announce = true;
     device->deferred |= bit(scanout_id);
-    if (scanout->resource == NULL)
+    if (scanout->surface.resource == NULL)
         return;
     scanout->flushed = true;
     scanout->damage = whole;
-    scanout->resource->canvas->waiting = scanout->resource->canvas->slot;
+    scanout->surface.resource->canvas->waiting = scanout->surface.resource->canvas->slot;
 }
 
 /* --- records */
@@ -178,18 +196,18 @@ void scanout_repaint(struct device *device, uint32_t scanout_id) {
 static struct present_record record_of(const struct scanout *scanout, uint32_t scanout_id) {
     return (struct present_record){.kind = PRESENT_SCANOUT,
                                    .scanout_id = scanout_id,
-                                   .scanout_width = scanout->shown.width,
-                                   .scanout_height = scanout->shown.height,
+                                   .scanout_width = scanout->surface.shown.width,
+                                   .scanout_height = scanout->surface.shown.height,
                                    .x = scanout->damage.x,
                                    .y = scanout->damage.y,
                                    .width = scanout->damage.width,
                                    .height = scanout->damage.height,
-                                   .source_x = scanout->shown.x + scanout->damage.x,
-                                   .source_y = scanout->shown.y + scanout->damage.y};
+                                   .source_x = scanout->surface.shown.x + scanout->damage.x,
+                                   .source_y = scanout->surface.shown.y + scanout->damage.y};
 }
 
 static bool announce_buffer(struct device *device, uint32_t scanout_id) {
-    const struct exported *exported = device->scanouts[scanout_id].resource->exported;
+    const struct exported *exported = device->scanouts[scanout_id].surface.resource->exported;
     struct present_buffer record = exported->buffer;
 
     record.scanout_id = scanout_id;
@@ -206,7 +224,7 @@ static bool announce(struct device *device, uint32_t scanout_id) {
         scanout->announce = !announce_buffer(device, scanout_id);
         return !scanout->announce;
     }
-    if (device->renderer->draws && !channel_scanout(&device->channel, &record))
+    if (device->draws && !channel_scanout(&device->channel, &record))
         return false;
     scanout->announce = false;
     return true;
@@ -226,13 +244,13 @@ static bool send_damage(struct device *device, uint32_t scanout_id) {
     struct present_record record = record_of(scanout, scanout_id);
     bool sent;
 
-    if (scanout->resource == NULL || !scanout->flushed || rectangle_empty(&scanout->damage))
+    if (scanout->surface.resource == NULL || !scanout->flushed || rectangle_empty(&scanout->damage))
         return true;
     if (scanout_by_buffer(scanout)) {
         record.kind = PRESENT_DAMAGE;
         sent = channel_scanout(&device->channel, &record);
     } else {
-        sent = send_pixels(device, &record, scanout->resource->canvas);
+        sent = send_pixels(device, &record, scanout->surface.resource->canvas);
     }
     if (!sent)
         return false;
@@ -251,7 +269,7 @@ void scanouts_push(struct device *device) {
         if (!announce(device, scanout_id) || !send_damage(device, scanout_id))
             continue;
         device->deferred &= ~bit(scanout_id);
-        settle(device, device->scanouts[scanout_id].resource);
+        settle(device, device->scanouts[scanout_id].surface.resource);
     }
     device->state->counters.present_records += device->channel.records - before;
 }
@@ -266,13 +284,13 @@ void device_repaint(struct device *device) {
 
 int scanout_read_back(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout;
+    struct resource *resource;
 
     if (scanout_id >= device->num_scanouts)
         return -ENODEV;
     scanout = &device->scanouts[scanout_id];
     if (!scanout_by_buffer(scanout))
         return 0; /* each flush has done it */
-    return device->renderer->hooks->read_back(device, scanout->resource, &scanout->shown) != 0
-               ? -EIO
-               : 0;
+    resource = scanout->surface.resource;
+    return resource->kind->read_back(device, resource, &scanout->surface.shown) != 0 ? -EIO : 0;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device/surface.h"
 #include "shared/rectangle.h"
 
 /* [python] */
@@ -24,14 +25,11 @@ int scanout_read_back(struct device *device, uint32_t scanout_id);
 void device_repaint(struct device *device);
 /* [end python] */
 
-struct resource;
-
 struct scanout {
-    struct resource *resource; /* NULL: disabled */
-    struct rectangle shown;    /* of the resource */
-    bool announce;             /* its size has yet to be told */
-    bool flushed;              /* `damage` may be sent: the resource was flushed since it was set */
-    struct rectangle damage;   /* of the scanout: yet to be sent */
+    struct surface surface;  /* what it shows */
+    bool announce;           /* its size has yet to be told */
+    bool flushed;            /* `damage` may be sent: the resource was flushed since it was set */
+    struct rectangle damage; /* of the scanout: yet to be sent */
 };
 
 /* Whether it is shown from the DMA buffer of its resource, and not as pixels. */

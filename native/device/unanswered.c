@@ -144,8 +144,7 @@ int device_respond(struct device *device, uint32_t chain, const uint8_t *respons
         return -ENOENT;
     if (length < sizeof(struct virtio_gpu_ctrl_hdr))
         return -EINVAL;
-    if (device->renderer->hooks != NULL &&
-        device->renderer->hooks->hold(device, chain, response, length))
+    if (device->renderer->hold(device, chain, response, length))
         return 0;
     return unanswered_answer(device, chain, response, length);
 }

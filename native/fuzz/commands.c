@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "device/control_queue.h"
+#include "device/image_resource.h"
 #include "device/lifetime.h"
 #include "device/resource.h"
 #include "device/run.h"
@@ -297,7 +298,7 @@ static void step(struct guest *guest, struct input *input) {
 static struct device *make_device(struct guest *guest, struct input *input) {
     const struct device_limits limits = {
         .image_bytes = 16 << 20, .request_bytes = 4096, .resources = 6, .backing_entries = 16};
-    int renderer = input_u8(input) & 7 ? RENDERER_2D : RENDERER_NULL;
+    int draws = input_u8(input) & 7;
     int channel[2];
     struct device *device;
 
@@ -305,7 +306,7 @@ static struct device *make_device(struct guest *guest, struct input *input) {
         abort();
     guest->presenter = channel[0];
     device = device_new(guest->machine->memory, guest->machine->state, guest->timer, channel[1],
-                        renderer, &limits, SCANOUTS);
+                        draws, &limits, SCANOUTS);
     close(channel[1]);
     if (device == NULL)
         abort();

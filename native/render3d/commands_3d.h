@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What a device does for a guest that draws, without Python. */
+/* The commands that draw (VIRTIO 1.2, 5.7.6.8, "3D mode").  Each returns its response's type. */
 #ifndef VGPUD_COMMANDS_3D_H
 #define VGPUD_COMMANDS_3D_H
 
-#include "virgl/virgl.h"
+#include <stdint.h>
 
-/* [python] */
 struct device;
 
-/* Before anything else, of a device with RENDERER_2D; `virgl` stays the caller's and outlives
- * the device.  -ENOMEM. */
-int device_set_virgl(struct device *device, struct virgl *virgl);
-/* [end python] */
+uint32_t submit_3d(struct device *device, const void *request);
+uint32_t transfer_to_host_3d(struct device *device, const void *request);
+uint32_t transfer_from_host_3d(struct device *device, const void *request);
 
 #endif

@@ -8,14 +8,15 @@
 #include "render3d/render3d.h"
 #include "render3d/texture.h"
 
-struct virgl_context *virgl_context_find(struct virgl_device *virgl, uint32_t ctx_id) {
+struct context *context_find(struct render3d *render3d, uint32_t ctx_id) {
     /* Submits come in rows from one context. */
-    if (virgl->last < virgl->context_count && virgl->contexts[virgl->last].ctx_id == ctx_id)
-        return &virgl->contexts[virgl->last];
-    for (uint32_t i = 0; i < virgl->context_count; i++) {
-        if (virgl->contexts[i].ctx_id == ctx_id) {
-            virgl->last = i;
-            return &virgl->contexts[i];
+    if (render3d->last < render3d->context_count &&
+        render3d->contexts[render3d->last].ctx_id == ctx_id)
+        return &render3d->contexts[render3d->last];
+    for (uint32_t i = 0; i < render3d->context_count; i++) {
+        if (render3d->contexts[i].ctx_id == ctx_id) {
+            render3d->last = i;
+            return &render3d->contexts[i];
         }
     }
     return NULL;
@@ -23,70 +24,61 @@ struct virgl_context *virgl_context_find(struct virgl_device *virgl, uint32_t ct
 
 /* --- creation and the end */
 
-static int create_in_library(const struct virgl_api *api, uint32_t ctx_id, uint32_t context_init,
-                             const char *name, uint32_t length) {
-    /* The sets that are offered are virgl's, which is what a context without one has as well. */
-    if (context_init == 0 || api->context_create_with_flags == NULL)
-        return api->context_create(ctx_id, length, name);
-    return api->context_create_with_flags(ctx_id, context_init, length, name);
-}
+static bool make_room(struct render3d *render3d) {
+    uint32_t room = render3d->context_room ? 2 * render3d->context_room : 16;
+    struct context *contexts;
 
-static bool make_room(struct virgl_device *virgl) {
-    uint32_t room = virgl->context_room ? 2 * virgl->context_room : 16;
-    struct virgl_context *contexts;
-
-    if (virgl->context_count < virgl->context_room)
+    if (render3d->context_count < render3d->context_room)
         return true;
-    contexts = realloc(virgl->contexts, room * sizeof(*contexts));
+    contexts = realloc(render3d->contexts, room * sizeof(*contexts));
     if (contexts == NULL)
         return false;
-    virgl->contexts = contexts;
-    virgl->context_room = room;
+    render3d->contexts = contexts;
+    render3d->context_room = room;
     return true;
 }
 
 int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init, const char *name,
                    uint32_t length) {
-    struct virgl_device *virgl = device->virgl;
+    struct render3d *render3d = device->render3d;
     int error;
 
-    if (ctx_id == 0)
-        return -EINVAL;
-    /* The library would say 0 and do nothing. */
-    if (virgl_context_find(virgl, ctx_id) != NULL)
-        return -EEXIST;
-    if (virgl->context_count >= device->limits.contexts || !make_room(virgl))
+    /* A library would say 0 and do nothing. */
+    if (ctx_id == 0 || context_find(render3d, ctx_id) != NULL)
+        return -EALREADY;
+    if (render3d->context_count >= device->limits.contexts || !make_room(render3d))
         return -ENOMEM;
-    error = create_in_library(&virgl->virgl->api, ctx_id, context_init, name, length);
+    error = render3d->library->operations->context_create(render3d->library, ctx_id, context_init,
+                                                          name, length);
     if (error != 0)
         return -EINVAL;
-    virgl->contexts[virgl->context_count++] = (struct virgl_context){.ctx_id = ctx_id};
+    render3d->contexts[render3d->context_count++] = (struct context){.ctx_id = ctx_id};
     return 0;
 }
 
-static void destroy(struct virgl_device *virgl, struct virgl_context *context) {
-    virgl->virgl->api.context_destroy(context->ctx_id);
+static void destroy(struct render3d *render3d, struct context *context) {
+    render3d->library->operations->context_destroy(render3d->library, context->ctx_id);
     free(context->waiting);
-    *context = virgl->contexts[--virgl->context_count];
+    *context = render3d->contexts[--render3d->context_count];
 }
 
 int context_destroy(struct device *device, uint32_t ctx_id) {
-    struct virgl_context *context = virgl_context_find(device->virgl, ctx_id);
+    struct context *context = context_find(device->render3d, ctx_id);
 
     if (context == NULL)
         return -ESRCH;
-    destroy(device->virgl, context);
+    destroy(device->render3d, context);
     return 0;
 }
 
-void virgl_contexts_destroy_all(struct virgl_device *virgl) {
-    while (virgl->context_count > 0)
-        destroy(virgl, &virgl->contexts[virgl->context_count - 1]);
+void contexts_destroy_all(struct render3d *render3d) {
+    while (render3d->context_count > 0)
+        destroy(render3d, &render3d->contexts[render3d->context_count - 1]);
 }
 
 /* --- resources */
 
-static void stop_waiting(struct virgl_context *context, uint32_t resource_id) {
+static void stop_waiting(struct context *context, uint32_t resource_id) {
     for (uint32_t i = 0; i < context->waiting_count; i++) {
         if (context->waiting[i] == resource_id) {
             context->waiting[i] = context->waiting[--context->waiting_count];
@@ -95,7 +87,7 @@ static void stop_waiting(struct virgl_context *context, uint32_t resource_id) {
     }
 }
 
-static int wait_for(struct virgl_context *context, uint32_t resource_id) {
+static int wait_for(struct context *context, uint32_t resource_id) {
     stop_waiting(context, resource_id);
     if (context->waiting_count == context->waiting_room) {
         uint32_t room = context->waiting_room ? 2 * context->waiting_room : 16;
@@ -110,21 +102,21 @@ static int wait_for(struct virgl_context *context, uint32_t resource_id) {
 }
 
 int context_attach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id) {
-    struct virgl_context *context = virgl_context_find(device->virgl, ctx_id);
+    struct context *context = context_find(device->render3d, ctx_id);
     struct resource *resource = resource_table_find(&device->resources, resource_id);
 
     if (context == NULL)
         return -ESRCH;
     if (resource == NULL)
         return -ENOENT;
-    if (resource->virgl == NULL)
+    if (!is_texture(resource))
         return wait_for(context, resource_id);
-    device->virgl->virgl->api.ctx_attach_resource((int)ctx_id, (int)resource_id);
+    library_of(device)->operations->context_attach(library_of(device), ctx_id, resource_id);
     return 0;
 }
 
 int context_detach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id) {
-    struct virgl_context *context = virgl_context_find(device->virgl, ctx_id);
+    struct context *context = context_find(device->render3d, ctx_id);
     struct resource *resource = resource_table_find(&device->resources, resource_id);
 
     if (context == NULL)
@@ -132,24 +124,24 @@ int context_detach_resource(struct device *device, uint32_t ctx_id, uint32_t res
     if (resource == NULL)
         return -ENOENT;
     stop_waiting(context, resource_id);
-    if (resource->virgl != NULL)
-        device->virgl->virgl->api.ctx_detach_resource((int)ctx_id, (int)resource_id);
+    if (is_texture(resource))
+        library_of(device)->operations->context_detach(library_of(device), ctx_id, resource_id);
     return 0;
 }
 
-void virgl_contexts_forget(struct virgl_device *virgl, uint32_t resource_id) {
-    for (uint32_t i = 0; i < virgl->context_count; i++)
-        stop_waiting(&virgl->contexts[i], resource_id);
+void contexts_forget(struct render3d *render3d, uint32_t resource_id) {
+    for (uint32_t i = 0; i < render3d->context_count; i++)
+        stop_waiting(&render3d->contexts[i], resource_id);
 }
 
-void virgl_context_settle(struct device *device, struct virgl_context *context) {
-    const struct virgl_api *api = &device->virgl->virgl->api;
+void context_settle(struct device *device, struct context *context) {
+    struct gpu_library *library = library_of(device);
 
     for (uint32_t i = 0; i < context->waiting_count; i++) {
         struct resource *resource = resource_table_find(&device->resources, context->waiting[i]);
         /* A format that GL has not stays an image: the context finds no such resource. */
-        if (resource != NULL && virgl_resource_promote(device, resource) == 0)
-            api->ctx_attach_resource((int)context->ctx_id, (int)resource->resource_id);
+        if (resource != NULL && texture_promote(device, resource) == 0)
+            library->operations->context_attach(library, context->ctx_id, resource->resource_id);
     }
     context->waiting_count = 0;
 }

@@ -11,7 +11,8 @@
 /* [python] */
 struct device;
 
-/* `context_init`: a capset's number, 0: the library's choice.  -EEXIST, -ENOMEM, -EINVAL. */
+/* `context_init`: a capset's number, 0: the library's choice.  -EALREADY: the number is
+ * taken, or 0; -ENOMEM; -EINVAL: the library refuses. */
 int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init, const char *name,
                    uint32_t length);
 /* These: -ESRCH no such context, -ENOENT no such resource. */
@@ -20,9 +21,9 @@ int context_attach_resource(struct device *device, uint32_t ctx_id, uint32_t res
 int context_detach_resource(struct device *device, uint32_t ctx_id, uint32_t resource_id);
 /* [end python] */
 
-struct virgl_device;
+struct render3d;
 
-struct virgl_context {
+struct context {
     uint32_t ctx_id;
     /* 2D resources that were attached and that the library does not know yet. */
     uint32_t *waiting;
@@ -30,11 +31,11 @@ struct virgl_context {
 };
 
 /* NULL: there is none. */
-struct virgl_context *virgl_context_find(struct virgl_device *virgl, uint32_t ctx_id);
+struct context *context_find(struct render3d *render3d, uint32_t ctx_id);
 /* Makes the library know what was attached to the context: before anything that may use it. */
-void virgl_context_settle(struct device *device, struct virgl_context *context);
+void context_settle(struct device *device, struct context *context);
 /* The resource goes away: contexts that wait for it do so no longer. */
-void virgl_contexts_forget(struct virgl_device *virgl, uint32_t resource_id);
-void virgl_contexts_destroy_all(struct virgl_device *virgl);
+void contexts_forget(struct render3d *render3d, uint32_t resource_id);
+void contexts_destroy_all(struct render3d *render3d);
 
 #endif

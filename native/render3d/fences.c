@@ -10,13 +10,11 @@
 int fence_ring_init(struct fence_ring *ring) {
     memset(ring, 0, sizeof(*ring));
     ring->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (ring->eventfd < 0) {
+    if (ring->eventfd < 0)
         return -errno;
-    }
     int error = pthread_mutex_init(&ring->lock, NULL);
-    if (error != 0) {
+    if (error != 0)
         close(ring->eventfd);
-    }
     return -error;
 }
 
@@ -40,18 +38,16 @@ void fence_ring_retire(struct fence_ring *ring, uint32_t fence) {
 static void grow(struct fence_ring *ring) {
     uint32_t capacity = ring->capacity != 0 ? 2 * ring->capacity : 64;
     ring->entries = realloc(ring->entries, capacity * sizeof(*ring->entries));
-    if (ring->entries == NULL) {
+    if (ring->entries == NULL)
         abort();
-    }
     ring->capacity = capacity;
 }
 
 static struct retired_fence *last_of(struct fence_ring *ring, uint32_t ctx_id, uint32_t ring_idx) {
     for (uint32_t index = ring->count; index > 0; index--) {
         struct retired_fence *entry = &ring->entries[index - 1];
-        if (entry->ctx_id == ctx_id && entry->ring_idx == ring_idx) {
+        if (entry->ctx_id == ctx_id && entry->ring_idx == ring_idx)
             return entry;
-        }
     }
     return NULL;
 }
@@ -63,9 +59,8 @@ void fence_ring_retire_context(struct fence_ring *ring, uint32_t ctx_id, uint32_
      * ever kept. */
     struct retired_fence *entry = last_of(ring, ctx_id, ring_idx);
     if (entry == NULL) {
-        if (ring->count == ring->capacity) {
+        if (ring->count == ring->capacity)
             grow(ring);
-        }
         entry = &ring->entries[ring->count++];
     }
     *entry = (struct retired_fence){ctx_id, ring_idx, fence_id};
@@ -85,8 +80,7 @@ uint32_t fence_ring_take(struct fence_ring *ring, struct retired_fence *out, uin
     }
     int more = ring->count != 0;
     pthread_mutex_unlock(&ring->lock);
-    if (more) {
+    if (more)
         wake(ring);
-    }
     return count;
 }

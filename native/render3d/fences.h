@@ -6,8 +6,8 @@
  * before the call that created the fence has returned.  What it says is kept here and an eventfd is
  * written; the queue's thread takes it.
  */
-#ifndef VGPUD_VIRGL_FENCE_H
-#define VGPUD_VIRGL_FENCE_H
+#ifndef VGPUD_FENCES_H
+#define VGPUD_FENCES_H
 
 #include <pthread.h>
 #include <stdatomic.h>

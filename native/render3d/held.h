@@ -4,8 +4,8 @@
  * answered when all that was begun is done, and drivers take a fence for all those before it on its
  * timeline.
  */
-#ifndef VGPUD_VIRGL_HOLD_H
-#define VGPUD_VIRGL_HOLD_H
+#ifndef VGPUD_HELD_H
+#define VGPUD_HELD_H
 
 #include <linux/virtio_gpu.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 struct device;
 
 /* An answer that waits for a fence. */
-struct virgl_held {
+struct held {
     uint32_t chain;
     uint32_t ctx_id, ring_idx; /* of the timeline, with of_ring */
     bool of_ring;              /* otherwise it is the one of all contexts */
@@ -26,10 +26,10 @@ struct virgl_held {
 
 /* The chain's answer, of a command with a fence; false: nothing is under way that it would have to
  * wait for. */
-bool virgl_hold(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
-bool virgl_release(struct device *device, bool all);
-int virgl_release_fd(const struct device *device);
+bool held_add(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
+bool held_release(struct device *device, bool all);
+int held_release_fd(const struct device *device);
 /* The device was reset: nobody waits any more. */
-void virgl_hold_forget(struct device *device);
+void held_forget(struct device *device);
 
 #endif

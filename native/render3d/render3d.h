@@ -8,24 +8,38 @@
 #include "device/device.h"
 #include "render3d/context.h"
 #include "render3d/export.h"
+#include "render3d/gpu_library.h"
 #include "render3d/held.h"
-#include "virgl/virgl.h"
+#include "render3d/scratch.h"
 
-struct virgl_device {
-    struct virgl *virgl;
-    struct virgl_export export; /* DMA buffers of its textures */
-    struct virgl_context *contexts;
-    uint32_t context_count, context_room;
-    uint32_t last;   /* place of the context found last */
-    uint8_t *stream; /* a copy of what a context is to do, out of the guest's reach */
-    uint64_t stream_room;
-    uint8_t *scratch; /* pixels between the library's format and the image's */
-    uint64_t scratch_room;
-    bool drawing; /* something was begun since the last fence */
-    uint32_t last_fence;
-    uint64_t last_ring_fence;
-    uint32_t held_count;
-    struct virgl_held held[QUEUE_SIZE_MAX];
+/* The library's side of a resource. */
+struct texture {
+    struct resource_3d created;
+    uint64_t bytes;    /* against the quota */
+    struct iovec *iov; /* the backing, which the library keeps a pointer to; NULL: none */
 };
+
+static inline bool is_texture(const struct resource *resource) {
+    return resource->kind->number == RESOURCE_TEXTURE;
+}
+
+struct render3d {
+    struct gpu_library *library;
+    struct context *contexts;
+    uint32_t context_count, context_room;
+    uint32_t last;         /* place of the context found last */
+    struct scratch stream; /* a copy of what a context is to do, out of the guest's reach */
+    struct scratch pixels; /* between the library's format and the image's */
+    bool drawing;          /* something was begun since the last fence */
+    uint32_t last_fence;
+    uint64_t last_context_fence;
+    struct exports exports;
+    uint32_t held_count;
+    struct held held[QUEUE_SIZE_MAX];
+};
+
+static inline struct gpu_library *library_of(const struct device *device) {
+    return device->render3d->library;
+}
 
 #endif

@@ -40,11 +40,9 @@ static const struct {
 };
 
 static uint64_t pixel_bytes(uint32_t format) {
-    for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++) {
-        if (format >= sizes[index].first && format <= sizes[index].last) {
+    for (size_t index = 0; index < sizeof(sizes) / sizeof(sizes[0]); index++)
+        if (format >= sizes[index].first && format <= sizes[index].last)
             return sizes[index].bytes + sizes[index].step * (format - sizes[index].first);
-        }
-    }
     return 4;
 }
 
@@ -53,7 +51,7 @@ static uint64_t multiply(uint64_t a, uint64_t b) {
     return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
 }
 
-bool virgl_format_compressed(uint32_t format) {
+bool format_compressed(uint32_t format) {
     static const struct {
         uint16_t first, last;
     } compressed[] = {{105, 116}, {255, 258}, {269, 306}};
@@ -64,23 +62,20 @@ bool virgl_format_compressed(uint32_t format) {
     return false;
 }
 
-uint64_t virgl_resource_bytes(const struct virgl_resource_create_args *args) {
-    if (args->target == VIRGL_TARGET_BUFFER) {
-        return args->width;
-    }
-    if (args->last_level >= 32) {
+uint64_t resource_3d_bytes(const struct resource_3d *resource) {
+    if (resource->target == PIPE_BUFFER)
+        return resource->width;
+    if (resource->last_level >= 32)
         return UINT64_MAX;
-    }
     uint64_t pixels = 0;
-    for (uint32_t level = 0; level <= args->last_level; level++) {
+    for (uint32_t level = 0; level <= resource->last_level; level++) {
         uint64_t plane =
-            multiply(virgl_at_level(args->width, level), virgl_at_level(args->height, level));
-        uint64_t volume = multiply(plane, virgl_at_level(args->depth, level));
-        if (__builtin_add_overflow(pixels, volume, &pixels)) {
+            multiply(size_at_level(resource->width, level), size_at_level(resource->height, level));
+        uint64_t volume = multiply(plane, size_at_level(resource->depth, level));
+        if (__builtin_add_overflow(pixels, volume, &pixels))
             return UINT64_MAX;
-        }
     }
-    uint64_t layers = args->array_size != 0 ? args->array_size : 1;
-    uint64_t samples = args->nr_samples != 0 ? args->nr_samples : 1;
-    return multiply(multiply(multiply(pixels, pixel_bytes(args->format)), layers), samples);
+    uint64_t layers = resource->array_size != 0 ? resource->array_size : 1;
+    uint64_t samples = resource->nr_samples != 0 ? resource->nr_samples : 1;
+    return multiply(multiply(multiply(pixels, pixel_bytes(resource->format)), layers), samples);
 }

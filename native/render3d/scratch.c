@@ -3,15 +3,16 @@
 
 #include <stdlib.h>
 
-bool scratch_make_room(uint8_t **buffer, uint64_t *room, uint64_t length) {
-    uint8_t *larger;
+enum { ALIGNMENT = 64 };
 
-    if (length <= *room)
+bool scratch_make_room(struct scratch *scratch, uint64_t length) {
+    void *larger;
+
+    if (length <= scratch->room)
         return true;
-    if (posix_memalign((void **)&larger, 64, length) != 0)
+    if (posix_memalign(&larger, ALIGNMENT, length) != 0)
         return false;
-    free(*buffer);
-    *buffer = larger;
-    *room = length;
+    free(scratch->bytes);
+    *scratch = (struct scratch){.bytes = larger, .room = length};
     return true;
 }

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* Buffers that grow as they are needed. */
+/* A buffer that grows as it is needed. */
 #ifndef VGPUD_SCRATCH_H
 #define VGPUD_SCRATCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A buffer of at least `length` bytes, aligned for anything; false: no memory. */
-bool scratch_make_room(uint8_t **buffer, uint64_t *room, uint64_t length);
+struct scratch {
+    uint8_t *bytes; /* aligned to a cache line */
+    uint64_t room;
+};
+
+/* At least `length` bytes, of whatever content; false: no memory. */
+bool scratch_make_room(struct scratch *scratch, uint64_t length);
 
 #endif

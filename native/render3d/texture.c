@@ -3,115 +3,185 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "device/burst.h"
+#include "device/image_resource.h"
 #include "device/images.h"
+#include "device/rectangle_of.h"
+#include "device/resource.h"
+#include "device/scanout.h"
+#include "render3d/export.h"
+#include "render3d/read_back.h"
 #include "render3d/render3d.h"
 #include "render3d/resource_size.h"
-#include "render3d/scratch.h"
 
-static const struct virgl_api *api_of(const struct device *device) {
-    return &device->virgl->virgl->api;
-}
-
-/* --- creation */
+/* --- in the library */
 
 static int create_in_library(struct device *device, struct resource *resource,
-                             const struct virgl_resource_create_args *args) {
-    uint64_t bytes = virgl_resource_bytes(args);
-    struct virgl_resource *virgl;
+                             const struct resource_3d *created) {
+    uint64_t bytes = resource_3d_bytes(created);
+    struct texture *texture;
 
     if (!images_make_room(device, bytes))
         return -ENOMEM;
-    virgl = calloc(1, sizeof(*virgl));
-    if (virgl == NULL)
+    texture = calloc(1, sizeof(*texture));
+    if (texture == NULL)
         return -ENOMEM;
-    *virgl = (struct virgl_resource){.args = *args, .bytes = bytes};
-    if (api_of(device)->resource_create(&virgl->args, NULL, 0) != 0) {
-        free(virgl);
+    *texture = (struct texture){.created = *created, .bytes = bytes};
+    if (library_of(device)->operations->resource_create(library_of(device), created) != 0) {
+        free(texture);
         return -EINVAL;
     }
     images_take(device, bytes);
-    resource->virgl = virgl;
+    resource->texture = texture;
     return 0;
 }
 
-static struct virgl_resource_create_args args_of(const struct resource_3d *resource) {
-    return (struct virgl_resource_create_args){
-        .handle = resource->resource_id,
-        .target = resource->target,
-        .format = resource->format,
-        .bind = resource->bind,
-        .width = resource->width,
-        .height = resource->height,
-        .depth = resource->depth,
-        .array_size = resource->array_size,
-        .last_level = resource->last_level,
-        .nr_samples = resource->nr_samples,
-        .flags = resource->flags & VIRGL_RESOURCE_Y_0_TOP,
-    };
+static void destroy_in_library(struct device *device, struct resource *resource) {
+    library_of(device)->operations->resource_unref(library_of(device), resource->resource_id);
+    images_give(device, resource->texture->bytes);
+    free(resource->texture->iov);
+    free(resource->texture);
+    resource->texture = NULL;
 }
 
-uint64_t resource_3d_bytes(const struct resource_3d *resource) {
-    struct virgl_resource_create_args args = args_of(resource);
+/* --- the kind */
 
-    return virgl_resource_bytes(&args);
+static void destroy(struct device *device, struct resource *resource) {
+    export_close(device, resource);
+    if (resource->texture != NULL)
+        destroy_in_library(device, resource);
 }
 
-int resource_create_3d(struct device *device, const struct resource_3d *created) {
-    struct virgl_resource_create_args args = args_of(created);
-    struct resource *resource;
-    int error;
-
-    if (args.handle == 0 || args.target >= VIRGL_TARGETS)
-        return -EINVAL;
-    if (resource_table_find(&device->resources, args.handle) != NULL)
-        return -EEXIST;
-    if (device->resources.count >= device->limits.resources)
-        return -ENOMEM;
-    resource = calloc(1, sizeof(*resource));
-    if (resource == NULL)
-        return -ENOMEM;
-    *resource = (struct resource){.resource_id = args.handle, .format = args.format};
-    error = create_in_library(device, resource, &args);
-    if (error < 0)
-        free(resource);
-    else
-        resource_table_insert(&device->resources, resource);
-    return error;
-}
-
-void virgl_resource_destroy(struct device *device, struct resource *resource) {
-    if (resource->virgl == NULL)
-        return;
-    api_of(device)->resource_unref(resource->resource_id);
-    images_give(device, resource->virgl->bytes);
-    free(resource->virgl->iov);
-    free(resource->virgl);
-    resource->virgl = NULL;
-}
-
-/* --- backing */
-
-void virgl_resource_backing_changed(struct device *device, struct resource *resource) {
-    struct virgl_resource *virgl = resource->virgl;
+static void backing_changed(struct device *device, struct resource *resource) {
+    const struct gpu_operations *operations = library_of(device)->operations;
+    struct texture *texture = resource->texture;
     uint32_t count;
 
-    if (virgl == NULL)
-        return;
-    if (virgl->iov != NULL) {
-        api_of(device)->resource_detach_iov((int)resource->resource_id, NULL, NULL);
-        free(virgl->iov);
-        virgl->iov = NULL;
+    if (texture->iov != NULL) {
+        operations->detach_backing(library_of(device), resource->resource_id);
+        free(texture->iov);
+        texture->iov = NULL;
     }
     if (resource->backing == NULL)
         return;
-    virgl->iov = backing_iov(resource->backing, &count);
-    if (virgl->iov != NULL)
-        api_of(device)->resource_attach_iov((int)resource->resource_id, virgl->iov, (int)count);
+    texture->iov = backing_iov(resource->backing, &count);
+    if (texture->iov != NULL)
+        operations->attach_backing(library_of(device), resource->resource_id, texture->iov, count);
 }
 
-/* --- 2D resources */
+static int make_image(struct device *device, struct resource *resource) {
+    int error;
+
+    if (resource->canvas != NULL)
+        return 0;
+    error = read_back_begin(device, resource);
+    if (error == 0)
+        export_take(device, resource);
+    return error;
+}
+
+/* A cursor is shown from its image, whoever else may use it. */
+static bool is_cursor(const struct resource *resource) {
+    return resource->canvas != NULL && resource->canvas->width <= 64 &&
+           resource->canvas->height <= 64;
+}
+
+static uint32_t transfer_to_host(struct device *device, struct resource *resource,
+                                 const struct virtio_gpu_transfer_to_host_2d *command) {
+    const struct gpu_transfer transfer = {.resource = &resource->texture->created,
+                                          .box = {.x = command->r.x,
+                                                  .y = command->r.y,
+                                                  .w = command->r.width,
+                                                  .h = command->r.height,
+                                                  .d = 1},
+                                          .offset = command->offset};
+
+    if (is_cursor(resource)) {
+        uint32_t type = image_transfer_to_host(device, resource, command);
+        if (type != VIRTIO_GPU_RESP_OK_NODATA)
+            return type;
+    }
+    if (resource->texture->iov == NULL)
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    device->render3d->drawing = true;
+    device->state->counters.transfers++;
+    return library_of(device)->operations->transfer_to_host(library_of(device), &transfer) == 0
+               ? VIRTIO_GPU_RESP_OK_NODATA
+               : VIRTIO_GPU_RESP_ERR_UNSPEC;
+}
+
+/* What the scanouts show of it as pixels, in one rectangle. */
+static struct rectangle shown_of(const struct device *device, const struct resource *resource) {
+    struct rectangle shown = {0};
+
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
+        const struct scanout *scanout = &device->scanouts[scanout_id];
+        if (scanout->surface.resource == resource && !scanout_by_buffer(scanout))
+            shown = rectangle_around(&shown, &scanout->surface.shown);
+    }
+    return shown;
+}
+
+/* Reads back for those scanouts that show it as pixels. */
+static uint32_t flush(struct device *device, struct resource *resource,
+                      const struct rectangle *rectangle) {
+    const struct resource_3d *created = &resource->texture->created;
+    struct rectangle seen;
+
+    if (!rectangle_within(rectangle, created->width, created->height))
+        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+    if (!resource->shown)
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    if (resource->exported != NULL)
+        export_finish(device);
+    seen = shown_of(device, resource);
+    /* While it was shown from a DMA buffer, nothing was read back. */
+    if (resource->exported == NULL)
+        seen = rectangle_common(rectangle, &seen);
+    if (rectangle_empty(&seen) || !device->draws)
+        return VIRTIO_GPU_RESP_OK_NODATA;
+    burst_expect_copy(device, image_stride(seen.width) * seen.height);
+    return read_back(device, resource, &seen) == 0 ? VIRTIO_GPU_RESP_OK_NODATA
+                                                   : VIRTIO_GPU_RESP_ERR_UNSPEC;
+}
+
+static const struct resource_kind TEXTURE = {
+    .number = RESOURCE_TEXTURE,
+    .make_image = make_image,
+    .transfer_to_host = transfer_to_host,
+    .flush = flush,
+    .read_back = read_back,
+    .backing_changed = backing_changed,
+    .destroy = destroy,
+};
+
+/* --- creation */
+
+int resource_create_3d(struct device *device, const struct resource_3d *created) {
+    struct resource_3d wanted = *created;
+    struct resource *resource;
+    int error = resource_check_new(device, wanted.resource_id);
+
+    if (device->render3d == NULL)
+        return -ENOSYS;
+    if (error < 0)
+        return error;
+    if (wanted.target >= PIPE_TARGETS)
+        return -EINVAL;
+    resource = resource_new(device, &TEXTURE, wanted.resource_id, wanted.format);
+    if (resource == NULL)
+        return -ENOMEM;
+    /* The only flag that a guest may give: others reach code that cannot be trusted without a GPU.
+     */
+    wanted.flags &= VIRTIO_GPU_RESOURCE_FLAG_Y_0_TOP;
+    error = create_in_library(device, resource, &wanted);
+    if (error < 0)
+        resource_destroy(device, resource);
+    return error;
+}
+
+/* --- of an image */
 
 /* An image is B, G, R, A; for these formats the same exchange of bytes leads back. */
 static bool converts_back(uint32_t format) {
@@ -126,176 +196,51 @@ static bool converts_back(uint32_t format) {
 static int upload(struct device *device, struct resource *resource) {
     const struct canvas *canvas = resource->canvas;
     uint64_t bytes = canvas_stride(canvas) * canvas->height;
-    struct virgl_box box = {.w = canvas->width, .h = canvas->height, .d = 1};
     uint8_t *pixels = malloc(bytes);
     struct iovec iov = {pixels, bytes};
+    const struct gpu_transfer transfer = {.resource = &resource->texture->created,
+                                          .stride = (uint32_t)canvas_stride(canvas),
+                                          .box = {.w = canvas->width, .h = canvas->height, .d = 1},
+                                          .iov = &iov,
+                                          .iov_count = 1};
     int error;
 
     if (pixels == NULL)
         return -ENOMEM;
     resource->convert(pixels, canvas_pixels(canvas, canvas->slot), bytes / IMAGE_PIXEL_BYTES);
-    error = api_of(device)->transfer_write_iov(
-        resource->resource_id, 0, 0, (uint32_t)canvas_stride(canvas), 0, &box, 0, &iov, 1);
+    error = library_of(device)->operations->transfer_to_host(library_of(device), &transfer);
     free(pixels);
     return error != 0 ? -EIO : 0;
 }
 
-int virgl_resource_promote(struct device *device, struct resource *resource) {
-    struct virgl_resource_create_args args;
+int texture_promote(struct device *device, struct resource *resource) {
+    struct resource_3d created;
     int error;
 
-    if (resource->virgl != NULL)
+    if (is_texture(resource))
         return 0;
-    if (!converts_back(resource->format))
+    if (resource->kind->number != RESOURCE_IMAGE || !converts_back(resource->format))
         return -EINVAL;
-    args = (struct virgl_resource_create_args){
-        .handle = resource->resource_id,
-        .target = VIRGL_TARGET_2D,
+    created = (struct resource_3d){
+        .resource_id = resource->resource_id,
+        .target = PIPE_TEXTURE_2D,
         .format = resource->format,
-        .bind = VIRGL_BIND_RENDER_TARGET | VIRGL_BIND_SAMPLER_VIEW,
+        .bind = PIPE_BIND_RENDER_TARGET | PIPE_BIND_SAMPLER_VIEW,
         .width = resource->canvas->width,
         .height = resource->canvas->height,
         .depth = 1,
         .array_size = 1,
-        .flags = VIRGL_RESOURCE_Y_0_TOP,
+        .flags = VIRTIO_GPU_RESOURCE_FLAG_Y_0_TOP,
     };
-    error = create_in_library(device, resource, &args);
+    error = create_in_library(device, resource, &created);
     if (error < 0)
         return error;
     error = upload(device, resource);
-    if (error < 0)
-        virgl_resource_destroy(device, resource);
-    else
-        virgl_resource_backing_changed(device, resource);
-    return error;
-}
-
-/* --- showing */
-
-/* The format without its transfer function, which the display does not know of. */
-static uint32_t linear_format(uint32_t format) {
-    static const uint32_t pairs[][2] = {
-        {98, VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM},  {99, VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM},
-        {100, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM}, {101, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM},
-        {102, VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM}, {103, VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM},
-        {104, VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM}, {230, VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM},
-    };
-
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
-        if (pairs[i][0] == format)
-            return pairs[i][1];
-    return format;
-}
-
-int virgl_resource_make_canvas(struct device *device, struct resource *resource) {
-    const struct virgl_resource_create_args *args;
-    format_convert convert = format_converter(linear_format(resource->format));
-
-    if (resource->canvas != NULL)
-        return 0;
-    args = &resource->virgl->args;
-    if (convert == NULL || args->target != VIRGL_TARGET_2D || args->nr_samples > 1 ||
-        args->width > IMAGE_SIDE_MAX || args->height > IMAGE_SIDE_MAX)
-        return -EINVAL;
-    if (!images_fit(device, args->width, args->height))
-        return -ENOMEM;
-    resource->canvas = canvas_new(++device->next_image_id, args->width, args->height);
-    if (resource->canvas == NULL)
-        return -errno;
-    resource->convert = convert;
-    images_add(device, resource);
+    if (error < 0) {
+        destroy_in_library(device, resource);
+        return error;
+    }
+    resource->kind = &TEXTURE;
+    backing_changed(device, resource);
     return 0;
-}
-
-/* Rows come as the guest counts them, whichever way up the library keeps them. */
-static int read(struct device *device, const struct resource *resource,
-                const struct rectangle *rectangle, uint64_t stride, struct iovec *iov) {
-    struct virgl_box box = {.x = rectangle->x,
-                            .y = rectangle->y,
-                            .w = rectangle->width,
-                            .h = rectangle->height,
-                            .d = 1};
-
-    return api_of(device)->transfer_read_iov(resource->resource_id, 0, 0, (uint32_t)stride, 0, &box,
-                                             0, iov, 1);
-}
-
-static bool is_plain(const struct resource *resource) {
-    uint32_t format = linear_format(resource->format);
-
-    return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM || format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
-}
-
-/* Small enough to be in the cache still when it is converted, by us or, from OpenGL ES, by the
- * library. */
-enum { BAND_BYTES = 512 << 10, PLAIN_BAND_BYTES = 2 << 20 };
-
-static uint32_t rows_of(const struct rectangle *rectangle, uint64_t band_bytes) {
-    uint64_t row = image_stride(rectangle->width);
-
-    return row < band_bytes ? (uint32_t)(band_bytes / row) : 1;
-}
-
-static int read_plain(struct device *device, const struct resource *resource,
-                      const struct rectangle *rectangle, uint8_t *to) {
-    uint64_t stride = canvas_stride(resource->canvas);
-    uint32_t rows = rows_of(rectangle, PLAIN_BAND_BYTES);
-    struct rectangle band = *rectangle;
-    int error = 0;
-
-    for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
-        struct iovec iov;
-        band.y = rectangle->y + y;
-        band.height = smaller_u32(rows, rectangle->height - y);
-        iov =
-            (struct iovec){to + y * stride, stride * (band.height - 1) + image_stride(band.width)};
-        error = read(device, resource, &band, stride, &iov);
-    }
-    return error;
-}
-
-static int read_band(struct device *device, const struct resource *resource,
-                     const struct rectangle *band, uint8_t *to) {
-    uint8_t *scratch = device->virgl->scratch;
-    uint64_t row = image_stride(band->width);
-    struct iovec iov = {scratch, row * band->height};
-    int error = read(device, resource, band, row, &iov);
-
-    for (uint32_t y = 0; error == 0 && y < band->height; y++)
-        resource->convert(to + y * canvas_stride(resource->canvas), scratch + y * row, band->width);
-    return error;
-}
-
-static int read_converted(struct device *device, const struct resource *resource,
-                          const struct rectangle *rectangle, uint8_t *to) {
-    struct virgl_device *virgl = device->virgl;
-    uint32_t rows = rows_of(rectangle, BAND_BYTES);
-    struct rectangle band = *rectangle;
-    int error = 0;
-
-    if (!scratch_make_room(&virgl->scratch, &virgl->scratch_room,
-                           image_stride(rectangle->width) * rows))
-        return -ENOMEM;
-    for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
-        band.y = rectangle->y + y;
-        band.height = smaller_u32(rows, rectangle->height - y);
-        error = read_band(device, resource, &band, to + y * canvas_stride(resource->canvas));
-    }
-    return error;
-}
-
-int virgl_resource_read_back(struct device *device, struct resource *resource,
-                             const struct rectangle *rectangle) {
-    struct canvas *canvas = resource->canvas;
-    uint64_t stride = canvas_stride(canvas);
-    uint64_t offset = rectangle->y * stride + (uint64_t)rectangle->x * IMAGE_PIXEL_BYTES;
-    uint8_t *to;
-
-    if (canvas_held(canvas))
-        channel_receive(&device->channel); /* it may have been released meanwhile */
-    canvas_begin_write(canvas, rectangle);
-    to = canvas_pixels(canvas, canvas->slot) + offset;
-    if (is_plain(resource))
-        return read_plain(device, resource, rectangle, to);
-    return read_converted(device, resource, rectangle, to);
 }

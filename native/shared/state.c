@@ -9,7 +9,7 @@
 
 #include "shared/sealed.h"
 
-enum { STATE_MAGIC = 0x64757067, STATE_VERSION = 2 };
+enum { STATE_MAGIC = 0x64757067, STATE_VERSION = 3 };
 
 int session_state_create(void) {
     int fd = sealed_memory_create("vgpud-state", sizeof(struct session_state));

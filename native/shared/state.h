@@ -40,11 +40,15 @@ struct queue_state {
     struct chain_state chains[STATE_CHAINS];
 };
 
-/* `resource_id` 0: disabled.  The rectangle is the part of the resource that is shown, in pixels.
- */
-struct scanout_state {
+/* The surface that a scanout shows; `resource_id` 0: it is disabled. */
+struct surface_state {
     uint32_t resource_id;
-    uint32_t x, y, width, height;
+    uint32_t x, y, width, height;           /* what of the surface is shown, in pixels */
+    uint32_t surface_width, surface_height; /* pixels */
+    uint32_t format;                        /* VIRTIO_GPU_FORMAT_* */
+    uint32_t stride;                        /* bytes */
+    uint32_t reserved;
+    uint64_t offset; /* of the first pixel in the resource, bytes */
 };
 
 /* Since the session began; device processes come and go. */
@@ -69,7 +73,7 @@ struct session_state {
     uint32_t command;  /* type of the command in execution, 0: none */
     uint32_t reserved;
     struct queue_state queues[STATE_QUEUES];
-    struct scanout_state scanouts[STATE_SCANOUTS];
+    struct surface_state scanouts[STATE_SCANOUTS];
     struct counters counters;
     uint64_t image_bytes; /* host memory of images and textures, as the device process counts it */
     uint64_t images;      /* each a descriptor */

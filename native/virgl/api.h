@@ -8,6 +8,7 @@
 #define VGPUD_VIRGL_API_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -22,15 +23,6 @@ enum {
     VIRGL_ASYNC_FENCE_CB = 256,
 };
 /* [end python] */
-
-enum { VIRGL_CAPSET_VIRGL = 1, VIRGL_CAPSET_VIRGL2 = 2 };
-
-/* A resource's row 0 is the bottom of the picture, as OpenGL has it; the only flag a guest may give
- * (others reach code that cannot be trusted without a GPU). */
-enum { VIRGL_RESOURCE_Y_0_TOP = 1 };
-
-enum { VIRGL_TARGET_BUFFER = 0, VIRGL_TARGET_2D = 2, VIRGL_TARGET_CUBE = 4, VIRGL_TARGETS = 9 };
-enum { VIRGL_BIND_RENDER_TARGET = 1 << 1, VIRGL_BIND_SAMPLER_VIEW = 1 << 3 };
 
 /* context_create_fence(): a later fence of the same ring implies this one. */
 enum { VIRGL_FENCE_MERGEABLE = 1 };
@@ -54,6 +46,9 @@ struct virgl_resource_create_args {
     uint32_t flags;
 };
 
+/* resource_get_info()'s flags: row 0 is the top of the picture. */
+enum { VIRGL_RESOURCE_Y_0_TOP = 1 };
+
 struct virgl_resource_info {
     uint32_t handle;
     uint32_t virgl_format;
@@ -67,6 +62,19 @@ struct virgl_resource_info {
     /* 1.x writes no more than the above through resource_get_info(), but nothing says that it never
      * will. */
     uint32_t reserved[16];
+};
+
+/* Of 1.0 and later, which say what a texture's DMA buffer is before it is exported. */
+struct virgl_resource_info_ext {
+    int version;
+    struct {
+        uint32_t handle, virgl_format, width, height, depth, flags, tex_id, stride;
+        int drm_fourcc;
+    } base;
+    bool has_dmabuf_export;
+    int planes;
+    uint64_t modifiers;
+    void *reserved[16]; /* what later ones add */
 };
 
 struct virgl_callbacks {
@@ -124,11 +132,17 @@ typedef void (*virgl_debug_callback)(const char *format, va_list arguments);
     VIRGL_FUNCTION(int, context_create_fence,                                                      \
                    (uint32_t ctx_id, uint32_t flags, uint32_t ring_idx, uint64_t fence_id))
 
+/* Likewise, and not worth a word. */
+#define VIRGL_EXPORT_FUNCTIONS                                                                     \
+    VIRGL_FUNCTION(void, force_ctx_0, (void))                                                      \
+    VIRGL_FUNCTION(int, resource_get_info_ext, (int handle, struct virgl_resource_info_ext *info))
+
 /* The library's functions, `name` for virgl_renderer_NAME; the optional ones may be NULL. */
 struct virgl_api {
 #define VIRGL_FUNCTION(result, name, parameters) result(*name) parameters;
     VIRGL_FUNCTIONS
     VIRGL_OPTIONAL_FUNCTIONS
+    VIRGL_EXPORT_FUNCTIONS
 #undef VIRGL_FUNCTION
     virgl_debug_callback (*set_debug_callback)(virgl_debug_callback callback);
 };

@@ -2,68 +2,69 @@
 #include "virgl/layers.h"
 
 #include <errno.h>
-#include <stddef.h>
+#include <stdbool.h>
 
 #include "render3d/resource_size.h"
+#include "virgl/started.h"
 
-/* `offset`: beyond the command's. */
-typedef int (*transfer)(const struct virgl_api *api,
-                        const struct virtio_gpu_transfer_host_3d *command, struct virgl_box *box,
-                        uint64_t offset);
+/* Of one part: `box`, at `offset` beyond the transfer's. */
+typedef int (*part)(const struct virgl_api *api, const struct gpu_transfer *transfer,
+                    struct virgl_box *box, uint64_t offset);
 
-static int write(const struct virgl_api *api, const struct virtio_gpu_transfer_host_3d *command,
+static int write(const struct virgl_api *api, const struct gpu_transfer *transfer,
                  struct virgl_box *box, uint64_t offset) {
-    return api->transfer_write_iov(command->resource_id, command->hdr.ctx_id, (int)command->level,
-                                   command->stride, command->layer_stride, box,
-                                   command->offset + offset, NULL, 0);
+    return api->transfer_write_iov(
+        transfer->resource->resource_id, transfer->ctx_id, (int)transfer->level, transfer->stride,
+        transfer->layer_stride, box, transfer->offset + offset, transfer->iov, transfer->iov_count);
 }
 
-static int read(const struct virgl_api *api, const struct virtio_gpu_transfer_host_3d *command,
+static int read(const struct virgl_api *api, const struct gpu_transfer *transfer,
                 struct virgl_box *box, uint64_t offset) {
-    return api->transfer_read_iov(command->resource_id, command->hdr.ctx_id, command->level,
-                                  command->stride, command->layer_stride, box,
-                                  command->offset + offset, NULL, 0);
+    return api->transfer_read_iov(transfer->resource->resource_id, transfer->ctx_id,
+                                  transfer->level, transfer->stride, transfer->layer_stride, box,
+                                  transfer->offset + offset, transfer->iov,
+                                  (int)transfer->iov_count);
 }
 
 /* Bytes from one layer to the next where the guest does not say; 0: unknown. */
-static uint64_t packed_stride(const struct virgl_api *api, const struct virgl_resource *resource,
-                              const struct virtio_gpu_transfer_host_3d *command) {
-    const struct virgl_resource_create_args *args = &resource->args;
+static uint64_t packed_stride(const struct virgl_api *api, const struct gpu_transfer *transfer) {
+    const struct resource_3d *resource = transfer->resource;
     struct virgl_resource_info info = {0};
-    uint64_t row = command->stride;
+    uint64_t row = transfer->stride;
 
-    if (virgl_format_compressed(args->format) || args->width == 0)
+    if (format_compressed(resource->format) || resource->width == 0)
         return 0;
     /* It fails for formats that DRM has not, when it has filled this in. */
-    api->resource_get_info((int)args->handle, &info);
+    api->resource_get_info((int)resource->resource_id, &info);
     if (row == 0)
-        row = (uint64_t)info.stride / args->width * virgl_at_level(args->width, command->level);
-    return row * virgl_at_level(args->height, command->level);
+        row = (uint64_t)info.stride / resource->width *
+              size_at_level(resource->width, transfer->level);
+    return row * size_at_level(resource->height, transfer->level);
 }
 
-static bool exist(const struct virgl_resource_create_args *args, uint32_t z, uint32_t d) {
-    uint32_t layers = args->depth > args->array_size ? args->depth : args->array_size;
+static bool exist(const struct resource_3d *resource, uint32_t z, uint32_t d) {
+    uint32_t layers =
+        resource->depth > resource->array_size ? resource->depth : resource->array_size;
 
     return z < layers && d <= layers - z;
 }
 
-static int each_layer(const struct virgl_api *api, const struct virgl_resource *resource,
-                      const struct virtio_gpu_transfer_host_3d *command, struct virgl_box box,
-                      transfer transfer) {
-    uint64_t stride = command->layer_stride, end;
+static int each_layer(const struct virgl_api *api, const struct gpu_transfer *transfer,
+                      struct virgl_box box, part part) {
+    uint64_t stride = transfer->layer_stride, end;
     uint32_t count = box.d;
     int error = 0;
 
     if (stride == 0)
-        stride = packed_stride(api, resource, command);
+        stride = packed_stride(api, transfer);
     if (stride == 0)
-        return transfer(api, command, &box, 0);
-    if (!exist(&resource->args, box.z, count) || __builtin_mul_overflow(stride, count, &end) ||
-        __builtin_add_overflow(command->offset, end, &end))
+        return part(api, transfer, &box, 0);
+    if (!exist(transfer->resource, box.z, count) || __builtin_mul_overflow(stride, count, &end) ||
+        __builtin_add_overflow(transfer->offset, end, &end))
         return -EINVAL;
     box.d = 1;
     for (uint32_t layer = 0; error == 0 && layer < count; layer++, box.z++)
-        error = transfer(api, command, &box, layer * stride);
+        error = part(api, transfer, &box, layer * stride);
     return error;
 }
 
@@ -72,20 +73,18 @@ static struct virgl_box box_of(const struct virtio_gpu_box *box) {
         .x = box->x, .y = box->y, .z = box->z, .w = box->w, .h = box->h, .d = box->d};
 }
 
-int virgl_write_layers(const struct virgl_api *api, const struct virgl_resource *resource,
-                       const struct virtio_gpu_transfer_host_3d *command) {
-    struct virgl_box box = box_of(&command->box);
+int virgl_transfer_to_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    struct virgl_box box = box_of(&transfer->box);
 
-    if (box.d <= 1 || resource->args.target != VIRGL_TARGET_CUBE)
-        return write(api, command, &box, 0);
-    return each_layer(api, resource, command, box, write);
+    if (box.d <= 1 || transfer->resource->target != PIPE_TEXTURE_CUBE)
+        return write(api_of(library), transfer, &box, 0);
+    return each_layer(api_of(library), transfer, box, write);
 }
 
-int virgl_read_layers(const struct virgl_api *api, const struct virgl_resource *resource,
-                      const struct virtio_gpu_transfer_host_3d *command) {
-    struct virgl_box box = box_of(&command->box);
+int virgl_transfer_from_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    struct virgl_box box = box_of(&transfer->box);
 
     if (box.d <= 1)
-        return read(api, command, &box, 0);
-    return each_layer(api, resource, command, box, read);
+        return read(api_of(library), transfer, &box, 0);
+    return each_layer(api_of(library), transfer, box, read);
 }

@@ -7,15 +7,10 @@
 #ifndef VGPUD_VIRGL_LAYERS_H
 #define VGPUD_VIRGL_LAYERS_H
 
-#include <linux/virtio_gpu.h>
+#include "render3d/gpu_library.h"
 
-#include "render3d/texture.h"
-
-/* TRANSFER_TO_HOST_3D and TRANSFER_FROM_HOST_3D, from and to the backing; 0, or what the library
- * said. */
-int virgl_write_layers(const struct virgl_api *api, const struct virgl_resource *resource,
-                       const struct virtio_gpu_transfer_host_3d *command);
-int virgl_read_layers(const struct virgl_api *api, const struct virgl_resource *resource,
-                      const struct virtio_gpu_transfer_host_3d *command);
+/* As struct gpu_operations says. */
+int virgl_transfer_to_host(struct gpu_library *library, const struct gpu_transfer *transfer);
+int virgl_transfer_from_host(struct gpu_library *library, const struct gpu_transfer *transfer);
 
 #endif

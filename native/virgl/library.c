@@ -26,12 +26,14 @@ static const struct function optional[] = {
     VIRGL_OPTIONAL_FUNCTIONS{"virgl_set_debug_callback",
                              offsetof(struct virgl_api, set_debug_callback)},
 };
+static const struct function of_exports[] = {VIRGL_EXPORT_FUNCTIONS};
 #undef VIRGL_FUNCTION
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static int find(void *library, const struct function *function, struct virgl_api *api) {
     void *address = dlsym(library, function->name);
+
     /* POSIX lets dlsym's result be a function's address; C has no cast for it. */
     memcpy((char *)api + function->place, &address, sizeof(address));
     return address != NULL;
@@ -40,48 +42,63 @@ static int find(void *library, const struct function *function, struct virgl_api
 /* The release shows in nothing but the name of the file that the link points to. */
 static void describe(void *function, char *text, size_t size) {
     char path[PATH_MAX];
+    const char *slash;
     Dl_info info;
+
     if (dladdr(function, &info) == 0 || realpath(info.dli_fname, path) == NULL) {
         snprintf(text, size, "%s", LIBRARY);
         return;
     }
-    const char *slash = strrchr(path, '/');
+    slash = strrchr(path, '/');
     snprintf(text, size, "%s", slash != NULL ? slash + 1 : path);
 }
 
 static void append(char *text, size_t size, const char *before, const char *word) {
     size_t length = strlen(text);
+
     snprintf(text + length, size - length, "%s%s", before, word);
+}
+
+/* `text` tells what is missing. */
+static int find_required(void *library, struct virgl_api *api, char *text, size_t size) {
+    for (size_t index = 0; index < COUNT(required); index++)
+        if (!find(library, &required[index], api)) {
+            snprintf(text, size, "%s has no %s", LIBRARY, required[index].name);
+            return -ENOSYS;
+        }
+    return 0;
+}
+
+static void find_others(void *library, struct virgl_api *api, char *text, size_t size) {
+    const char *before = ", without ";
+
+    for (size_t index = 0; index < COUNT(optional); index++)
+        if (!find(library, &optional[index], api)) {
+            append(text, size, before, optional[index].name);
+            before = ", ";
+        }
+    for (size_t index = 0; index < COUNT(of_exports); index++)
+        find(library, &of_exports[index], api);
 }
 
 int virgl_library_open(struct virgl_api *api, char *text, size_t size) {
     /* RTLD_LOCAL: its symbols are for nobody else.  It is never closed: GL drivers leave threads
      * behind. */
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL), *function;
+
     if (library == NULL) {
         snprintf(text, size, "%s", dlerror());
         return -ENOENT;
     }
-    for (size_t index = 0; index < COUNT(required); index++) {
-        if (!find(library, &required[index], api)) {
-            snprintf(text, size, "%s has no %s", LIBRARY, required[index].name);
-            return -ENOSYS;
-        }
-    }
+    if (find_required(library, api, text, size) < 0)
+        return -ENOSYS;
     if (virgl_zero_allocations(library) < 0) {
         snprintf(text, size, "%s does not allocate by malloc(), so it cannot be kept from leaking",
                  LIBRARY);
         return -ENOSYS;
     }
-    void *function;
     memcpy(&function, &api->init, sizeof(function));
     describe(function, text, size);
-    const char *before = ", without ";
-    for (size_t index = 0; index < COUNT(optional); index++) {
-        if (!find(library, &optional[index], api)) {
-            append(text, size, before, optional[index].name);
-            before = ", ";
-        }
-    }
+    find_others(library, api, text, size);
     return 0;
 }

@@ -36,12 +36,14 @@ class Bench:
             num_scanouts=2,
             displays=(messages.DisplaySize(1280, 800), messages.DisplaySize(640, 480)),
         )
-        self.plane = FakePlane()
-        renderer = renderer_class(mode)(self.plane, self.start.renderer)
+        renderer = renderer_class(mode)
+        self.plane = FakePlane(renderer.draws, self.start.limits, self.start.num_scanouts)
         device, daemon = socket.socketpair()
         self.daemon = Connection(daemon.detach(), messages.FROM_DEVICE)
         self.link = Connection(device.detach())
-        self.device = Device(self.plane, self.link, renderer, self.start)
+        self.device = Device(
+            self.plane, self.link, renderer(self.plane, self.start.renderer), self.start
+        )
         self._chain = 0
 
     def close(self) -> None:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A data plane without memory, queue or images: it keeps what it is told, for tests of what tells
-it.
+"""A data plane without a queue: the tables are the real ones, and what it is told is kept for tests of what tells it.
 
-The real one is tested with a driver on a ring; this is for the rules that stand in Python alone.
+All of it is tested with a driver on a ring; this is for the rules that stand in Python alone.
 """
 
 import errno
@@ -12,9 +11,13 @@ from typing import Any
 
 from vgpud.device.dataplane import DataPlane
 from vgpud.link.memory_table import MemoryTable
-from vgpud.link.messages import MemoryRegion, QueueConfig
+from vgpud.link.messages import Limits, MemoryRegion, QueueConfig
+from vgpud.native import lib
+from vgpud.session.session_state import SessionState
 from vgpud.wire import virtio_gpu as wire
 from vgpud.wire.layout import size_of, unpack
+
+MEMORY = MemoryRegion(0, 1 << 20, 0, 0)
 
 
 class FakeTable(MemoryTable):
@@ -43,19 +46,33 @@ class FakeTable(MemoryTable):
 
 
 class FakePlane(DataPlane):
-    """``responses`` are (chain, type, body), in the order in which they were given."""
+    """``responses`` are (chain, type, body), in the order in which they were given; ``calls`` what else was asked, but
+    for questions about its tables.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, draws: bool, limits: Limits, num_scanouts: int) -> None:
         self.responses: list[tuple[int, int, bytes]] = []
         self.calls: list[tuple[Any, ...]] = []
-        self.images: dict[int, int] = {}
         self.backing: dict[int, bytes] = {}
         self.fails_with = 0
         self.lost = 0
         self.memory_is_gone = False
+        self._state = SessionState()
+        super().__init__(draws, limits, num_scanouts, -1, self._state.descriptor, -1)
+        self._add_memory()
+
+    def _add_memory(self) -> None:
+        file = os.memfd_create("guest memory")
+        os.truncate(file, MEMORY.size)
+        with super().memory_change() as table:
+            table.add(MEMORY, file)
+            table.use()
+        os.close(file)
 
     def close(self) -> None:
-        self.reset()
+        lib.device_free(self._device)
+        lib.guest_memory_free(self._memory)
+        self._state.close()
 
     def _call(self, *call: Any) -> None:
         if self.fails_with:
@@ -95,45 +112,36 @@ class FakePlane(DataPlane):
 
     def resource_create_2d(self, resource_id: int, format: int, width: int, height: int) -> None:
         self._call("resource_create_2d", resource_id, format, width, height)
-        self.images[resource_id] = os.memfd_create(f"image {resource_id}")
+        super().resource_create_2d(resource_id, format, width, height)
 
     def resource_adopt_2d(
         self, resource_id: int, format: int, width: int, height: int, image_fd: int
     ) -> None:
         self._call("resource_adopt_2d", resource_id, format, width, height)
-        self.images[resource_id] = os.dup(image_fd)
-
-    def resource_image_fd(self, resource_id: int) -> int:
-        return self.images[resource_id]
-
-    def resource_has_image(self, resource_id: int) -> bool:
-        return resource_id in self.images
+        super().resource_adopt_2d(resource_id, format, width, height, image_fd)
 
     def resource_unref(self, resource_id: int) -> None:
-        self._call("resource_unref", resource_id)
-        os.close(self.images.pop(resource_id))
+        super().resource_unref(resource_id)
         self.backing.pop(resource_id, None)
 
     def resource_attach_backing(self, resource_id: int, entries: bytes, nr_entries: int) -> None:
-        self._call("resource_attach_backing", resource_id, nr_entries)
-        if resource_id in self.backing:
-            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+        super().resource_attach_backing(resource_id, entries, nr_entries)
         self.backing[resource_id] = entries
 
     def resource_detach_backing(self, resource_id: int) -> None:
-        self._call("resource_detach_backing", resource_id)
+        super().resource_detach_backing(resource_id)
         self.backing.pop(resource_id)
 
     def scanout_set(
         self, scanout_id: int, resource_id: int, x: int, y: int, width: int, height: int
     ) -> None:
+        super().scanout_set(scanout_id, resource_id, x, y, width, height)
         self._call("scanout_set", scanout_id, resource_id, x, y, width, height)
 
     def repaint(self) -> None:
         self._call("repaint")
 
     def reset(self) -> None:
-        while self.images:
-            os.close(self.images.popitem()[1])
+        super().reset()
         self.backing.clear()
         self.calls.append(("reset",))

@@ -123,7 +123,7 @@ def test_a_reset_forgets_every_resource(bench: Bench) -> None:
     bench.command(wire.VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, create)
     bench.told()
     assert bench.request(messages.Reset(8)) == messages.Done(8)
-    assert bench.plane.images == {}
+    assert not bench.plane.resource_has_image(1)
     created = bench.command(wire.VIRTIO_GPU_CMD_RESOURCE_CREATE_2D, create)
     assert created == wire.VIRTIO_GPU_RESP_OK_NODATA
 
@@ -132,9 +132,13 @@ def test_a_sign_of_life_is_given(bench: Bench) -> None:
     assert bench.request(messages.Ping(6)) == messages.Pong(6)
 
 
-def test_what_another_device_process_left_is_taken_over(bench: Bench, files: list[int]) -> None:
+def test_what_another_device_process_left_is_taken_over(bench: Bench) -> None:
     entries = pack(wire.virtio_gpu_mem_entry(0, 4096)) * 2
-    assert bench.request(messages.AdoptResource(3, 1, 4, 4, 1), (files[0],)) == messages.Done(1)
+    before = Bench()
+    before.plane.resource_create_2d(3, 1, 4, 4)
+    image = before.plane.resource_image_fd(3)
+    assert bench.request(messages.AdoptResource(3, 1, 4, 4, 1), (image,)) == messages.Done(1)
+    before.close()
     assert bench.request(messages.AdoptBacking(3, entries, 2)) == messages.Done(2)
     assert bench.request(messages.AdoptUuid(3, bytes(range(16)), 3)) == messages.Done(3)
     assert bench.plane.backing == {3: entries}

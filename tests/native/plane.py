@@ -62,7 +62,7 @@ class Plane:
         packed: bool = False,
         event_idx: bool = False,
         indirect: bool = False,
-        renderer: int | None = None,
+        draws: bool = True,
         num_scanouts: int = 2,
         memory: GuestMemory | None = None,
         control_size: int = 64,
@@ -87,7 +87,7 @@ class Plane:
             "resources": 64,
             "backing_entries": 1 << 16,
         } | limits
-        self.renderer = lib.RENDERER_2D if renderer is None else renderer
+        self.draws = draws
         self.num_scanouts = num_scanouts
         self.link, self.poke = os.pipe()
         self.exit = ffi.new("struct device_exit *")
@@ -106,7 +106,7 @@ class Plane:
                 self.state,
                 self.link,
                 theirs.fileno(),
-                self.renderer,
+                int(self.draws),
                 limits,
                 self.num_scanouts,
             )

@@ -12,7 +12,7 @@ FOLDERS: dict[str, set[str]] = {
     "shared": set(),
     "ring": {"shared"},
     "device": {"shared", "ring"},
-    "render3d": {"shared", "ring", "device", "virgl"},
+    "render3d": {"shared", "ring", "device"},
     "virgl": {"shared", "render3d"},
     "presenter": {"shared"},
     "cursor": {"shared", "ring", "presenter"},

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The native device as Python sees it: an error is an OSError, a structure a named tuple.
 
-It is the only module of the device that touches the native module, so that the rest can be tested
-without it.
+Resources, contexts and UUIDs are in the native device's tables and nowhere else: who wants to know, asks it.
 """
 
 import errno
@@ -11,9 +10,7 @@ from typing import Any, NamedTuple
 from vgpud.link.memory_table import MemoryTable
 from vgpud.link.messages import Limits, QueueConfig
 from vgpud.native import checked, ffi, lib, made
-
-RENDERER_NULL: int = lib.RENDERER_NULL
-RENDERER_2D: int = lib.RENDERER_2D
+from vgpud.wire.virtio_gpu import virtio_gpu_resource_create_3d
 
 EXIT_COMMAND: int = lib.EXIT_COMMAND
 EXIT_LINK: int = lib.EXIT_LINK
@@ -29,8 +26,17 @@ def queue_error_text(error: int) -> str:
     return str(text)
 
 
+def null_library() -> Any:
+    """A library that takes everything and draws nothing."""
+    return made(lib.null_library_open())
+
+
 class Exit(NamedTuple):
-    """Why ``run`` returned; ``chain`` names the command to be answered, for EXIT_COMMAND."""
+    """Why ``run`` returned.
+
+    ``error`` is one for ``queue_error_text``, of EXIT_QUEUE_BROKEN; the others are EXIT_COMMAND's: ``chain`` is what the
+    command is answered by, and ``response_length`` the room, in bytes, that the guest gave for it.
+    """
 
     reason: int
     error: int
@@ -40,20 +46,24 @@ class Exit(NamedTuple):
 
 
 class DataPlane:
-    """Guest memory, the control queue, images and scanouts.  Every method may raise OSError.
+    """Guest memory, the control queue, resources, contexts and scanouts.
 
-    There is one, which lives as long as its process: nothing of it is ever freed.
+    There is one, which lives as long as its process: nothing of it is ever freed.  Every method may raise OSError, with
+    the errno that the header of the native function gives: ENOENT for a resource that there is not, ESRCH for a
+    context, ENODEV for a scanout, EEXIST and EALREADY for a number of a resource or a context that cannot be had,
+    ENOMEM for a quota.
     """
 
     def __init__(
         self,
-        renderer: int,
+        draws: bool,
         limits: Limits,
         num_scanouts: int,
         link_fd: int,
         state_fd: int,
         present_fd: int,
     ) -> None:
+        """``draws``: images have pixels, and are presented.  Descriptors are duplicated; -1 for none."""
         self._memory = made(lib.guest_memory_new())
         self._device = made(
             lib.device_new(
@@ -61,7 +71,7 @@ class DataPlane:
                 made(lib.session_state_map(state_fd)),
                 link_fd,
                 present_fd,
-                renderer,
+                int(draws),
                 _structure("struct device_limits *", limits),
                 num_scanouts,
             )
@@ -80,10 +90,13 @@ class DataPlane:
         """Answers a command; what does not fit into the guest's buffer is cut off."""
         checked(lib.device_respond(self._device, chain, response, len(response)))
 
-    @property
-    def native_device(self) -> Any:
-        """For a renderer that has more to ask of the data plane than all of them."""
-        return self._device
+    def set_library(self, library: Any) -> None:
+        """Draws with a library (``struct gpu_library``), which outlives this; once, before anything else."""
+        checked(lib.device_set_library(self._device, library))
+
+    def export_buffers(self, told: bool) -> None:
+        """Shows resources from their DMA buffers; ``told``: what cannot be shown so is logged, once."""
+        checked(lib.device_export_buffers(self._device, int(told)))
 
     # --- the queue
 
@@ -124,8 +137,18 @@ class DataPlane:
 
     # --- resources and scanouts
 
+    def resource_is_blob(self, resource_id: int) -> bool:
+        return checked(lib.resource_kind(self._device, resource_id)) == int(lib.RESOURCE_BLOB)
+
     def resource_create_2d(self, resource_id: int, format: int, width: int, height: int) -> None:
         checked(lib.resource_create_2d(self._device, resource_id, format, width, height))
+
+    def resource_create_3d(self, command: virtio_gpu_resource_create_3d) -> None:
+        resource = ffi.new("struct resource_3d *", command[:-1])
+        checked(lib.resource_create_3d(self._device, resource))
+
+    def resource_create_blob(self, resource_id: int) -> None:
+        checked(lib.resource_create_blob(self._device, resource_id))
 
     def resource_adopt_2d(
         self, resource_id: int, format: int, width: int, height: int, image_fd: int
@@ -149,11 +172,41 @@ class DataPlane:
     def resource_detach_backing(self, resource_id: int) -> None:
         checked(lib.resource_detach_backing(self._device, resource_id))
 
+    def resource_uuid(self, resource_id: int) -> bytes:
+        """16 bytes, or none before it was given one."""
+        uuid = ffi.new("uint8_t[16]")
+        result = lib.resource_uuid(self._device, resource_id, uuid)
+        if result == -errno.ENODATA:
+            return b""
+        checked(result)
+        return bytes(uuid)
+
+    def resource_set_uuid(self, resource_id: int, uuid: bytes) -> None:
+        """``uuid``: 16 bytes."""
+        checked(lib.resource_set_uuid(self._device, resource_id, uuid))
+
     def scanout_set(
         self, scanout_id: int, resource_id: int, x: int, y: int, width: int, height: int
     ) -> None:
         """Shows a rectangle of a resource; ``resource_id`` 0 disables the scanout."""
         checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
+
+    # --- contexts
+
+    def context_create(self, ctx_id: int, capset_id: int, debug_name: bytes) -> None:
+        """``capset_id`` 0: the library's choice."""
+        checked(lib.context_create(self._device, ctx_id, capset_id, debug_name, len(debug_name)))
+
+    def context_destroy(self, ctx_id: int) -> None:
+        checked(lib.context_destroy(self._device, ctx_id))
+
+    def context_attach_resource(self, ctx_id: int, resource_id: int) -> None:
+        checked(lib.context_attach_resource(self._device, ctx_id, resource_id))
+
+    def context_detach_resource(self, ctx_id: int, resource_id: int) -> None:
+        checked(lib.context_detach_resource(self._device, ctx_id, resource_id))
+
+    # --- what is shown
 
     def scanout_read_back(self, scanout_id: int) -> None:
         """Brings what a DMA buffer shows into the image of its resource."""

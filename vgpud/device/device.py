@@ -6,7 +6,6 @@ import errno
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.questions import Questions
 from vgpud.device.renderers.interface import Renderer
-from vgpud.device.resources import Contexts, Resources
 from vgpud.device.responses import Response
 from vgpud.link.connection import Connection
 from vgpud.link.limited_log import LimitedLog
@@ -24,8 +23,6 @@ class Device:
         self.renderer = renderer
         self.limits = start.limits
         self.num_scanouts = start.num_scanouts
-        self.resources = Resources(start.limits.resources)
-        self.contexts = Contexts(start.limits.contexts)
         self.questions = Questions(link, self.respond, start.displays)
         self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
 
@@ -42,6 +39,4 @@ class Device:
     def reset(self) -> None:
         """A VIRTIO device reset: everything that the guest made is gone."""
         self.questions.clear()
-        self.renderer.reset()
-        self.resources.clear()
-        self.contexts.clear()
+        self.plane.reset()

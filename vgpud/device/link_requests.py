@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from vgpud.device.device import Device
-from vgpud.device.resources import Kind
-from vgpud.errors import GuestError
 from vgpud.link import messages
 from vgpud.link.fields import LinkError
 from vgpud.link.memory_table import MemoryTable
@@ -38,9 +36,6 @@ def handle(device: Device, message: messages.Message, descriptors: Descriptors) 
         reply = function(device, message, descriptors)
     except OSError as error:
         reply = messages.Refused(error.errno or errno.EIO, serial)
-    except GuestError:
-        # What a process before this one said that its guest had made, and cannot have.
-        reply = messages.Refused(errno.EINVAL, serial)
     device.link.send(reply or messages.Done(serial))
 
 
@@ -145,30 +140,23 @@ def _adopt_resource(
     device.plane.resource_adopt_2d(
         message.resource_id, message.format, message.width, message.height, descriptors[0]
     )
-    device.resources.add(message.resource_id, Kind.IMAGE_2D)
 
 
 def _adopt_resource_3d(
     device: Device, message: messages.AdoptResource3D, descriptors: Descriptors
 ) -> None:
-    device.renderer.create_3d(virtio_gpu_resource_create_3d(*message[:-1]))
-    device.resources.add(message.resource_id, Kind.IMAGE_3D)
+    device.plane.resource_create_3d(virtio_gpu_resource_create_3d(*message[:-1]))
 
 
 def _adopt_backing(
     device: Device, message: messages.AdoptBacking, descriptors: Descriptors
 ) -> None:
-    if message.resource_id not in device.resources:
-        raise OSError(errno.ENOENT, f"there is no resource {message.resource_id}")
     nr_entries = len(message.entries) // ENTRY_SIZE
-    resource = device.resources.get(message.resource_id)
-    device.renderer.attach_backing(resource, message.entries, nr_entries)
+    device.plane.resource_attach_backing(message.resource_id, message.entries, nr_entries)
 
 
 def _adopt_uuid(device: Device, message: messages.AdoptUuid, descriptors: Descriptors) -> None:
-    if message.resource_id not in device.resources:
-        raise OSError(errno.ENOENT, f"there is no resource {message.resource_id}")
-    device.resources.set_uuid(message.resource_id, message.uuid)
+    device.plane.resource_set_uuid(message.resource_id, message.uuid)
 
 
 _Function = Callable[[Device, Any, Descriptors], messages.Reply | None]

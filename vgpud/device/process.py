@@ -112,7 +112,7 @@ def _make_device(
     state_fd, present_fd = descriptors
     try:
         plane = DataPlane(
-            renderer.native_renderer,
+            renderer.draws,
             start.limits,
             start.num_scanouts,
             link.fileno(),

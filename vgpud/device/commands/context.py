@@ -15,40 +15,31 @@ from vgpud.wire.virtio_gpu import (
 
 def create(device: Device, request: Request, command: virtio_gpu_ctx_create) -> Answer:
     ctx_id = request.hdr.ctx_id
-    device.contexts.check_new(ctx_id)
-    device.renderer.create_context(ctx_id, command)
-    device.contexts.add(ctx_id)
-    device.link.send(ContextCreated(ctx_id, _capset_id(command), _debug_name(command)))
+    device.renderer.check_context_init(command.context_init)
+    capset_id = command.context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK
+    name = _debug_name(command)
+    device.plane.context_create(ctx_id, capset_id, name)
+    device.link.send(ContextCreated(ctx_id, capset_id, name.decode(errors="replace")))
     return OK
 
 
 def destroy(device: Device, request: Request, command: virtio_gpu_ctx_destroy) -> Answer:
     ctx_id = request.hdr.ctx_id
-    device.contexts.check(ctx_id)
-    device.renderer.destroy_context(ctx_id)
-    device.contexts.remove(ctx_id)
+    device.plane.context_destroy(ctx_id)
     device.link.send(ContextGone(ctx_id))
     return OK
 
 
-def _capset_id(command: virtio_gpu_ctx_create) -> int:
-    return command.context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK
-
-
-def _debug_name(command: virtio_gpu_ctx_create) -> str:
+def _debug_name(command: virtio_gpu_ctx_create) -> bytes:
     name = command.debug_name[: min(command.nlen, len(command.debug_name))]
-    return name.partition(b"\0")[0].decode(errors="replace")
+    return name.partition(b"\0")[0]
 
 
 def attach_resource(device: Device, request: Request, command: virtio_gpu_ctx_resource) -> Answer:
-    device.contexts.check(request.hdr.ctx_id)
-    resource = device.resources.get(command.resource_id)
-    device.renderer.attach_resource(request.hdr.ctx_id, resource)
+    device.plane.context_attach_resource(request.hdr.ctx_id, command.resource_id)
     return OK
 
 
 def detach_resource(device: Device, request: Request, command: virtio_gpu_ctx_resource) -> Answer:
-    device.contexts.check(request.hdr.ctx_id)
-    resource = device.resources.get(command.resource_id)
-    device.renderer.detach_resource(request.hdr.ctx_id, resource)
+    device.plane.context_detach_resource(request.hdr.ctx_id, command.resource_id)
     return OK

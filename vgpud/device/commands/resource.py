@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Resources: made, destroyed, tied to guest memory, given a UUID."""
 
+import os
+from collections.abc import Callable
+
 from vgpud.device.commands import Request
 from vgpud.device.commands.entries import entries_of
 from vgpud.device.device import Device
-from vgpud.device.resources import Kind, Resource, new_uuid
 from vgpud.device.responses import OK, Answer, with_body
 from vgpud.link.messages import (
     BackingAttached,
@@ -28,62 +30,69 @@ from vgpud.wire.virtio_gpu import (
 
 
 def create_2d(device: Device, request: Request, command: virtio_gpu_resource_create_2d) -> Answer:
-    device.resources.check_new(command.resource_id)
-    device.renderer.create_2d(command)
-    device.resources.add(command.resource_id, Kind.IMAGE_2D)
+    device.plane.resource_create_2d(*command)
     image = device.plane.resource_image_fd(command.resource_id)
     device.link.send(ResourceCreated(*command), [image])
     return OK
 
 
 def create_3d(device: Device, request: Request, command: virtio_gpu_resource_create_3d) -> Answer:
-    device.resources.check_new(command.resource_id)
-    device.renderer.create_3d(command)
-    device.resources.add(command.resource_id, Kind.IMAGE_3D)
+    device.plane.resource_create_3d(command)
     device.link.send(Resource3DCreated(*command[:-1]))
     return OK
 
 
 def unref(device: Device, request: Request, command: virtio_gpu_resource_unref) -> Answer:
-    resource = device.resources.get(command.resource_id)
-    device.renderer.unref(resource)
-    device.resources.remove(resource.resource_id)
-    _journal(device, resource, ResourceGone(resource.resource_id))
+    resource_id = command.resource_id
+    journal = _journal(device, resource_id)
+    device.plane.resource_unref(resource_id)
+    journal(ResourceGone(resource_id))
     return OK
 
 
 def attach_backing(
     device: Device, request: Request, command: virtio_gpu_resource_attach_backing
 ) -> Answer:
-    resource = device.resources.get(command.resource_id)
+    resource_id = command.resource_id
+    journal = _journal(device, resource_id)
     entries = entries_of(device, request, command.nr_entries)
-    device.renderer.attach_backing(resource, entries, command.nr_entries)
-    _journal(device, resource, BackingAttached(resource.resource_id, entries))
+    device.plane.resource_attach_backing(resource_id, entries, command.nr_entries)
+    journal(BackingAttached(resource_id, entries))
     return OK
 
 
 def detach_backing(
     device: Device, request: Request, command: virtio_gpu_resource_detach_backing
 ) -> Answer:
-    resource = device.resources.get(command.resource_id)
-    device.renderer.detach_backing(resource)
-    _journal(device, resource, BackingDetached(resource.resource_id))
+    resource_id = command.resource_id
+    journal = _journal(device, resource_id)
+    device.plane.resource_detach_backing(resource_id)
+    journal(BackingDetached(resource_id))
     return OK
 
 
 def assign_uuid(
     device: Device, request: Request, command: virtio_gpu_resource_assign_uuid
 ) -> Answer:
-    resource = device.resources.get(command.resource_id)
-    uuid = resource.uuid
+    resource_id = command.resource_id
+    uuid = device.plane.resource_uuid(resource_id)
     if not uuid:
         uuid = new_uuid()
-        device.resources.set_uuid(resource.resource_id, uuid)
-        _journal(device, resource, UuidAssigned(resource.resource_id, uuid))
+        device.plane.resource_set_uuid(resource_id, uuid)
+        _journal(device, resource_id)(UuidAssigned(resource_id, uuid))
     return with_body(VIRTIO_GPU_RESP_OK_RESOURCE_UUID, virtio_gpu_resp_resource_uuid(uuid))
 
 
-def _journal(device: Device, resource: Resource, message: Journal) -> None:
-    """Tells the session what it has to rebuild."""
-    if resource.kind is not Kind.BLOB:
-        device.link.send(message)
+def _journal(device: Device, resource_id: int) -> Callable[[Journal], None]:
+    """Tells the session what it has to rebuild; ``OSError`` when there is no such resource."""
+    if device.plane.resource_is_blob(resource_id):
+        return lambda message: None
+    return device.link.send
+
+
+def new_uuid() -> bytes:
+    """A random UUID (RFC 4122, version 4), without the import of ``uuid``."""
+    value = bytearray(os.urandom(16))
+    value[6] = value[6] & 0x0F | 0x40
+    value[8] = value[8] & 0x3F | 0x80
+    return bytes(value)

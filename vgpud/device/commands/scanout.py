@@ -10,19 +10,13 @@ from vgpud.wire.virtio_gpu import VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID, virtio
 
 
 def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanout) -> Answer:
-    check_scanout(device, command.scanout_id)
-    resource = device.resources.get(command.resource_id) if command.resource_id else None
-    had_image = resource is None or device.plane.resource_has_image(resource.resource_id)
-    device.renderer.set_scanout(command, resource)
-    if resource is not None and not had_image:
-        _tell_image(device, resource.resource_id)
-    return OK
-
-
-def _tell_image(device: Device, resource_id: int) -> None:
-    """Of a renderer's resource that was shown for the first time: that has given it one."""
-    if device.plane.resource_has_image(resource_id):
+    resource_id = command.resource_id
+    had_image = resource_id == 0 or device.plane.resource_has_image(resource_id)
+    device.plane.scanout_set(command.scanout_id, resource_id, *command.r)
+    if not had_image:
+        # A texture was shown for the first time, which has given it one.
         device.link.send(ImageMade(resource_id), [device.plane.resource_image_fd(resource_id)])
+    return OK
 
 
 def check_scanout(device: Device, scanout_id: int) -> None:

@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a renderer is to the commands.
+"""What a renderer is to the commands: options → library, capability sets, warnings.
 
-The commands have checked numbers and lengths before they come here, and keep the tables of
-resources and contexts; a renderer makes things and destroys them.  What it refuses is a
-``GuestError``, or an ``OSError`` of the data plane.  Commands that move data never come here: the
-data plane has a table of operations for each ``native_renderer``.
+Resources, contexts and what is done with them are the data plane's, whose table of operations (``struct
+gpu_operations``) the renderer's library fills.
 """
 
-from abc import ABC, abstractmethod
 from enum import Enum
 from typing import ClassVar, NamedTuple
 
 from vgpud.device.dataplane import DataPlane
-from vgpud.device.resources import Resource
 from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
     VIRTIO_GPU_RESP_ERR_UNSPEC,
-    virtio_gpu_ctx_create,
-    virtio_gpu_resource_create_2d,
-    virtio_gpu_resource_create_3d,
-    virtio_gpu_resource_create_blob,
-    virtio_gpu_set_scanout,
     virtio_gpu_set_scanout_blob,
 )
 
@@ -43,10 +34,14 @@ class Capset(NamedTuple):
     max_size: int
 
 
-class Renderer(ABC):
-    """A renderer; it need not have what belongs to groups that it does not name."""
+class Renderer:
+    """How a device draws: what the guest may use, and what the data plane uses for it.
 
-    native_renderer: ClassVar[int]
+    A renderer need not have what belongs to groups that it does not name.  What it refuses is a ``GuestError``.
+    """
+
+    draws: ClassVar[bool] = True
+    """Whether images have pixels, and are presented."""
     description: str
     device_features: ClassVar[int]
     groups: ClassVar[frozenset[Group]]
@@ -57,32 +52,6 @@ class Renderer(ABC):
 
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
         """``RendererError`` when it cannot be had on this machine with these options."""
-        self.plane = plane
-        self.options = options
-
-    @abstractmethod
-    def create_2d(self, command: virtio_gpu_resource_create_2d) -> None:
-        """Makes an image of the given size, all of it zero."""
-
-    @abstractmethod
-    def unref(self, resource: Resource) -> None:
-        """Destroys a resource; a scanout that shows it is disabled."""
-
-    @abstractmethod
-    def attach_backing(self, resource: Resource, entries: bytes, nr_entries: int) -> None:
-        """Ties guest memory, an array of virtio_gpu_mem_entry, to a resource that has none."""
-
-    @abstractmethod
-    def detach_backing(self, resource: Resource) -> None:
-        """Unties a resource's guest memory."""
-
-    @abstractmethod
-    def set_scanout(self, command: virtio_gpu_set_scanout, resource: Resource | None) -> None:
-        """Shows a rectangle of a resource, or disables the scanout."""
-
-    @abstractmethod
-    def reset(self) -> None:
-        """Destroys every resource and context."""
 
     # --- capsets
 
@@ -95,45 +64,20 @@ class Renderer(ABC):
         """The data of a capset."""
         raise GuestError(VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, f"there is no capset {capset_id}")
 
-    # --- Group.CONTEXTS
+    def check_context_init(self, context_init: int) -> None:
+        """Of CTX_CREATE: whether there are such contexts."""
 
-    def create_3d(self, command: virtio_gpu_resource_create_3d) -> None:
-        """Makes a resource that only contexts can draw into."""
-        raise self._unsupported()
+    # --- Group.BLOBS; resources are blobs
 
-    def create_context(self, ctx_id: int, command: virtio_gpu_ctx_create) -> None:
-        """Makes a context."""
-        raise self._unsupported()
-
-    def destroy_context(self, ctx_id: int) -> None:
-        """Destroys a context; resources outlive it."""
-        raise self._unsupported()
-
-    def attach_resource(self, ctx_id: int, resource: Resource) -> None:
-        """Makes a resource usable in a context."""
-        raise self._unsupported()
-
-    def detach_resource(self, ctx_id: int, resource: Resource) -> None:
-        """Makes a resource unusable in a context."""
-        raise self._unsupported()
-
-    # --- Group.BLOBS
-
-    def create_blob(
-        self, ctx_id: int, command: virtio_gpu_resource_create_blob, entries: bytes
-    ) -> None:
-        """Makes a resource of plain memory; ``entries`` is an array of virtio_gpu_mem_entry."""
-        raise self._unsupported()
-
-    def set_scanout_blob(self, command: virtio_gpu_set_scanout_blob, resource: Resource) -> None:
+    def set_scanout_blob(self, command: virtio_gpu_set_scanout_blob) -> None:
         """Shows a rectangle of a blob."""
         raise self._unsupported()
 
-    def map_blob(self, resource: Resource, offset: int) -> int:
+    def map_blob(self, resource_id: int, offset: int) -> int:
         """Maps a blob into the shared memory region; returns VIRTIO_GPU_MAP_CACHE_*."""
         raise self._unsupported()
 
-    def unmap_blob(self, resource: Resource) -> None:
+    def unmap_blob(self, resource_id: int) -> None:
         """Takes a blob out of the shared memory region."""
         raise self._unsupported()
 

@@ -1,30 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """``virglrenderer``: OpenGL by libvirglrenderer; 2D stays in memory until a context may touch it."""
 
-from vgpud.device import dataplane
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import Capset, Group
 from vgpud.device.renderers.software_2d import Software2D
 from vgpud.device.renderers.virgl_export import why_not_exported
 from vgpud.device.renderers.virgl_library import VirglLibrary
-from vgpud.device.renderers.virgl_plane import VirglPlane
-from vgpud.device.resources import Resource
 from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
 from vgpud.wire.virtio_gpu import (
-    VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK,
     VIRTIO_GPU_F_CONTEXT_INIT,
     VIRTIO_GPU_F_VIRGL,
     VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-    virtio_gpu_ctx_create,
-    virtio_gpu_resource_create_3d,
 )
 
 
 class Virgl(Software2D):
-    """The data plane holds resources and contexts; here is what is asked of the library itself."""
+    """Here is what is asked of the library before the guest comes."""
 
-    native_renderer = dataplane.RENDERER_2D
     description = "virglrenderer"
     device_features = (
         Software2D.device_features | 1 << VIRTIO_GPU_F_VIRGL | 1 << VIRTIO_GPU_F_CONTEXT_INIT
@@ -37,17 +30,17 @@ class Virgl(Software2D):
         self.library = VirglLibrary(options)
         # The release shows only when the library has been opened.
         self.description = f"virglrenderer ({self.library.description})"
-        self.virgl = VirglPlane(plane, self.library.pointer)
-        if reason := self._export_buffers(options):
+        plane.set_library(self.library.pointer)
+        if reason := self._export_buffers(plane, options):
             self.warnings = (f"frames are sent as pixels, not as DMA buffers: {reason}",)
 
-    def _export_buffers(self, options: RendererOptions) -> str:
+    def _export_buffers(self, plane: DataPlane, options: RendererOptions) -> str:
         """Shows textures without a copy, where there is a GPU; why not, when that was asked for."""
         forced = options.transport == "dmabuf"
         reason = "" if options.transport == "pixels" else why_not_exported(options, self.library)
         if options.transport != "pixels" and not reason:
             try:
-                self.virgl.export_buffers(told=forced)
+                plane.export_buffers(told=forced)
             except OSError as error:
                 reason = f"{self.library.description}: {error.strerror}"
         return reason if forced else ""
@@ -66,27 +59,9 @@ class Virgl(Software2D):
             VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, f"there is no capset {capset_id} {version}"
         )
 
-    # --- Group.CONTEXTS
-
-    def create_3d(self, command: virtio_gpu_resource_create_3d) -> None:
-        self.virgl.resource_create_3d(command)
-
-    def create_context(self, ctx_id: int, command: virtio_gpu_ctx_create) -> None:
-        capset_id = command.context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK
-        offered = [capset.capset_id for capset in self.capsets]
-        if command.context_init not in (0, *offered):
+    def check_context_init(self, context_init: int) -> None:
+        if context_init not in (0, *(capset.capset_id for capset in self.capsets)):
             raise GuestError(
                 VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-                f"context_init {command.context_init:#x} is of no capset that is offered",
+                f"context_init {context_init:#x} is of no capset that is offered",
             )
-        name = command.debug_name[: min(command.nlen, len(command.debug_name))]
-        self.virgl.context_create(ctx_id, capset_id, name.partition(b"\0")[0])
-
-    def destroy_context(self, ctx_id: int) -> None:
-        self.virgl.context_destroy(ctx_id)
-
-    def attach_resource(self, ctx_id: int, resource: Resource) -> None:
-        self.virgl.context_attach_resource(ctx_id, resource.resource_id)
-
-    def detach_resource(self, ctx_id: int, resource: Resource) -> None:
-        self.virgl.context_detach_resource(ctx_id, resource.resource_id)

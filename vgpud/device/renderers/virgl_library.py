@@ -99,24 +99,24 @@ class VirglLibrary:
         _check_device(options.gpu_device)
         clean_environment(os.environ)
         text = ffi.new("char[]", lib.VIRGL_TEXT)
-        pointer = lib.virgl_new(flags, options.gpu_device.encode(), text)
+        pointer = lib.virgl_open(flags, options.gpu_device.encode(), text)
         self.description: str = ffi.string(text).decode(errors="replace")
         if pointer == ffi.NULL:
             raise RendererError(
                 f"virglrenderer cannot start: {self.description}; {_advice(options, self.description)}"
             )
-        self.pointer: Any = ffi.gc(pointer, lib.virgl_free)
+        self.pointer: Any = ffi.gc(pointer, lib.gpu_library_close)
         self.offered = tuple(self._offer(capset_id) for capset_id in wanted)
         self.description += "".join(f"; {one.renderer}" for one in self.offered if one.renderer)
 
     def _offer(self, capset_id: int) -> Offered:
         version = ffi.new("uint32_t *")
-        size = lib.virgl_capset_size(self.pointer, capset_id, version)
+        size = lib.gpu_library_capset_size(self.pointer, capset_id, version)
         if size <= 0:
             raise RendererError(f"{self.description} has no capability set {capset_id}")
         data = ffi.new("uint8_t[]", size)
         # It takes milliseconds and never changes.
-        lib.virgl_capset_fill(self.pointer, capset_id, version[0], data)
+        lib.gpu_library_capset_fill(self.pointer, capset_id, version[0], data)
         return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
 
 

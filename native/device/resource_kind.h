@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * What differs from one kind of resource to another: an image (image_resource.c), a texture
+ * (render3d/texture.c), a blob (blob_resource.c).  The commands are common to all (commands_2d.c,
+ * resource.c, scanout.c).
+ */
+#ifndef VGPUD_RESOURCE_KIND_H
+#define VGPUD_RESOURCE_KIND_H
+
+#include <linux/virtio_gpu.h>
+#include <stdint.h>
+
+#include "shared/rectangle.h"
+
+/* [python] */
+enum { RESOURCE_IMAGE = 1, RESOURCE_TEXTURE, RESOURCE_BLOB };
+/* [end python] */
+
+struct device;
+struct resource;
+
+/* Each has all of them. */
+struct resource_kind {
+    int number; /* RESOURCE_... */
+    /* It is about to be shown: makes the image through which it is.  0, -EINVAL: it cannot be,
+     * -ENOMEM. */
+    int (*make_image)(struct device *device, struct resource *resource);
+    /* TRANSFER_TO_HOST_2D; the response's type. */
+    uint32_t (*transfer_to_host)(struct device *device, struct resource *resource,
+                                 const struct virtio_gpu_transfer_to_host_2d *command);
+    /* RESOURCE_FLUSH: checks the rectangle, and has its image show what was drawn there; the
+     * response's type. */
+    uint32_t (*flush)(struct device *device, struct resource *resource,
+                      const struct rectangle *rectangle);
+    /* Brings a rectangle of what was drawn into the image; 0, or an error. */
+    int (*read_back)(struct device *device, struct resource *resource,
+                     const struct rectangle *rectangle);
+    /* Its backing came, went or moved. */
+    void (*backing_changed)(struct device *device, struct resource *resource);
+    /* It is about to go: what the kind has of it goes. */
+    void (*destroy)(struct device *device, struct resource *resource);
+};
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/*
+ * A 3D library: one table of operations, which each library's folder fills, and what it says about
+ * fences.  All of it is called from the thread that runs the queue.
+ */
+#ifndef VGPUD_GPU_LIBRARY_H
+#define VGPUD_GPU_LIBRARY_H
+
+#include <linux/virtio_gpu.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "render3d/fences.h"
+#include "shared/present.h"
+
+/* [python] */
+struct gpu_library;
+
+/* As virtio_gpu_resource_create_3d has them. */
+struct resource_3d {
+    uint32_t resource_id;
+    uint32_t target;
+    uint32_t format;
+    uint32_t bind;
+    uint32_t width;
+    uint32_t height;
+    uint32_t depth;
+    uint32_t array_size;
+    uint32_t last_level;
+    uint32_t nr_samples;
+    uint32_t flags;
+};
+
+void gpu_library_close(struct gpu_library *library);
+
+/* Bytes of a capability set, and its highest version; -ENOENT when the library has it not. */
+int gpu_library_capset_size(struct gpu_library *library, uint32_t capset_id, uint32_t *max_version);
+/* Fills `data`, of gpu_library_capset_size() bytes; slow, so ask once. */
+int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
+                            uint8_t *data);
+/* [end python] */
+
+/* Targets and binds of RESOURCE_CREATE_3D, which VIRTIO leaves to the protocol: Gallium's. */
+enum { PIPE_BUFFER = 0, PIPE_TEXTURE_2D = 2, PIPE_TEXTURE_CUBE = 4, PIPE_TARGETS = 9 };
+enum { PIPE_BIND_RENDER_TARGET = 1 << 1, PIPE_BIND_SAMPLER_VIEW = 1 << 3 };
+
+/* Pixels between a resource and guest memory. */
+struct gpu_transfer {
+    const struct resource_3d *resource;
+    uint32_t ctx_id; /* 0: none */
+    uint32_t level, stride, layer_stride;
+    struct virtio_gpu_box box;
+    uint64_t offset;   /* in iov, or the backing */
+    struct iovec *iov; /* NULL: its backing */
+    uint32_t iov_count;
+};
+
+/*
+ * What a library does.  Each has all of them.  Where nothing else is said, 0 is success and
+ * anything else a refusal; resources and contexts that are named exist.
+ */
+struct gpu_operations {
+    void (*close)(struct gpu_library *library);
+    /* From now on what it logs is a guest's doing. */
+    void (*begin)(struct gpu_library *library);
+    int (*capset_size)(struct gpu_library *library, uint32_t capset_id, uint32_t *max_version);
+    void (*capset_fill)(struct gpu_library *library, uint32_t capset_id, uint32_t version,
+                        uint8_t *data);
+
+    int (*resource_create)(struct gpu_library *library, const struct resource_3d *resource);
+    void (*resource_unref)(struct gpu_library *library, uint32_t resource_id);
+    /* `iov` stays there until it is detached. */
+    void (*attach_backing)(struct gpu_library *library, uint32_t resource_id, struct iovec *iov,
+                           uint32_t count);
+    void (*detach_backing)(struct gpu_library *library, uint32_t resource_id);
+    int (*transfer_to_host)(struct gpu_library *library, const struct gpu_transfer *transfer);
+    int (*transfer_from_host)(struct gpu_library *library, const struct gpu_transfer *transfer);
+
+    int (*context_create)(struct gpu_library *library, uint32_t ctx_id, uint32_t context_init,
+                          const char *name, uint32_t length);
+    void (*context_destroy)(struct gpu_library *library, uint32_t ctx_id);
+    void (*context_attach)(struct gpu_library *library, uint32_t ctx_id, uint32_t resource_id);
+    void (*context_detach)(struct gpu_library *library, uint32_t ctx_id, uint32_t resource_id);
+    int (*submit)(struct gpu_library *library, uint32_t ctx_id, uint8_t *stream, uint64_t bytes);
+
+    /* Of all contexts, in order: fence_ring_passed() says when it has.  A context's own fence may
+     * be refused, where the library has no such timeline. */
+    int (*create_fence)(struct gpu_library *library, uint32_t fence);
+    int (*create_context_fence)(struct gpu_library *library, uint32_t ctx_id, uint32_t ring_idx,
+                                uint64_t fence_id);
+    /* What poll_fd asked for. */
+    void (*poll)(struct gpu_library *library);
+
+    /* Whether resources may have DMA buffers: 0, -ENOSYS.  Before the two that follow. */
+    int (*can_export)(struct gpu_library *library);
+    /* Of one plane that begins at offset 0: the display's messages have no more.  NULL: `fd` is the
+     * caller's, `buffer` is filled but for its sizes and the scanout; or why not. */
+    const char *(*export_buffer)(struct gpu_library *library, uint32_t resource_id, int *fd,
+                                 struct present_buffer *buffer);
+    /* What contexts have drawn goes to the GPU, before somebody else is told to look at it: the
+     * kernel makes readers of the buffer wait for what it knows of. */
+    void (*flush_drawing)(struct gpu_library *library);
+};
+
+/* The beginning of each library's own structure. */
+struct gpu_library {
+    const struct gpu_operations *operations;
+    struct fence_ring fences;
+    int poll_fd; /* readable when it wants poll() to be called; -1: never */
+    int wake_fd; /* readable when there is something to do about fences */
+};
+
+#endif

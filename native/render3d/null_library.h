@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+/* A library that takes everything and draws nothing: what the commands cost without one. */
+#ifndef VGPUD_NULL_LIBRARY_H
+#define VGPUD_NULL_LIBRARY_H
+
+#include "render3d/gpu_library.h"
+
+/* [python] */
+struct gpu_library *null_library_open(void); /* NULL with errno */
+/* [end python] */
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "render3d/read_back.h"
+
+#include <errno.h>
+
+#include "device/images.h"
+#include "render3d/render3d.h"
+
+/* The format without its transfer function, which the display does not know of. */
+static uint32_t linear_format(uint32_t format) {
+    static const uint32_t pairs[][2] = {
+        {98, VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM},  {99, VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM},
+        {100, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM}, {101, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM},
+        {102, VIRTIO_GPU_FORMAT_A8R8G8B8_UNORM}, {103, VIRTIO_GPU_FORMAT_X8R8G8B8_UNORM},
+        {104, VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM}, {230, VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM},
+    };
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+        if (pairs[i][0] == format)
+            return pairs[i][1];
+    return format;
+}
+
+int read_back_begin(struct device *device, struct resource *resource) {
+    const struct resource_3d *created = &resource->texture->created;
+    format_convert convert = format_converter(linear_format(resource->format));
+
+    if (convert == NULL || created->target != PIPE_TEXTURE_2D || created->nr_samples > 1 ||
+        created->width > IMAGE_SIDE_MAX || created->height > IMAGE_SIDE_MAX)
+        return -EINVAL;
+    if (!images_fit(device, created->width, created->height))
+        return -ENOMEM;
+    resource->canvas = canvas_new(++device->next_image_id, created->width, created->height);
+    if (resource->canvas == NULL)
+        return -errno;
+    resource->convert = convert;
+    images_add(device, resource);
+    return 0;
+}
+
+/* Rows come as the guest counts them, whichever way up the library keeps them. */
+static int read(struct device *device, const struct resource *resource,
+                const struct rectangle *rectangle, uint64_t stride, struct iovec *iov) {
+    const struct gpu_transfer transfer = {.resource = &resource->texture->created,
+                                          .stride = (uint32_t)stride,
+                                          .box = {.x = rectangle->x,
+                                                  .y = rectangle->y,
+                                                  .w = rectangle->width,
+                                                  .h = rectangle->height,
+                                                  .d = 1},
+                                          .iov = iov,
+                                          .iov_count = 1};
+
+    return library_of(device)->operations->transfer_from_host(library_of(device), &transfer);
+}
+
+static bool is_plain(const struct resource *resource) {
+    uint32_t format = linear_format(resource->format);
+
+    return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM || format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
+}
+
+/* Small enough to be in the cache still when it is converted, by us or, from OpenGL ES, by the
+ * library. */
+enum { BAND_BYTES = 512 << 10, PLAIN_BAND_BYTES = 2 << 20 };
+
+static uint32_t rows_of(const struct rectangle *rectangle, uint64_t band_bytes) {
+    uint64_t row = image_stride(rectangle->width);
+
+    return row < band_bytes ? (uint32_t)(band_bytes / row) : 1;
+}
+
+static int read_plain(struct device *device, const struct resource *resource,
+                      const struct rectangle *rectangle, uint8_t *to) {
+    uint64_t stride = canvas_stride(resource->canvas);
+    uint32_t rows = rows_of(rectangle, PLAIN_BAND_BYTES);
+    struct rectangle band = *rectangle;
+    int error = 0;
+
+    for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
+        struct iovec iov;
+        band.y = rectangle->y + y;
+        band.height = smaller_u32(rows, rectangle->height - y);
+        iov =
+            (struct iovec){to + y * stride, stride * (band.height - 1) + image_stride(band.width)};
+        error = read(device, resource, &band, stride, &iov);
+    }
+    return error;
+}
+
+static int read_band(struct device *device, const struct resource *resource,
+                     const struct rectangle *band, uint8_t *to) {
+    uint8_t *scratch = device->render3d->pixels.bytes;
+    uint64_t row = image_stride(band->width);
+    struct iovec iov = {scratch, row * band->height};
+    int error = read(device, resource, band, row, &iov);
+
+    for (uint32_t y = 0; error == 0 && y < band->height; y++)
+        resource->convert(to + y * canvas_stride(resource->canvas), scratch + y * row, band->width);
+    return error;
+}
+
+static int read_converted(struct device *device, const struct resource *resource,
+                          const struct rectangle *rectangle, uint8_t *to) {
+    uint32_t rows = rows_of(rectangle, BAND_BYTES);
+    struct rectangle band = *rectangle;
+    int error = 0;
+
+    if (!scratch_make_room(&device->render3d->pixels, image_stride(rectangle->width) * rows))
+        return -ENOMEM;
+    for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
+        band.y = rectangle->y + y;
+        band.height = smaller_u32(rows, rectangle->height - y);
+        error = read_band(device, resource, &band, to + y * canvas_stride(resource->canvas));
+    }
+    return error;
+}
+
+int read_back(struct device *device, struct resource *resource, const struct rectangle *rectangle) {
+    struct canvas *canvas = resource->canvas;
+    uint64_t stride = canvas_stride(canvas);
+    uint64_t offset = rectangle->y * stride + (uint64_t)rectangle->x * IMAGE_PIXEL_BYTES;
+    uint8_t *to;
+
+    if (canvas_held(canvas))
+        channel_receive(&device->channel); /* it may have been released meanwhile */
+    canvas_begin_write(canvas, rectangle);
+    to = canvas_pixels(canvas, canvas->slot) + offset;
+    if (is_plain(resource))
+        return read_plain(device, resource, rectangle, to);
+    return read_converted(device, resource, rectangle, to);
+}
