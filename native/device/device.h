@@ -18,7 +18,7 @@
 #include "ring/memory.h"
 #include "ring/queue.h"
 #include "shared/state.h"
-#include "shared/stream.h"
+#include "shared/uncached.h"
 
 struct device {
     struct guest_memory *memory;
@@ -46,7 +46,7 @@ struct device {
     int queue_error; /* to be reported by the next device_run() */
     struct unanswered *unanswered[QUEUE_SIZE_MAX];
     struct patience patience;
-    struct stream_choice stream;
+    struct uncached_choice uncached;
     uint64_t unnotified; /* bytes copied since the driver was last told of what is done */
     uint32_t burst;      /* commands since the last look at other descriptors */
 

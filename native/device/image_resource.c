@@ -10,7 +10,7 @@
 #include "device/resource.h"
 #include "device/scanout.h"
 #include "shared/format.h"
-#include "shared/stream.h"
+#include "shared/uncached.h"
 
 /* --- copying */
 
@@ -34,17 +34,17 @@ static bool in_backing(const struct backing *backing, uint64_t offset, uint64_t 
 static void copy_whole(struct device *device, struct resource *resource, uint64_t offset,
                        uint8_t *to, uint64_t pixels) {
     uint64_t bytes = pixels * IMAGE_PIXEL_BYTES, begun;
-    bool streamed;
+    bool uncached;
 
-    if (bytes < STREAM_MAYBE) {
+    if (bytes < UNCACHED_MAYBE) {
         backing_read(resource->backing, offset, to, pixels, resource->convert);
         return;
     }
-    streamed = stream_wanted(&device->stream, bytes);
-    begun = stream_clock();
+    uncached = uncached_wanted(&device->uncached, bytes);
+    begun = uncached_clock();
     backing_read(resource->backing, offset, to, pixels,
-                 streamed ? format_streaming(resource->convert) : resource->convert);
-    stream_measured(&device->stream, streamed, bytes, stream_clock() - begun);
+                 uncached ? format_uncached(resource->convert) : resource->convert);
+    uncached_measured(&device->uncached, uncached, bytes, uncached_clock() - begun);
 }
 
 static void copy(struct device *device, struct resource *resource,

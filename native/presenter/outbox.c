@@ -145,7 +145,7 @@ int outbox_post(struct outbox *outbox, const uint8_t *bytes, uint32_t length) {
     if (length < sizeof(header) || length > OUTBOX_MESSAGE_MAX)
         return -EINVAL;
     memcpy(&header, bytes, sizeof(header));
-    if (header.size != length - sizeof(header)) /* the rest of the stream would be misread */
+    if (header.size != length - sizeof(header)) /* what follows would be misread */
         return -EINVAL;
     copy = malloc(length);
     if (copy == NULL)

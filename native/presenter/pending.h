@@ -23,7 +23,7 @@ struct pending {
     size_t stride;                /* bytes from row to row there */
     uint32_t x, y, width, height; /* what is to be sent, clipped */
     uint32_t rows_sent;
-    uint64_t live;  /* the display's stream holds pages of the image up to here, 0: none */
+    uint64_t live;  /* the display's socket holds pages of the image up to here, 0: none */
     bool orphan;    /* its device process has been replaced: nobody to answer */
     bool abandoned; /* the rest of it is not wanted any more */
 };

@@ -49,7 +49,7 @@ struct presenter {
     unsigned sending_count;
     uint32_t sending_rows; /* of sending[0] when that is an image */
     uint64_t begun;        /* when, outbox_now() */
-    uint64_t begun_at;     /* and where in the display's stream */
+    uint64_t begun_at;     /* and how many bytes had been written before it */
     struct outbox_message message;
     struct display_cursor_update cursor;
     struct display_scanout scanouts[DISPLAY_SCANOUTS];

@@ -23,8 +23,8 @@ struct sender {
     int fd;           /* -1: no display */
     int pipe[2];      /* on the way of pages into the socket; -1: they are copied */
     size_t piped;     /* bytes in it */
-    uint64_t written; /* bytes of this socket's stream so far */
-    uint64_t spliced; /* where in the stream the last byte that was not copied ends */
+    uint64_t written; /* bytes, to this socket so far */
+    uint64_t spliced; /* where among them the last byte that was not copied ends */
 
     struct iovec parts[SENDER_PARTS];
     unsigned first, count;

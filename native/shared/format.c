@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "shared/processor.h"
-#include "shared/stream.h"
+#include "shared/uncached.h"
 
 /*
  * Each pixel is one little-endian word; an image has 0xAARRGGBB.  Loops as plain as these become
@@ -44,8 +44,8 @@ static void copy(uint8_t *restrict to, const uint8_t *restrict from, size_t coun
     memcpy(to, from, count * sizeof(uint32_t));
 }
 
-static void copy_streaming(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {
-    stream_copy(to, from, count * sizeof(uint32_t));
+static void copy_uncached(uint8_t *restrict to, const uint8_t *restrict from, size_t count) {
+    uncached_copy(to, from, count * sizeof(uint32_t));
 }
 
 #define CONVERTER(name, expression)                                                                \
@@ -99,6 +99,6 @@ format_convert format_converter(uint32_t format) {
     return NULL;
 }
 
-format_convert format_streaming(format_convert convert) {
-    return convert == copy ? copy_streaming : convert;
+format_convert format_uncached(format_convert convert) {
+    return convert == copy ? copy_uncached : convert;
 }

@@ -15,7 +15,7 @@ typedef void (*format_convert)(uint8_t *restrict to, const uint8_t *restrict fro
 /* NULL: VIRTIO 1.2 does not know the format. */
 format_convert format_converter(uint32_t format);
 
-/* The same past the caches (stream.h), where there is such a one. */
-format_convert format_streaming(format_convert convert);
+/* The same past the caches (uncached.h), where there is such a one. */
+format_convert format_uncached(format_convert convert);
 
 #endif

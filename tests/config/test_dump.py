@@ -15,8 +15,9 @@ from vgpud.config.dump import dump, example
 from vgpud.config.file import read_file
 from vgpud.config.load import Flag, Loaded, load
 from vgpud.config.options import BY_KEY, DISPLAY_OPTIONS, OPTIONS, SECTIONS, Option
-from vgpud.config.schema import CAPSET_MODE, Config, Display
+from vgpud.config.schema import Config, Display
 from vgpud.config.search import Files
+from vgpud.modes import CAPSETS
 
 EXAMPLE = Path(__file__).parents[2] / "config/vgpud.toml"
 
@@ -62,7 +63,7 @@ def usable(config: Config) -> Config:
     capsets = tuple(
         capset
         for capset in renderer.capsets
-        if CAPSET_MODE[capset] == renderer.mode and (capset != "gfxstream-gles" or renderer.gles)
+        if CAPSETS[capset].mode == renderer.mode and (capset != "gfxstream-gles" or renderer.gles)
     )
     return attrs.evolve(config, socket=socket, renderer=attrs.evolve(renderer, capsets=capsets))
 

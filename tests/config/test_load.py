@@ -7,9 +7,10 @@ import pytest
 
 from vgpud.config.load import Flag, Loaded, load
 from vgpud.config.options import BY_KEY, OPTIONS
-from vgpud.config.schema import CAPSET_MODE, MODES, Config
+from vgpud.config.schema import Config
 from vgpud.config.search import Files
 from vgpud.errors import ConfigurationError
+from vgpud.modes import CAPSETS, MODES
 
 NO_FILES = Files(None, None)
 
@@ -122,10 +123,10 @@ def test_repeated_capsets_add_up() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("capset", CAPSET_MODE)
+@pytest.mark.parametrize("capset", CAPSETS)
 def test_a_capset_needs_the_mode_that_has_it(mode: str, capset: str) -> None:
     flags = [flag("renderer.mode", mode), flag("renderer.capsets", capset)]
-    if CAPSET_MODE[capset] == mode:
+    if CAPSETS[capset].mode == mode:
         assert load(flags, {}, NO_FILES).config.renderer.capsets == (capset,)
     else:
         assert mistakes(flags, {}, NO_FILES) == [

@@ -52,9 +52,9 @@ Answer = Callable[[messages.Message], messages.Message | None]
 def no_display(question: messages.Message) -> messages.Message | None:
     """The daemon's answers when it has no display to ask."""
     if isinstance(question, messages.GetDisplayInfo):
-        return messages.DisplayInfo(question.request, b"")
+        return messages.Answer(question.request, 0, b"")
     if isinstance(question, messages.GetEdid):
-        return messages.Edid(question.request, b"")
+        return messages.Answer(question.request, 0, b"")
     return None
 
 
@@ -289,14 +289,14 @@ def display(width: int, height: int) -> Answer:
 
     def answer(question: messages.Message) -> messages.Message | None:
         if isinstance(question, messages.GetEdid):
-            return messages.Edid(question.request, edid_response(question.scanout_id))
+            return messages.Answer(question.request, 0, edid_response(question.scanout_id))
         if not isinstance(question, messages.GetDisplayInfo):
             return None
         one = wire.virtio_gpu_display_one(wire.virtio_gpu_rect(0, 0, width, height), 1)
         none = wire.virtio_gpu_display_one(wire.virtio_gpu_rect(0, 0, 0, 0), 0)
         info = wire.virtio_gpu_resp_display_info((one, *[none] * 15))
         header = wire.virtio_gpu_ctrl_hdr(wire.VIRTIO_GPU_RESP_OK_DISPLAY_INFO)
-        return messages.DisplayInfo(question.request, pack(header) + pack(info))
+        return messages.Answer(question.request, 0, pack(header) + pack(info))
 
     return answer
 

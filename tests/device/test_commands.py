@@ -309,7 +309,7 @@ def test_display_information_is_asked_of_the_daemon_each_time(bench: Bench) -> N
         assert isinstance(question, messages.GetDisplayInfo)
         body = _display_info([size])
         response = pack(wire.virtio_gpu_ctrl_hdr(ok)) + body
-        bench.device.questions.answered(messages.DisplayInfo(question.request, response))
+        bench.device.questions.answered(messages.Answer(question.request, 0, response))
         assert bench.plane.responses[-1][1:] == (ok, body)
 
 
@@ -323,8 +323,8 @@ def test_answers_may_come_in_any_order(bench: Bench) -> None:
     assert (first.scanout_id, second.scanout_id) == (0, 1)
     header = pack(wire.virtio_gpu_ctrl_hdr(wire.VIRTIO_GPU_RESP_OK_EDID))
     bodies = [pack(wire.virtio_gpu_resp_edid(256, 0, bytes([n]) * 1024)) for n in (1, 2)]
-    bench.device.questions.answered(messages.Edid(second.request, header + bodies[1]))
-    bench.device.questions.answered(messages.Edid(first.request, header + bodies[0]))
+    bench.device.questions.answered(messages.Answer(second.request, 0, header + bodies[1]))
+    bench.device.questions.answered(messages.Answer(first.request, 0, header + bodies[0]))
     assert [(chain, body) for chain, _, body in bench.plane.responses] == [
         (2, bodies[1]),
         (1, bodies[0]),
@@ -336,7 +336,7 @@ def test_without_a_display_the_configured_ones_are_reported(bench: Bench, respon
     bench.command(wire.VIRTIO_GPU_CMD_GET_DISPLAY_INFO)
     [question] = bench.told()
     assert isinstance(question, messages.GetDisplayInfo)
-    bench.device.questions.answered(messages.DisplayInfo(question.request, response))
+    bench.device.questions.answered(messages.Answer(question.request, 0, response))
     [(_, response_type, body)] = bench.plane.responses
     assert response_type == wire.VIRTIO_GPU_RESP_OK_DISPLAY_INFO
     one, two, *rest = unpack(wire.virtio_gpu_resp_display_info, body).pmodes
@@ -349,7 +349,7 @@ def test_without_a_display_there_is_no_edid(bench: Bench) -> None:
     bench.command(wire.VIRTIO_GPU_CMD_GET_EDID, wire.virtio_gpu_cmd_get_edid(0))
     [question] = bench.told()
     assert isinstance(question, messages.GetEdid)
-    bench.device.questions.answered(messages.Edid(question.request, b""))
+    bench.device.questions.answered(messages.Answer(question.request, 0, b""))
     assert bench.plane.responses == [(1, UNSPEC, b"")]
 
 
@@ -366,13 +366,13 @@ def test_an_answer_that_comes_after_the_queue_was_stopped_is_dropped(
     [question] = bench.told()
     assert isinstance(question, messages.GetDisplayInfo)
     bench.request(request_)
-    bench.device.questions.answered(messages.DisplayInfo(question.request, b""))
+    bench.device.questions.answered(messages.Answer(question.request, 0, b""))
     assert bench.plane.responses == []
 
 
 def test_an_answer_that_nobody_asked_for_is_dropped(bench: Bench) -> None:
-    bench.device.questions.answered(messages.DisplayInfo(99, b""))
-    bench.device.questions.answered(messages.Edid(99, b""))
+    bench.device.questions.answered(messages.Answer(99, 0, b""))
+    bench.device.questions.answered(messages.Answer(99, 0, b""))
     assert bench.plane.responses == []
 
 

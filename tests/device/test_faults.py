@@ -68,7 +68,7 @@ def test_a_question_that_was_open_when_the_ring_broke_is_forgotten() -> None:
     ring.set_avail_idx(ring.avail_idx + ring.size + 1)
     machine.guest.control.kick()
     machine.process.wait_for(messages.QueueBroken)
-    machine.process.link.send(messages.DisplayInfo(question.request, b""))
+    machine.process.link.send(messages.Answer(question.request, 0, b""))
     assert machine.lives()
     machine.close()
 
@@ -170,5 +170,5 @@ def test_stopping_answers_what_is_open(machine: Machine) -> None:
     assert machine.process.stop_queue() == 1
     assert machine.guest.wait(pending).type == ResponseType.ERR_UNSPEC
     # The answer that comes too late is nobody's.
-    machine.process.link.send(messages.DisplayInfo(question.request, b""))
+    machine.process.link.send(messages.Answer(question.request, 0, b""))
     assert machine.lives()

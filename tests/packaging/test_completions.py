@@ -13,8 +13,9 @@ import pytest
 
 from vgpud.cli.arguments import ACTIONS
 from vgpud.config.options import OPTIONS
-from vgpud.config.schema import CAPSET_MODE, LEVELS, MODES
+from vgpud.config.schema import LEVELS
 from vgpud.ctl.main import COMMANDS
+from vgpud.modes import CAPSETS, MODES
 
 FOLDER = Path(__file__).parents[2] / "contrib/completions"
 SECONDS = 30
@@ -112,7 +113,7 @@ def test_the_modes_are_offered(shell: Shell, tmp_path: Path, line: str) -> None:
 
 
 def test_one_capability_set_may_follow_another(shell: Shell, tmp_path: Path) -> None:
-    assert set(CAPSET_MODE) == shell("vgpud --capset ", tmp_path)
+    assert set(CAPSETS) == shell("vgpud --capset ", tmp_path)
     offered = {word.removeprefix("virgl,") for word in shell("vgpud --capset virgl,ven", tmp_path)}
     assert "venus" in offered
     assert "drm" not in offered

@@ -29,9 +29,9 @@ class Display:
 
 class Link:
     def __init__(self) -> None:
-        self.sent: list[messages.DisplayInfo | messages.Edid] = []
+        self.sent: list[messages.Answer] = []
 
-    async def send(self, message: messages.DisplayInfo | messages.Edid) -> None:
+    async def send(self, message: messages.Answer) -> None:
         await trio.lowlevel.checkpoint()
         self.sent.append(message)
 
@@ -57,5 +57,5 @@ async def test_questions_are_answered_in_their_order_and_not_one_after_the_other
             ):
                 await reports.receive(cast(TrioConnection, link), question, [])
     assert [answer.request for answer in link.sent] == list(range(60))
-    assert link.sent[1:3] == [messages.Edid(1, b"\1"), messages.DisplayInfo(2, b"info")]
+    assert link.sent[1:3] == [messages.Answer(1, 0, b"\1"), messages.Answer(2, 0, b"info")]
     assert trio.current_time() - start <= 5

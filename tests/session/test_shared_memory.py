@@ -57,7 +57,7 @@ def handle(message, descriptors):
     if isinstance(message, m.Start):
         link.send(m.Started(0, 6, "scripted", message.serial))
         return
-    if isinstance(message, m.MapAnswer):
+    if isinstance(message, m.Answer):
         print(message.request, message.error, file=answers, flush=True)
         return
     if isinstance(message, m.StopQueue):

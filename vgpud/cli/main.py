@@ -11,8 +11,8 @@ from attrs import evolve
 
 from vgpud.cli import arguments
 from vgpud.cli.activation import take_socket
-from vgpud.cli.journal import keep_standard_error
 from vgpud.cli.renderer_check import check_renderer
+from vgpud.cli.standard_error import keep_standard_error
 from vgpud.config.load import Loaded, load
 from vgpud.config.schema import Config
 from vgpud.config.search import find_files

@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import vgpud
 from vgpud.errors import RendererError
+from vgpud.modes import MODES, available_modes
 
 if TYPE_CHECKING:
     from vgpud.config.schema import Renderer
 
 PROBE = "vgpud.device.renderers.probe"
 SECONDS = 20
-# Those that need nothing that could be missing.
-BUILT_IN = ("2d", "null")
-AVAILABLE = (*BUILT_IN, "virglrenderer")
 
 
 def check_renderer(renderer: Renderer) -> None:
     """``RendererError``, with one line that says what to try, when it cannot start."""
-    if renderer.mode not in AVAILABLE:
+    mode = MODES[renderer.mode]
+    if not mode.renderer:
+        available = ", ".join(available_modes())
         raise RendererError(
-            f"the mode {renderer.mode} is not available in this version; {', '.join(AVAILABLE)} are"
+            f"the mode {renderer.mode} is not available in this version; {available} are"
         )
-    if renderer.mode in BUILT_IN:
+    if mode.built_in:
         return
     probe(
         {

@@ -12,9 +12,10 @@ from typing import Any
 from attrs import field, frozen
 
 from vgpud.config.options import OPTIONS, SECTIONS, Option
-from vgpud.config.schema import CAPSET_MODE, Config
+from vgpud.config.schema import Config
 from vgpud.config.search import Files
 from vgpud.errors import ConfigurationError
+from vgpud.modes import CAPSETS
 
 # Ways of saying one thing: the nearer layer's replaces the farther's, and one layer may not say both.
 ALTERNATIVES = ("socket.path", "socket.fd")
@@ -180,7 +181,7 @@ def _check_capsets(config: Config, settings: Layer, mistakes: list[str]) -> None
         return
     origin = settings["renderer.capsets"].origin
     for capset in renderer.capsets:
-        if CAPSET_MODE[capset] != renderer.mode:
+        if CAPSETS[capset].mode != renderer.mode:
             mistakes.append(f"{origin}: renderer.capsets: the mode {renderer.mode} has no {capset}")
     if "gfxstream-gles" in renderer.capsets and not renderer.gles:
         mistakes.append(f"{origin}: renderer.capsets: gfxstream-gles needs renderer.gles")

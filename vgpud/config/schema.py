@@ -23,6 +23,7 @@ from vgpud.config.kinds import (
     Size,
     Text,
 )
+from vgpud.modes import CAPSETS, MODES
 
 T = TypeVar("T")
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -32,18 +33,6 @@ MAX_U32 = (1 << 32) - 1
 
 LEVELS = ("debug", "info", "warning", "error")
 TRANSPORTS = ("auto", "dmabuf", "pixels")
-MODES = ("2d", "null", "virglrenderer", "gfxstream")
-# The capability sets of VIRTIO 1.2 section 5.7.6.8 and their successors, with the mode that implements each.
-CAPSET_MODE = {
-    "virgl": "virglrenderer",
-    "virgl2": "virglrenderer",
-    "venus": "virglrenderer",
-    "drm": "virglrenderer",
-    "gfxstream-vulkan": "gfxstream",
-    "gfxstream-gles": "gfxstream",
-    "gfxstream-composer": "gfxstream",
-    "cross-domain": "gfxstream",
-}
 
 
 @frozen
@@ -103,7 +92,7 @@ class Renderer:
 
     mode: str = option(
         "2d",
-        Choice(MODES, "MODE", also={"virgl-renderer": "virglrenderer"}),
+        Choice(tuple(MODES), "MODE", also={"virgl-renderer": "virglrenderer"}),
         "What draws: 2d draws in software; null accepts every command and draws nothing; "
         "virglrenderer draws OpenGL with the host's libvirglrenderer, on a GPU or in software; "
         "gfxstream is not available in this version (exit status 69).",
@@ -113,7 +102,7 @@ class Renderer:
     )
     capsets: tuple[str, ...] = option(
         (),
-        Choices(tuple(CAPSET_MODE), "CAPSET[,CAPSET...]"),
+        Choices(tuple(CAPSETS), "CAPSET[,CAPSET...]"),
         "Capability sets to offer; none given means all that the mode has. virglrenderer has virgl and "
         "virgl2 (venus and drm are not available in this version); gfxstream has gfxstream-vulkan, "
         "gfxstream-gles, gfxstream-composer and cross-domain; 2d and null have none.",

@@ -5,23 +5,13 @@ import textwrap
 from collections.abc import Iterator
 
 from vgpud.control.protocol import Fields
+from vgpud.modes import capset_name
 
 COLUMNS = 80
 LABEL = 14
 NO_BREAK = "\N{NO-BREAK SPACE}"
 LARGEST = 4
 """So many of a machine's resources, and of its contexts, are named."""
-CAPSETS = {
-    0: "default",
-    1: "virgl",
-    2: "virgl2",
-    3: "gfxstream-vulkan",
-    4: "venus",
-    5: "cross-domain",
-    6: "drm",
-    8: "gfxstream-gles",
-    9: "gfxstream-composer",
-}
 
 
 def screenful(status: Fields, lines: int | None = None) -> str:
@@ -148,7 +138,7 @@ def _queue(queue: Fields) -> str:
 def _contexts(contexts: list[Fields]) -> str:
     named = [
         f"{one['ctx_id']} {printable(one['debug_name']) or 'unnamed'}"
-        f" ({CAPSETS.get(one['capset_id'], one['capset_id'])})"
+        f" ({capset_name(one['capset_id'])})"
         for one in contexts[:LARGEST]
     ]
     return _listed(str(len(contexts)), named, len(contexts))

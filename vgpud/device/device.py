@@ -23,7 +23,8 @@ class Device:
         self.renderer = renderer
         self.limits = start.limits
         self.num_scanouts = start.num_scanouts
-        self.questions = Questions(link, self.respond, start.displays)
+        self.displays = start.displays
+        self.questions = Questions(link, self.respond)
         self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
 
     def respond(self, chain: int, response: Response) -> None:

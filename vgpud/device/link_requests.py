@@ -25,7 +25,7 @@ Descriptors = list[int]
 
 def handle(device: Device, message: messages.Message, descriptors: Descriptors) -> None:
     """Does what the message asks for and replies; ``LinkError`` when it is none of the session's."""
-    if isinstance(message, messages.DisplayInfo | messages.Edid):
+    if isinstance(message, messages.Answer):
         device.questions.answered(message)
         return
     function = _REQUESTS.get(type(message))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The reading half of QEMU's display socket: questions that have replies.
+"""QEMU's display socket, as the event loop uses it: questions that have replies.
 
-The presenter writes; nobody but :class:`DisplaySocket` reads.  Nothing is cached: a resize is that
-QEMU gives another answer to the same question.
+The socket itself is the presenter's, which alone writes it, and reads it too where frames have replies: what is not one
+of those comes on through the socket pair that :class:`DisplaySocket` reads.  Nothing is cached: a resize is that QEMU
+gives another answer to the same question.
 """
 
 import socket

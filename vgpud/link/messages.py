@@ -234,28 +234,15 @@ class Ping(NamedTuple):
     serial: int = 0
 
 
-# --- from the session: answers to what the device process asked
+# --- from the session: the answer to whatever the device process asked
 
 
-class DisplayInfo(NamedTuple):
-    """A whole virtio_gpu_resp_display_info, or nothing when there is no display to ask."""
-
-    request: int
-    response: bytes
-
-
-class Edid(NamedTuple):
-    """A whole virtio_gpu_resp_edid, or nothing when there is no display to ask."""
-
-    request: int
-    response: bytes
-
-
-class MapAnswer(NamedTuple):
-    """The answer to MapBlob or UnmapBlob: ``error`` is 0, or an errno."""
+class Answer(NamedTuple):
+    """``error`` is an errno, or 0 with the ``data`` that the question names."""
 
     request: int
     error: int
+    data: bytes
 
 
 # --- from the device process: replies
@@ -381,17 +368,17 @@ class ContextGone(NamedTuple):
     ctx_id: int
 
 
-# --- from the device process: questions and reports
+# --- from the device process: questions, each answered by an Answer with its ``request``, at any time and in any order
 
 
 class GetDisplayInfo(NamedTuple):
-    """Answered, at any time and in any order, by DisplayInfo with the same ``request``."""
+    """For a whole virtio_gpu_resp_display_info; ENODEV when there is no display to ask."""
 
     request: int
 
 
 class GetEdid(NamedTuple):
-    """Answered, at any time and in any order, by Edid with the same ``request``."""
+    """For a whole virtio_gpu_resp_edid; ENODEV when there is no display to ask."""
 
     request: int
     scanout_id: int
@@ -399,7 +386,7 @@ class GetEdid(NamedTuple):
 
 class MapBlob(NamedTuple):
     """Wants a part of a file shown in host-visible memory; all in bytes.  Descriptors: the file.
-    Answered, at any time, by MapAnswer with the same ``request``; carried out in the order of asking.
+    Carried out in the order of asking; the answer has no data.
     """
 
     request: int
@@ -414,6 +401,9 @@ class UnmapBlob(NamedTuple):
 
     request: int
     resource_id: int
+
+
+# --- from the device process: reports
 
 
 class QueueBroken(NamedTuple):
@@ -465,8 +455,9 @@ Journal = (
     | ContextCreated
     | ContextGone
 )
-Report = Journal | GetDisplayInfo | GetEdid | MapBlob | UnmapBlob | QueueBroken | MemoryFault | Log
-FromSession = Request | DisplayInfo | Edid | MapAnswer
+Question = GetDisplayInfo | GetEdid | MapBlob | UnmapBlob
+Report = Journal | Question | QueueBroken | MemoryFault | Log
+FromSession = Request | Answer
 FromDevice = Reply | Report
 Message = FromSession | FromDevice
 

@@ -18,7 +18,7 @@ from loguru import logger
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.fields import LinkError
 from vgpud.link.limited_log import LimitedLog
-from vgpud.link.messages import MapAnswer, MapBlob, UnmapBlob
+from vgpud.link.messages import Answer, MapBlob, UnmapBlob
 from vgpud.link.trio_connection import TrioConnection
 from vgpud.session.shared_memory import SharedMemory
 
@@ -57,7 +57,7 @@ class MapRequests:
     def ask(
         self, link: TrioConnection, request: MapBlob | UnmapBlob, descriptors: list[int]
     ) -> None:
-        """Takes the descriptor; answered with MapAnswer on ``link``, unless that is closed by then.
+        """Takes the descriptor; answered on ``link``, unless that is closed by then.
         ``LinkError`` when no honest process would ask that.
         """
         if not self._shared.there:
@@ -101,7 +101,7 @@ class MapRequests:
             error = await self._answer_to(one)
             # Whoever asked may have died meanwhile.
             with suppress(LinkClosedError):
-                await one.link.send(MapAnswer(one.request.request, error))
+                await one.link.send(Answer(one.request.request, error, b""))
         elif isinstance(one, _Gone):
             with suppress(OSError):
                 await self._shared.unmap(one.resource_id)

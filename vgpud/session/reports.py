@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What a device process says of its own accord: what it made, what it asks, what went wrong."""
 
+import errno
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -100,9 +101,7 @@ class Reports:
         elif isinstance(entry, messages.ResourceGone):
             self._images.image_gone(entry.resource_id)
 
-    def _ask(
-        self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid
-    ) -> None:
+    def _ask(self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid) -> None:
         if self._questions >= MAXIMUM_QUESTIONS:
             raise LinkError("more questions than a guest can ask")
         self._questions += 1
@@ -120,13 +119,12 @@ class Reports:
         answer, by the EDIDs that it asked for before.
         """
         display = self._display()
-        answer: messages.DisplayInfo | messages.Edid
         try:
             if isinstance(question, messages.GetEdid):
-                response = await display.edid(question.scanout_id)
-                answer = messages.Edid(question.request, response)
+                data = await display.edid(question.scanout_id)
             else:
-                answer = messages.DisplayInfo(question.request, await display.display_info())
+                data = await display.display_info()
+            answer = messages.Answer(question.request, 0 if data else errno.ENODEV, data)
             await before.wait()
             # The process that asked may have died meanwhile.
             with suppress(LinkClosedError):

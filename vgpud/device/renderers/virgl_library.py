@@ -13,11 +13,9 @@ from typing import Any, NamedTuple
 from vgpud.device.renderers.interface import Capset
 from vgpud.errors import RendererError
 from vgpud.link.messages import RendererOptions
+from vgpud.modes import CAPSETS, available_capsets
 from vgpud.native import ffi, lib
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_CAPSET_VIRGL, VIRTIO_GPU_CAPSET_VIRGL2
-
-# In the order in which they are offered when none was chosen; a driver takes the last that it knows.
-CAPSETS = {"virgl": VIRTIO_GPU_CAPSET_VIRGL, "virgl2": VIRTIO_GPU_CAPSET_VIRGL2}
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_CAPSET_VIRGL2
 
 # What Mesa would read, and be led by to a driver that speaks virgl itself (to a renderer such as we are), or to a window
 # system; None: whatever the value is.
@@ -64,12 +62,13 @@ def flags_of(options: RendererOptions, display: bool) -> int:
 
 def capset_ids(names: tuple[str, ...]) -> tuple[int, ...]:
     """The numbers of the capability sets to offer, in their order; ``RendererError`` for what there is not."""
+    available = available_capsets("virglrenderer")
     for name in names:
-        if name not in CAPSETS:
+        if name not in available:
             raise RendererError(
-                f"the capability set {name} is not available in this version; {' and '.join(CAPSETS)} are"
+                f"the capability set {name} is not available in this version; {' and '.join(available)} are"
             )
-    return tuple(CAPSETS[name] for name in names or CAPSETS)
+    return tuple(CAPSETS[name].capset_id for name in names or available)
 
 
 _CAPS_V2_RENDERER = slice(696, 760)

@@ -9,31 +9,31 @@
  * that cache in use: then it is 2 ms against 0.45.  Which of the two is the case, the copies' own
  * times tell.
  */
-#ifndef VGPUD_STREAM_H
-#define VGPUD_STREAM_H
+#ifndef VGPUD_UNCACHED_H
+#define VGPUD_UNCACHED_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Sizes in bytes: from the first on it depends, from the second on it always pays. */
-enum { STREAM_MAYBE = 4 << 20, STREAM_ALWAYS = 16 << 20 };
+enum { UNCACHED_MAYBE = 4 << 20, UNCACHED_ALWAYS = 16 << 20 };
 
 /* All zero: nothing is known yet. */
-struct stream_choice {
-    uint64_t cost[2]; /* nanoseconds for each MiB: an ordinary copy's, a streamed one's */
+struct uncached_choice {
+    uint64_t cost[2]; /* nanoseconds for each MiB: an ordinary copy's, an uncached one's */
     uint32_t copies;  /* since the other kind was tried */
 };
 
-/* Whether the next copy of so many bytes is to be streamed. */
-bool stream_wanted(struct stream_choice *choice, uint64_t bytes);
-/* How long it took, by stream_clock(). */
-void stream_measured(struct stream_choice *choice, bool streamed, uint64_t bytes,
-                     uint64_t nanoseconds);
+/* Whether the next copy of so many bytes is to go past them. */
+bool uncached_wanted(struct uncached_choice *choice, uint64_t bytes);
+/* How long it took, by uncached_clock(). */
+void uncached_measured(struct uncached_choice *choice, bool uncached, uint64_t bytes,
+                       uint64_t nanoseconds);
 /* This thread's processor time: to have been interrupted does not count. */
-uint64_t stream_clock(void);
+uint64_t uncached_clock(void);
 
 /* As memcpy().  What it wrote is visible to other processors as usual. */
-void stream_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t length);
+void uncached_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t length);
 
 #endif

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Standard error into the journal, where whoever started us throws away all that we say: libvirt does.
+"""Standard error into systemd's journal, where whoever started us throws away all that we say: libvirt does.
 
-By sd_journal_stream_fd(3), as systemd-cat(1) does it, from the libsystemd that is there wherever a journal is.
+By sd_journal_stream_fd(3), as systemd-cat(1) does it, from the libsystemd that is there wherever systemd is.
 """
 
 import ctypes
@@ -14,18 +14,18 @@ LEVEL_PREFIX = 1  # "<6>" in front of a line is its priority
 
 
 def keep_standard_error() -> None:
-    """Only where all three streams are /dev/null, as no shell leaves them by itself; else nothing changes."""
+    """Only where all three standard descriptors are /dev/null, as no shell leaves them by itself; else nothing changes."""
     if not all(map(_goes_nowhere, range(3))):
         return
     try:
         libsystemd = ctypes.CDLL("libsystemd.so.0")
     except OSError:
         return
-    stream = libsystemd.sd_journal_stream_fd(b"vgpud", syslog.LOG_INFO, LEVEL_PREFIX)
-    if stream < 0:
+    journal = libsystemd.sd_journal_stream_fd(b"vgpud", syslog.LOG_INFO, LEVEL_PREFIX)
+    if journal < 0:
         return
-    os.dup2(stream, 2)
-    os.close(stream)
+    os.dup2(journal, 2)
+    os.close(journal)
     status = os.fstat(2)
     # systemd.exec(5): how a program knows that it speaks to the journal.
     os.environ["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"

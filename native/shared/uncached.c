@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#include "shared/stream.h"
+#include "shared/uncached.h"
 
 #include <string.h>
 #include <time.h>
@@ -9,29 +9,29 @@ enum { TRY_EVERY = 32 };
 /* So many times as long may an ordinary copy take: what it left in the cache is worth something. */
 enum { WORTH = 2 };
 
-static bool better_streamed(const struct stream_choice *choice) {
+static bool better_uncached(const struct uncached_choice *choice) {
     return choice->cost[true] > 0 && choice->cost[false] > WORTH * choice->cost[true];
 }
 
-bool stream_wanted(struct stream_choice *choice, uint64_t bytes) {
-    if (bytes < STREAM_MAYBE || bytes >= STREAM_ALWAYS)
-        return bytes >= STREAM_ALWAYS;
+bool uncached_wanted(struct uncached_choice *choice, uint64_t bytes) {
+    if (bytes < UNCACHED_MAYBE || bytes >= UNCACHED_ALWAYS)
+        return bytes >= UNCACHED_ALWAYS;
     if (++choice->copies < TRY_EVERY)
-        return better_streamed(choice);
+        return better_uncached(choice);
     choice->copies = 0;
-    return !better_streamed(choice);
+    return !better_uncached(choice);
 }
 
-void stream_measured(struct stream_choice *choice, bool streamed, uint64_t bytes,
-                     uint64_t nanoseconds) {
-    uint64_t *cost = &choice->cost[streamed];
+void uncached_measured(struct uncached_choice *choice, bool uncached, uint64_t bytes,
+                       uint64_t nanoseconds) {
+    uint64_t *cost = &choice->cost[uncached];
     uint64_t now = (nanoseconds << 20) / bytes + 1;
 
-    if (bytes >= STREAM_MAYBE && bytes < STREAM_ALWAYS)
+    if (bytes >= UNCACHED_MAYBE && bytes < UNCACHED_ALWAYS)
         *cost = *cost > 0 ? (3 * *cost + now) / 4 : now;
 }
 
-uint64_t stream_clock(void) {
+uint64_t uncached_clock(void) {
     struct timespec time;
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -52,7 +52,7 @@ static void copy_line(uint8_t *restrict to, const uint8_t *restrict from) {
         _mm_stream_si128((__m128i *)(void *)(to + i * VECTOR), parts[i]);
 }
 
-void stream_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t length) {
+void uncached_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t length) {
     size_t head = -(uintptr_t)to % LINE;
 
     if (length < head + LINE) {
@@ -70,7 +70,7 @@ void stream_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t leng
 
 #else
 
-void stream_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t length) {
+void uncached_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t length) {
     memcpy(to, from, length);
 }
 

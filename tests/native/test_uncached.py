@@ -11,7 +11,7 @@ from tests.driver.memory import GuestMemory, MiB, Scattered
 from .plane import Plane
 from .test_transfer import image, noise
 
-# Four megapixels are 16 MiB: such a copy is always streamed.
+# Four megapixels are 16 MiB: such a copy is always uncached.
 SIDE = 2048
 
 
