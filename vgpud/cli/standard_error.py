@@ -27,7 +27,7 @@ def keep_standard_error() -> None:
     os.dup2(journal, 2)
     os.close(journal)
     status = os.fstat(2)
-    # systemd.exec(5): how a program knows that it speaks to the journal.
+    # systemd.exec(5): how a program knows that it speaks to systemd's journal.
     os.environ["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
 
 

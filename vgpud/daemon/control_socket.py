@@ -11,7 +11,7 @@ from loguru import logger
 
 from vgpud.control import serving
 from vgpud.control.protocol import REQUEST_BYTES_MAX, failure
-from vgpud.daemon.control_commands import Commands
+from vgpud.daemon.client_requests import Commands
 from vgpud.link.credentials import peer_of
 
 # Who asks is looked at once more than the file's permissions do: the file may be passed on.

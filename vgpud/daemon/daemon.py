@@ -9,7 +9,7 @@ from loguru import logger
 
 from vgpud.config.schema import Config
 from vgpud.daemon import logs
-from vgpud.daemon.control_commands import Commands
+from vgpud.daemon.client_requests import Commands
 from vgpud.daemon.control_socket import ControlSocket
 from vgpud.daemon.folder import Folder
 from vgpud.daemon.listener import Listener, group_of

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Log lines on standard error: with a time for people, with a priority for the journal, as JSON for programs.
+"""Log lines on standard error: with a time for people, with a priority for systemd's journal, as JSON for programs.
 
 What is logged may quote a guest: nothing but printable characters is written, so that no line can be
 forged and no terminal be played with.
@@ -103,7 +103,7 @@ def _text(record: "Record") -> list[str]:
 
 
 def _journal(record: "Record") -> list[str]:
-    # Each line is an entry of its own to the journal.
+    # Each line is an entry of its own to systemd's journal.
     priority = PRIORITIES.get(record["level"].name, 6)
     return [f"<{priority}>{line}" for line in _lines(record)]
 

@@ -11,7 +11,7 @@ import trio
 from vgpud.control import serving
 from vgpud.control.protocol import ControlError
 from vgpud.session import logs
-from vgpud.session.control_commands import Commands
+from vgpud.session.client_requests import Commands
 from vgpud.session.daemon_link import DaemonLink
 from vgpud.session.devices import SpawnedDevices
 from vgpud.session.session import Session

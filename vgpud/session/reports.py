@@ -37,7 +37,7 @@ class Display(Protocol):
 
 
 class Images(Protocol):
-    """Who wants to know of every image, besides the journal."""
+    """Who wants to know of every image, besides the session's journal."""
 
     def image_created(self, created: messages.ResourceCreated, image: int) -> None: ...
     def image_gone(self, resource_id: int) -> None: ...
