@@ -12,9 +12,10 @@ import pytest
 from .presenting import Presenting
 
 
-def open_descriptors() -> int:
-    gc.collect()  # other tests' memory maps, which have descriptors too
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+def open_descriptors() -> set[str]:
+    """Compared as sets: those of another test's memory maps may go whenever somebody collects them."""
+    gc.collect()
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
@@ -24,4 +25,4 @@ def presenting() -> Iterator[Presenting]:
     presenting = Presenting()
     yield presenting
     presenting.close()
-    assert open_descriptors() == before, "descriptors were left open"
+    assert open_descriptors() <= before, "descriptors were left open"

@@ -58,7 +58,7 @@ def hidden() -> Iterator[Presenting]:
     presenting = Presenting(DisplayServer(shows=False))
     yield presenting
     presenting.close()
-    assert open_descriptors() == before, "descriptors were left open"
+    assert open_descriptors() <= before, "descriptors were left open"
 
 
 def agree_on_modifiers(presenting: Presenting) -> None:
@@ -158,7 +158,7 @@ def test_a_display_that_never_answers_costs_nothing(hidden: Presenting, texture:
         hidden.device.damage(SCANOUT, WHOLE)
     hidden.device.scanout(8, 8, scanout_id=1)  # goes on being served
     assert hidden.display.wait_for(lambda: 1 in hidden.display.pictures)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     assert len(hidden.display.frames) == 1
 
 
