@@ -21,6 +21,10 @@
 #include "device/scanout.h"
 #include "device/unanswered.h"
 #include "machine.h"
+#include "render3d/context.h"
+#include "render3d/null_library.h"
+#include "render3d/renderer_3d.h"
+#include "render3d/texture.h"
 #include "shared/present.h"
 
 enum {
@@ -34,6 +38,7 @@ enum {
 struct guest {
     struct machine *machine;
     struct device *device;
+    struct gpu_library *library; /* NULL: 2D alone */
     struct virtqueue_config config;
     int timer, presenter;
     uint16_t avail_idx;
@@ -109,6 +114,14 @@ static const struct {
     {VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, "i"},
     {VIRTIO_GPU_CMD_RESOURCE_UNREF, "i"},
     {VIRTIO_GPU_CMD_GET_DISPLAY_INFO, ""},
+    {VIRTIO_GPU_CMD_CTX_CREATE, "zz"},
+    {VIRTIO_GPU_CMD_CTX_DESTROY, ""},
+    {VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE, "iz"},
+    {VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE, "iz"},
+    {VIRTIO_GPU_CMD_RESOURCE_CREATE_3D, "ikfnsskkzzzz"},
+    {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, "cccssknzikzz"},
+    {VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, "cccssknzikzz"},
+    {VIRTIO_GPU_CMD_SUBMIT_3D, "kz"},
 };
 
 enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]), FIELDS = 20 };
@@ -151,8 +164,10 @@ static uint32_t write_request(struct guest *guest, struct input *input) {
     uint8_t *request = guest->machine->bytes + REQUEST_AT;
     uint8_t choice = input_u8(input);
     const char *fields = COMMANDS[choice % COMMAND_COUNT].fields;
-    struct virtio_gpu_ctrl_hdr header = {
-        .type = COMMANDS[choice % COMMAND_COUNT].type, .flags = choice >> 6, .fence_id = choice};
+    struct virtio_gpu_ctrl_hdr header = {.type = COMMANDS[choice % COMMAND_COUNT].type,
+                                         .flags = choice >> 6,
+                                         .fence_id = choice,
+                                         .ctx_id = choice >> 4 & 3};
     uint32_t words[FIELDS] = {0};
 
     for (int i = 0; fields[i] != 0; i++)
@@ -164,10 +179,32 @@ static uint32_t write_request(struct guest *guest, struct input *input) {
 
 /* --- what Python does */
 
+static int execute_3d(struct guest *guest, const struct virtio_gpu_ctrl_hdr *header,
+                      const uint32_t *words) {
+    struct device *device = guest->device;
+    struct resource_3d resource;
+
+    switch (guest->library != NULL ? header->type : 0) {
+    case VIRTIO_GPU_CMD_CTX_CREATE:
+        return context_create(device, header->ctx_id, 0, "", 0);
+    case VIRTIO_GPU_CMD_CTX_DESTROY:
+        return context_destroy(device, header->ctx_id);
+    case VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE:
+        return context_attach_resource(device, header->ctx_id, words[0]);
+    case VIRTIO_GPU_CMD_CTX_DETACH_RESOURCE:
+        return context_detach_resource(device, header->ctx_id, words[0]);
+    case VIRTIO_GPU_CMD_RESOURCE_CREATE_3D:
+        memcpy(&resource, words, sizeof(resource));
+        return resource_create_3d(device, &resource);
+    default:
+        return 0;
+    }
+}
+
 static int execute(struct guest *guest, const uint8_t *request, uint32_t length) {
     struct device *device = guest->device;
     struct virtio_gpu_ctrl_hdr header;
-    uint32_t words[6] = {0};
+    uint32_t words[sizeof(struct resource_3d) / sizeof(uint32_t)] = {0};
 
     memcpy(&header, request, sizeof(header));
     if (length < sizeof(header) + sizeof(words))
@@ -187,7 +224,7 @@ static int execute(struct guest *guest, const uint8_t *request, uint32_t length)
     case VIRTIO_GPU_CMD_SET_SCANOUT:
         return scanout_set(device, words[4], words[5], words[0], words[1], words[2], words[3]);
     default:
-        return 0;
+        return execute_3d(guest, &header, words);
     }
 }
 
@@ -296,9 +333,13 @@ static void step(struct guest *guest, struct input *input) {
 }
 
 static struct device *make_device(struct guest *guest, struct input *input) {
-    const struct device_limits limits = {
-        .image_bytes = 16 << 20, .request_bytes = 4096, .resources = 6, .backing_entries = 16};
-    int draws = input_u8(input) & 7;
+    const struct device_limits limits = {.image_bytes = 16 << 20,
+                                         .request_bytes = 4096,
+                                         .resources = 6,
+                                         .backing_entries = 16,
+                                         .contexts = 3,
+                                         .submit_bytes = 64};
+    uint8_t mode = input_u8(input);
     int channel[2];
     struct device *device;
 
@@ -306,9 +347,11 @@ static struct device *make_device(struct guest *guest, struct input *input) {
         abort();
     guest->presenter = channel[0];
     device = device_new(guest->machine->memory, guest->machine->state, guest->timer, channel[1],
-                        draws, &limits, SCANOUTS);
+                        mode & 7, &limits, SCANOUTS);
     close(channel[1]);
-    if (device == NULL)
+    guest->library = mode & 8 ? null_library_open() : NULL;
+    if (device == NULL ||
+        (guest->library != NULL && device_set_library(device, guest->library) < 0))
         abort();
     return device;
 }
@@ -335,6 +378,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         device_queue_stop(guest.device, &base);
     }
     device_free(guest.device);
+    if (guest.library != NULL)
+        gpu_library_close(guest.library);
     close(guest.presenter);
     return 0;
 }
