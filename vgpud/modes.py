@@ -10,6 +10,8 @@ class Mode(NamedTuple):
     renderer: str
     built_in: bool = False
     """Whether nothing that it needs could be missing."""
+    exports: bool = False
+    """Whether what it draws may have DMA buffers."""
 
 
 class CapabilitySet(NamedTuple):
@@ -25,7 +27,7 @@ class CapabilitySet(NamedTuple):
 MODES = {
     "2d": Mode("vgpud.device.renderers.software_2d:Software2D", built_in=True),
     "null": Mode("vgpud.device.renderers.null:Null", built_in=True),
-    "virglrenderer": Mode("vgpud.device.renderers.virgl:Virgl"),
+    "virglrenderer": Mode("vgpud.device.renderers.virgl:Virgl", exports=True),
     "gfxstream": Mode(""),
 }
 CAPSETS = {

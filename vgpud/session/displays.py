@@ -14,6 +14,7 @@ from vgpud.display.headless import HeadlessDisplay, Size
 from vgpud.display.presenter import Presenter, PresenterExit
 from vgpud.display.socket import DisplaySocket
 from vgpud.link import rights
+from vgpud.modes import MODES
 from vgpud.session.reports import Display
 from vgpud.vhost_user.descriptors import stream_socket
 
@@ -32,7 +33,7 @@ class Displays:
         self._headless = config.display.headless
         # Before the first frame: a DMA buffer may need a modifier, which not every display takes.
         self._negotiates = (
-            config.renderer.mode == "virglrenderer" and config.display.transport != "pixels"
+            MODES[config.renderer.mode].exports and config.display.transport != "pixels"
         )
         self._presenter = presenter
         self._on_broken = on_broken
