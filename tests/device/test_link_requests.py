@@ -151,6 +151,14 @@ def test_what_another_device_process_left_is_taken_over(bench: Bench) -> None:
     assert done == wire.VIRTIO_GPU_RESP_OK_NODATA
 
 
+@pytest.mark.parametrize("length", [0, 15, 17])
+def test_a_uuid_of_another_length_is_refused(bench: Bench, length: int) -> None:
+    bench.plane.resource_create_2d(3, 1, 4, 4)
+    assert bench.request(messages.AdoptUuid(3, bytes(length), 3)) == messages.Refused(
+        errno.EINVAL, 3
+    )
+
+
 def test_the_uuid_of_a_resource_that_was_not_taken_over_is_refused(bench: Bench) -> None:
     reply = bench.request(messages.AdoptUuid(3, bytes(16), 3))
     assert reply == messages.Refused(errno.ENOENT, 3)

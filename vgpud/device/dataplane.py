@@ -17,6 +17,8 @@ EXIT_LINK: int = lib.EXIT_LINK
 EXIT_QUEUE_BROKEN: int = lib.EXIT_QUEUE_BROKEN
 EXIT_MEMORY_FAULT: int = lib.EXIT_MEMORY_FAULT
 
+UUID_BYTES = 16
+
 _QUEUE_DESCRIPTORS = {"kick": lib.QUEUE_KICK, "call": lib.QUEUE_CALL, "err": lib.QUEUE_ERR}
 
 
@@ -174,7 +176,7 @@ class DataPlane:
 
     def resource_uuid(self, resource_id: int) -> bytes:
         """16 bytes, or none before it was given one."""
-        uuid = ffi.new("uint8_t[16]")
+        uuid = ffi.new("uint8_t[]", UUID_BYTES)
         result = lib.resource_uuid(self._device, resource_id, uuid)
         if result == -errno.ENODATA:
             return b""
@@ -182,7 +184,9 @@ class DataPlane:
         return bytes(uuid)
 
     def resource_set_uuid(self, resource_id: int, uuid: bytes) -> None:
-        """``uuid``: 16 bytes."""
+        """``uuid``: 16 bytes; EINVAL otherwise."""
+        if len(uuid) != UUID_BYTES:
+            raise OSError(errno.EINVAL, f"a UUID of {len(uuid)} bytes")
         checked(lib.resource_set_uuid(self._device, resource_id, uuid))
 
     def scanout_set(
