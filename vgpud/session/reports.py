@@ -101,7 +101,9 @@ class Reports:
         elif isinstance(entry, messages.ResourceGone):
             self._images.image_gone(entry.resource_id)
 
-    def _ask(self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid) -> None:
+    def _ask(
+        self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid
+    ) -> None:
         if self._questions >= MAXIMUM_QUESTIONS:
             raise LinkError("more questions than a guest can ask")
         self._questions += 1
