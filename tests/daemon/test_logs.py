@@ -61,7 +61,10 @@ def test_as_json_each_line_is_an_object_that_names_instance_and_machine() -> Non
     ("request_bytes", "text"),
     [
         # One that is carried out in Python, and two that are not.
-        (commands.resource_unref(NOWHERE), "unref: there is no resource 99"),
+        (
+            commands.resource_unref(NOWHERE),
+            "unref: there is no such resource: virtio_gpu_resource_unref(resource_id=99",
+        ),
         (
             commands.resource_flush(NOWHERE, Rectangle(0, 0, 1, 1)),
             "RESOURCE_FLUSH (0x0104) is refused: INVALID_RESOURCE_ID",

@@ -87,6 +87,15 @@ RESPONSES = {
     errno.ENFILE: wire.VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
 }
 
+# In its own words, which the system's would mislead about.
+WORDS = {
+    errno.ENOENT: "there is no such resource",
+    errno.EEXIST: "that number of a resource is taken, or 0",
+    errno.ESRCH: "there is no such context",
+    errno.EALREADY: "that number of a context is taken, or 0",
+    errno.ENODEV: "there is no such scanout",
+}
+
 HEADER_SIZE = size_of(wire.virtio_gpu_ctrl_hdr)
 
 
@@ -108,7 +117,8 @@ def _answer(device: Device, out: Exit) -> Answer:
         return _refuse(device, error.response_type, f"{_name(command)}: {error}")
     except OSError as error:
         response_type = RESPONSES.get(error.errno or 0, wire.VIRTIO_GPU_RESP_ERR_UNSPEC)
-        return _refuse(device, response_type, f"{_name(command)}: {error.strerror}: {structure}")
+        words = WORDS.get(error.errno or 0, error.strerror)
+        return _refuse(device, response_type, f"{_name(command)}: {words}: {structure}")
 
 
 def decode(device: Device, out: Exit) -> tuple[Command, Request, Any]:
