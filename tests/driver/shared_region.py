@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from .frontend import Frontend
+from .frontend import Frontend, RequestRefusedError
 from .memory import GuestMemory, Region
 from .protocol import DisconnectedError, Message, close_all
 
@@ -38,7 +38,8 @@ class Asked:
 
 @dataclass
 class SharedRegion:
-    """Answers, in a thread of its own, until the channel or the block ends.
+    """Answers, in a thread of its own, until the channel or the block ends.  ``acknowledged`` are the windows that the backend
+    has taken as regions of memory.
 
     ``tells_first``: ADD_MEM_REG and REM_MEM_REG come before the answer; otherwise after it, as with QEMU 11.1.  ``by_table``: the whole
     table comes instead, with this memory's regions first.
@@ -51,6 +52,7 @@ class SharedRegion:
     answer: Callable[[Asked], int | None] = lambda asked: 0
     asked: list[Asked] = field(default_factory=list)
     windows: dict[int, Region] = field(default_factory=dict)
+    acknowledged: list[Region] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -103,7 +105,9 @@ class SharedRegion:
         if asked.request == SHMEM_UNMAP:
             region = self.windows.pop(asked.offset)
             assert (region.size, fds) == (asked.length, ())
-            self._change(lambda: self.frontend.remove_region(region))
+            if region in self.acknowledged:
+                self.acknowledged.remove(region)
+                self._change(lambda: self.frontend.remove_region(region))
             os.close(region.fd)
             return
         (fd,) = fds
@@ -115,8 +119,21 @@ class SharedRegion:
             asked.file_offset,
             memoryview(b""),
         )
+        if before := self.windows.get(
+            asked.offset
+        ):  # it has refused to unmap it, and lets it go now
+            os.close(before.fd)
         self.windows[asked.offset] = region
-        self._change(lambda: self.frontend.add_region(region))
+        with contextlib.suppress(RequestRefusedError):
+            self._change(lambda: self.frontend.add_region(region))
+            self.acknowledged.append(region)
+
+    def start(self) -> None:
+        """When the device starts again, QEMU needs every region to be acknowledged."""
+        for region in self.windows.values():
+            if region not in self.acknowledged:
+                self.frontend.add_region(region)
+                self.acknowledged.append(region)
 
     def _change(self, otherwise: Callable[[], None]) -> None:
         if self.by_table is None:

@@ -171,15 +171,25 @@ class Frontend(Backend):
                 descriptors[:] = windows
             await self._start_rings()
 
-    async def add_memory_region(self, region: MemoryRegion, descriptors: list[int]) -> None:
+    async def add_memory_region(self, region: MemoryRegion, descriptors: list[int]) -> bool:
         if self._shared.is_window(descriptors[0]):
-            self._shared.note(region)
-            return
+            return self._add_window(region)
         async with self._supervisor.lock:
             with self._memory.change() as change:
                 change.add(region, descriptors[0])
                 await self._make(change, link.AddMemory(region), descriptors)
             await self._start_rings()
+        return True
+
+    def _add_window(self, region: MemoryRegion) -> bool:
+        """Whether to acknowledge it.  QEMU 11.1 keeps a list of the regions that were, and crashes when
+        its device starts again and a window of that list has gone with a reset.  It does without while
+        the device runs, and starts none that it has not acknowledged.
+        """
+        if any(vring.started for vring in self._vrings):
+            return False
+        self._shared.note(region)
+        return True
 
     async def remove_memory_region(self, region: MemoryRegion) -> None:
         if self._shared.forget(region):

@@ -116,7 +116,8 @@ class SharedMemory:
         # Before the VMM is asked: it may tell of the region first.
         self.region.take(window, resource_id)
         try:
-            await self._ask(BackendRequest.SHMEM_MAP, window, file_offset, descriptor)
+            answer = await self._ask(BackendRequest.SHMEM_MAP, window, file_offset, descriptor)
+            _check(answer, BackendRequest.SHMEM_MAP)
         except OSError:
             self.region.give_back(window)
             raise
@@ -126,23 +127,24 @@ class SharedMemory:
         window = self.region.of(resource_id)
         if window is None:
             raise OSError(errno.EINVAL, f"resource {resource_id} is not mapped")
-        await self._unmap(window)
+        answer = await self._ask(BackendRequest.SHMEM_UNMAP, window)
+        _check(answer, BackendRequest.SHMEM_UNMAP)
+        self.region.give_back(window)
 
     async def unmap_all(self) -> None:
-        """What is mapped is nobody's any more.  What the VMM does not unmap keeps its place."""
+        """The device was reset: what is mapped is nobody's any more.  A VMM that refuses has unmapped it
+        by itself; one that does not answer may have it yet.
+        """
         self.region.disown()
         for window in list(self.region):
             with suppress(OSError):
-                await self._unmap(window)
+                await self._ask(BackendRequest.SHMEM_UNMAP, window)
+                self.region.give_back(window)
         if len(self.region):
             logger.warning(
-                "{bytes} bytes of host-visible memory stay mapped, against the VMM's promise",
+                "{bytes} bytes of host-visible memory may be mapped yet: the VMM does not answer",
                 bytes=self.region.mapped_bytes,
             )
-
-    async def _unmap(self, window: Window) -> None:
-        await self._ask(BackendRequest.SHMEM_UNMAP, window)
-        self.region.give_back(window)
 
     async def _ask(
         self,
@@ -150,7 +152,8 @@ class SharedMemory:
         window: Window,
         file_offset: int = 0,
         descriptor: int | None = None,
-    ) -> None:
+    ) -> int:
+        """The VMM's answer, 0 for success; EIO when there is none."""
         payload = pack_shared_window(
             SharedWindow(
                 VIRTIO_GPU_SHM_ID_HOST_VISIBLE,
@@ -161,10 +164,13 @@ class SharedMemory:
             )
         )
         try:
-            answer = await self._channels.ask(
+            return await self._channels.ask(
                 request, payload, [] if descriptor is None else [descriptor]
             )
         except FrontendError as error:
             raise OSError(errno.EIO, f"{request.name}: {error}") from error
-        if answer:
-            raise OSError(errno.EIO, f"{request.name} is refused by the VMM ({answer})")
+
+
+def _check(answer: int, request: BackendRequest) -> None:
+    if answer:
+        raise OSError(errno.EIO, f"{request.name} is refused by the VMM ({answer})")

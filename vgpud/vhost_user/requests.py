@@ -60,7 +60,9 @@ class Backend(ABC):
         self, regions: Sequence[MemoryRegion], descriptors: Descriptors
     ) -> None: ...
     @abstractmethod
-    async def add_memory_region(self, region: MemoryRegion, descriptors: Descriptors) -> None: ...
+    async def add_memory_region(self, region: MemoryRegion, descriptors: Descriptors) -> bool:
+        """False: it is not used, and not acknowledged."""
+
     @abstractmethod
     async def remove_memory_region(self, region: MemoryRegion) -> None: ...
     @abstractmethod
@@ -275,7 +277,9 @@ async def _dispatch(backend: Backend, message: Message) -> bytes | None:
     result = await entry.handler(backend, parsed, message.descriptors)
     if entry.pack is not None:
         return entry.pack(result)
-    return messages.pack_u64(ACKNOWLEDGED) if _wants_acknowledgement(backend, message) else None
+    if not _wants_acknowledgement(backend, message):
+        return None
+    return messages.pack_u64(REFUSED if result is False else ACKNOWLEDGED)
 
 
 def _wants_acknowledgement(backend: Backend, message: Message) -> bool:
