@@ -13,7 +13,8 @@ from .memory import GuestMemory, MiB
 from .processes import alive, wait_until
 from .protocol import DisconnectedError
 from .queue import NoResponseError
-from .tree import END_SECONDS, TOLERANCE_SECONDS, Fields, NoAnswerError, Tree
+from .tree import END_SECONDS, STATUS_SECONDS, TOLERANCE_SECONDS, Fields, NoAnswerError, Tree
+from .witness import SECONDS as WITNESS_SECONDS
 from .witness import Witness, WitnessError
 
 NEWCOMER_SECONDS = 5.0
@@ -35,11 +36,17 @@ class House:
     """
 
     def __init__(
-        self, *options: str, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+        self,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        patience: float = 1.0,
     ) -> None:
+        """``patience``: how many times as long as usual each single thing may take, as under sanitizers."""
+        self._patience = patience
         self.tree = Tree(*options, environment=environment, wrapper=wrapper)
         try:
-            self.witness = Witness(self.tree.socket_path)
+            self.witness = Witness(self.tree.socket_path, seconds=WITNESS_SECONDS * patience)
         except BaseException:
             self.tree.close()
             raise
@@ -74,7 +81,7 @@ class House:
         if self.name not in machines or _own(machines[self.name]) != self._own:
             raise AftermathError(f"the witness was {self._own}, now {machines.get(self.name)}")
         self._witness_is_well()
-        newcomer(self.tree.socket_path)
+        newcomer(self.tree.socket_path, NEWCOMER_SECONDS * self._patience)
         # (What a device process writes, which may be anything, has a time and a level before it.)
         if MISTAKE in (said := self._log()) or "\nTraceback" in said:
             raise AftermathError(f"a mistake of the program's own: {said}")
@@ -82,7 +89,7 @@ class House:
 
     def _machines(self) -> dict[str, Fields]:
         try:
-            return self.tree.machines()
+            return self.tree.machines(STATUS_SECONDS * self._patience)
         except NoAnswerError as error:
             raise AftermathError(f"the control socket does not answer: {error}") from error
 
@@ -92,8 +99,9 @@ class House:
         except FAILURES as error:
             raise AftermathError(f"the witness is not served: {error!r}") from error
 
-    def everyone_has_left(self, seconds: float = LEAVING_SECONDS) -> None:
+    def everyone_has_left(self) -> None:
         """Nobody but the witness is served, and nothing is left of the others."""
+        seconds = LEAVING_SECONDS * self._patience
         was_sound, self.sound = self.sound, False
         if not wait_until(lambda: self._machines().keys() == {self.name}, seconds):
             raise AftermathError(f"a session does not end: {list(self._machines())}")

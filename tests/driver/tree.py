@@ -83,9 +83,9 @@ class Tree(Backend):
         result: Fields = self.ask("status", timeout)["result"]
         return result
 
-    def machines(self) -> dict[str, Fields]:
+    def machines(self, timeout: float = STATUS_SECONDS) -> dict[str, Fields]:
         """What status says of each, by its name."""
-        return {machine["name"]: machine for machine in self.status()["machines"]}
+        return {machine["name"]: machine for machine in self.status(timeout)["machines"]}
 
     def listens(self, timeout: float = 10.0) -> bool:
         """Whether it answers, within so many seconds from now."""

@@ -36,6 +36,8 @@ LIARS: dict[str, type[Liar]] = {
 # One takes its turn after the other, so that an hour is an hour of each house.
 CASES_AT_ONCE = 5
 STEPS = 30
+# Sanitizers take their time, and a hang has no end.
+PATIENCE = 5.0
 CONFIGURATION = """
 [device_process]
 restarts = 1000
@@ -76,7 +78,7 @@ def lie(liars: list[type[Liar]], package: Path, configuration: Path, seconds: fl
     environment = wicked(sanitized.environment(package))
 
     def build() -> House:
-        return House("--config", str(configuration), environment=environment)
+        return House("--config", str(configuration), environment=environment, patience=PATIENCE)
 
     found = 0
     end = time.monotonic() + seconds
