@@ -81,16 +81,21 @@ class Vmm(Liar):
         if self.ended:
             self.come(works=True, display=True)
         self.vmm.message(request, payload, descriptors, flags)
+        self.hands.between()
+        self.hands.after()
         self.ended = self.vmm.outcome(0.01) == "the end"
 
     def descriptor(self, kind: str) -> int:
         if kind in KINDS:
-            found = KINDS[kind](self.hands)
-            self.hands.between()
-            return found
+            return KINDS[kind](self.hands)
         found = self.hands.hold(os.memfd_create(kind, os.MFD_CLOEXEC))
         os.ftruncate(found, FILES[kind])
         return found
+
+    def note(self, region: Region, kind: str, descriptor: int) -> None:
+        """What is given and no file may not stay open."""
+        if kind in FILES:
+            self.given.append((region, descriptor))
 
     # --- coming and going
 
@@ -178,7 +183,7 @@ class Vmm(Liar):
     @rule(region=REGIONS, kind=MEMORY)
     def adds_memory(self, region: Region, kind: str) -> None:
         descriptor = self.descriptor(kind)
-        self.given.append((region, descriptor))
+        self.note(region, kind, descriptor)
         self.say(Request.ADD_MEM_REG, bytes(8) + struct.pack("=4Q", *region), [descriptor])
 
     @rule(page=st.integers(0, 64), pages=st.integers(1, 16))
@@ -200,7 +205,9 @@ class Vmm(Liar):
     )
     def replaces_memory(self, regions: list[Region], kinds: list[str], count: int | None) -> None:
         descriptors = [self.descriptor(kind) for kind in kinds]
-        self.given = list(zip(regions, descriptors, strict=False))
+        self.given.clear()
+        for region, kind, descriptor in zip(regions, kinds, descriptors, strict=False):
+            self.note(region, kind, descriptor)
         claimed = len(regions) if count is None else count
         payload = struct.pack("=II", claimed, 0) + b"".join(
             struct.pack("=4Q", *region) for region in regions
