@@ -77,15 +77,20 @@ class Vmm(Liar):
         descriptors: Sequence[int] = (),
         flags: int = VERSION | FLAG_NEED_REPLY,
     ) -> None:
-        """And hears what comes of it, for a moment; comes again when that is the end of it."""
-        if self.ended:
-            self.come(works=True, display=True)
+        """And hears what comes of it, for a moment."""
+        self.be_there()
         self.vmm.message(request, payload, descriptors, flags)
         self.hands.between()
         self.hands.after()
         self.ended = self.vmm.outcome(0.01) == "the end"
 
+    def be_there(self) -> None:
+        """Again, when it has left or was shown the door."""
+        if self.ended:
+            self.come(works=True, display=True)
+
     def descriptor(self, kind: str) -> int:
+        self.be_there()
         if kind in KINDS:
             return KINDS[kind](self.hands)
         found = self.hands.hold(os.memfd_create(kind, os.MFD_CLOEXEC))
@@ -133,17 +138,20 @@ class Vmm(Liar):
 
     @rule(request=REQUESTS, payload=BYTES, size=U32)
     def claims_another_size(self, request: int, payload: bytes, size: int) -> None:
+        self.be_there()
         self.vmm.message(request, payload, size=size)
 
     @rule(request=REQUESTS, numbers=st.lists(NUMBERS, max_size=6), at=SMALL)
     def says_half(self, request: int, numbers: list[int], at: int) -> None:
         payload = struct.pack(f"={len(numbers)}Q", *numbers)
         data = HEADER.pack(request, VERSION, len(payload)) + payload
+        self.be_there()
         self.vmm.raw(self.rest + data[:at])
         self.rest = data[at:]
 
     @rule()
     def says_the_other_half(self) -> None:
+        self.be_there()
         self.vmm.raw(self.rest)
         self.rest = b""
 
@@ -174,6 +182,7 @@ class Vmm(Liar):
     @rule()
     def starts_as_it_should(self) -> None:
         """Whatever was before."""
+        self.be_there()
         if not self.shrunk:
             with contextlib.suppress(*ENDED):
                 self.vmm.start()

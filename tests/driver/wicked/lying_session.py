@@ -60,7 +60,9 @@ class Session:
         }
 
     def run(self) -> int:
-        """Until the VMM leaves."""
+        """Until the VMM leaves; confined as an honest one is when it hears him."""
+        speech.prepare()
+        importlib.import_module("vgpud.session.confinement").confine()
         os.set_blocking(self._ends.frontend, True)
         with os.fdopen(self._ends.frontend, "rb") as words:
             words.read(len(MAGIC))

@@ -16,6 +16,7 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 MAGIC = struct.pack("<I", 0x0E72_0E72)
@@ -76,6 +77,12 @@ MADE: dict[str, Callable[[], int]] = {
     "a pipe": _reading_end,
     "standard error": lambda: os.dup(2),
 }
+
+
+def prepare() -> None:
+    """One of each, while they can still be made."""
+    for kind, maker in list(MADE.items()):
+        MADE[kind] = partial(os.dup, maker())
 
 
 def make(kinds: Sequence[str]) -> list[int]:
