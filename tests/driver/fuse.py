@@ -8,6 +8,7 @@ mount, and it is gone with the process.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -105,23 +106,51 @@ def why_not() -> str:
 
 
 def _serve(link: socket.socket, friend: int) -> None:
-    """Returns when there can be no such file."""
+    """Returns when there can be no such file.
+
+    Who serves never opens the file: a process that is killed closes what it has open, and one that waits there for an
+    answer of its own would wait for ever, with all the others.
+    """
     try:
-        _checked(_LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+        _die_with_parent()
         _own_mounts()
-        with tempfile.NamedTemporaryFile(prefix="vgpud-test-fuse-") as place:
-            device = _mount(place.name)
-            threading.Thread(target=_answer, args=(device, friend), daemon=True).start()
-            descriptor = os.open(place.name, os.O_RDWR)
-            _LIBC.umount2(place.name.encode(), MNT_DETACH)
-        socket.send_fds(link, [b"here"], [descriptor])
-        # Or the end of this process would wait for its own thread.
-        os.close(descriptor)
+        place = _empty_file()
+        device = _mount(place)
     except (OSError, NoFuseError) as error:
         link.sendall(str(error).encode())
         return
-    while True:
-        signal.pause()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    opener = os.fork()
+    if opener == 0:
+        os.close(device)
+        _open_and_send(link, place)
+        os._exit(0)
+    link.close()
+    # 0: the kernel itself.
+    _answer(device, {0, friend, opener})
+
+
+def _open_and_send(link: socket.socket, place: str) -> None:
+    try:
+        _die_with_parent()
+        descriptor = os.open(place, os.O_RDWR)
+        _LIBC.umount2(place.encode(), MNT_DETACH)
+        Path(place).unlink()
+        socket.send_fds(link, [b"here"], [descriptor])
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        link.sendall(str(error).encode())
+
+
+def _die_with_parent() -> None:
+    _checked(_LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+
+
+def _empty_file() -> str:
+    descriptor, place = tempfile.mkstemp(prefix="vgpud-test-fuse-")
+    os.close(descriptor)
+    return place
 
 
 def _own_mounts() -> None:
@@ -144,20 +173,28 @@ def _mount(place: str) -> int:
     return device
 
 
-def _answer(device: int, friend: int) -> None:
-    """Reads everything, which is what makes the waits of others last."""
-    while True:
-        request = os.read(device, BUFFER)
+def _answer(device: int, friends: Collection[int]) -> None:
+    """Reads everything, which is what makes the waits of others last; returns when nobody has the file any more."""
+    while request := _next_request(device):
         _, opcode, unique, _, _, _, process_id, *_ = IN_HEADER.unpack_from(request)
-        if opcode != FORGET and _is_answered(process_id, friend):
+        if opcode != FORGET and (process_id in friends or _is_answered(process_id)):
             body = _REPLIES.get(opcode, b"")
-            os.write(device, OUT_HEADER.pack(OUT_HEADER.size + len(body), 0, unique) + body)
+            # Who asked may have been killed meanwhile.
+            with suppress(FileNotFoundError):
+                os.write(device, OUT_HEADER.pack(OUT_HEADER.size + len(body), 0, unique) + body)
 
 
-def _is_answered(process_id: int, friend: int) -> bool:
-    # 0: the kernel itself.  One that dies has no environment any more, and waits.
-    if process_id in (0, friend, os.getpid()):
-        return True
+def _next_request(device: int) -> bytes:
+    try:
+        return os.read(device, BUFFER)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return b""
+        raise
+
+
+def _is_answered(process_id: int) -> bool:
+    # One that dies has no environment any more, and waits.
     try:
         environment = Path(f"/proc/{process_id}/environ").read_bytes()
     except OSError:
