@@ -453,15 +453,17 @@ async def test_windows_are_acknowledged_only_when_the_device_starts(log: list[st
                 assert wait_until(lambda: len(region.windows) == 2, 5)
                 assert region.acknowledged == []
                 frontend.stop()
+                frontend.set_features(frontend.features, ack=True)
+                assert frontend.ask_u64(Request.GET_QUEUE_NUM) == 2
+                # What is asked while the device is stopped would crash QEMU.
+                assert not wait_until(lambda: len(region.asked) > 2, 0.3)
                 region.start()
                 frontend.cont(memory, guest.queues, None)
-                assert len(region.acknowledged) == 2
-                session.step()
                 assert session.answers(3, 4) == [0, 0]
                 assert wait_until(lambda: len(region.acknowledged) == 1, 5)
 
         # The features are set by each start, too.
-        steps = ["pass", MAPS, "pass", "unmap(3, 7); map(4, 9, 65536, 4096)"]
+        steps = ["pass", MAPS, "unmap(3, 7); map(4, 9, 65536, 4096)", "pass"]
         await play(log, steps, use)
 
 

@@ -256,7 +256,9 @@ class Frontend(Backend):
                 await self._reset()
 
     async def get_vring_base(self, state: VringState) -> VringState:
-        return state._replace(num=await self._vring(state.vring).stop())
+        vring = self._vring(state.vring)
+        self._shared.hold()
+        return state._replace(num=await vring.stop())
 
     async def set_vring_descriptor(
         self, which: str, vring: VringDescriptor, descriptors: list[int]
@@ -271,8 +273,12 @@ class Frontend(Backend):
         vring = self._vring(state.vring)
         if state.num > 1:
             raise FrontendError(f"SET_VRING_ENABLE with {state.num}")
+        if not state.num:
+            self._shared.hold()
         async with self._supervisor.lock:
             await vring.set_enabled(bool(state.num))
+        if all(one.started and one.enabled for one in self._vrings):
+            self._shared.go_on()
 
     # --- display and resets
 

@@ -92,7 +92,10 @@ class MapRequests:
         """Never returns."""
         while True:
             while self._waiting:
-                await self._carry_out(self._waiting.popleft())
+                await self._shared.running()
+                # A reset may have emptied it meanwhile.
+                if self._waiting:
+                    await self._carry_out(self._waiting.popleft())
             self._more = trio.Event()
             await self._more.wait()
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+import trio
 from loguru import logger
 
 from vgpud.errors import FrontendError
@@ -53,6 +54,8 @@ class SharedMemory:
         self._ordinary_regions = ordinary_regions
         self._asked = False
         self._told: set[tuple[int, int, int]] = set()
+        self._running = trio.Event()
+        self._running.set()
 
     # --- for who serves the VMM's requests
 
@@ -92,7 +95,21 @@ class SharedMemory:
         self._told.remove(region[:3])
         return True
 
+    def hold(self) -> None:
+        """The VMM stops its device: QEMU 11.1 crashes at what it is asked from then on."""
+        if self._running.is_set():
+            self._running = trio.Event()
+
+    def go_on(self) -> None:
+        """The device runs again."""
+        self._running.set()
+
     # --- for one task that asks the VMM, one thing after another
+
+    async def running(self) -> None:
+        """Returns when the VMM can be asked."""
+        while not self._running.is_set():
+            await self._running.wait()
 
     @property
     def _slots(self) -> int:
