@@ -298,10 +298,10 @@ class Frontend(Backend):
 
     async def _reset(self) -> None:
         """What the guest made is gone: it has forgotten it itself."""
-        logger.debug("the device is reset")
         for vring in self._vrings:
             vring.forget_base()
         with suppress(OSError):
             await self._supervisor.tell(link.Reset())
         self._on_reset()
+        logger.debug("the device is reset")
         self._supervisor.revive()

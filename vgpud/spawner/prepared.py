@@ -39,7 +39,9 @@ def prepare() -> None:
     trio.run(_use_event_loop)
     gc.collect()
     _fill_heap()
-    _kept.extend(_fill_pools())
+    # Filling them makes and frees objects too.
+    for _ in range(2):
+        _kept.extend(_fill_pools())
     # The collector would write into pages that children share with us (gc.freeze's own documentation).
     gc.freeze()
 
