@@ -73,6 +73,11 @@ int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t width
     return cursor_images_add(&cursor->images, resource_id, width, height, image_fd);
 }
 
+int cursor_blob_add(struct cursor *cursor, uint32_t resource_id, const uint8_t *entries,
+                    uint32_t nr_entries) {
+    return cursor_images_add_blob(&cursor->images, resource_id, entries, nr_entries);
+}
+
 int cursor_image_remove(struct cursor *cursor, uint32_t resource_id) {
     return cursor_images_remove(&cursor->images, resource_id);
 }
@@ -131,7 +136,7 @@ static uint32_t update_cursor(struct cursor *cursor) {
     image = cursor_images_find(&cursor->images, request->resource_id);
     if (image == NULL)
         return cursor->held ? VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID : 0;
-    if (cursor_image_read(image, cursor->picture) < 0)
+    if (cursor_image_read(image, cursor->memory, cursor->picture) < 0)
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
     if (presenter_set_cursor(cursor->presenter, request->pos.scanout_id, request->pos.x,
                              request->pos.y, hot(request->hot_x), hot(request->hot_y),

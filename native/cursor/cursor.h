@@ -39,6 +39,11 @@ int cursor_queue_kick_fd(const struct cursor *cursor);
  * removed, or the cursor is reset.  -EEXIST, -EINVAL: no image of that size. */
 int cursor_image_add(struct cursor *cursor, uint32_t resource_id, uint32_t width, uint32_t height,
                      int image_fd);
+/* Guest blobs may as well: 64x64 pixels, B, G, R, A, read from guest memory when they are shown.
+ * `entries`: nr_entries × struct virtio_gpu_mem_entry, of which the first are copied.  -EEXIST;
+ * -EINVAL: too small for a cursor; -ENOMEM. */
+int cursor_blob_add(struct cursor *cursor, uint32_t resource_id, const uint8_t *entries,
+                    uint32_t nr_entries);
 int cursor_image_remove(struct cursor *cursor, uint32_t resource_id); /* -ENOENT */
 /* The device was reset: no images, nothing shown (presenter_forget_cursors() goes with it). */
 void cursor_reset(struct cursor *cursor);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* Blobs, of which a renderer that draws nothing keeps no more than their numbers and backing. */
+/*
+ * Guest blobs: guest memory that is the resource (VIRTIO 1.2, 5.7.6.8, VIRTIO_GPU_BLOB_MEM_GUEST).
+ * The host keeps no pixels of one; scanouts that show it have pictures of their own (scanout.h),
+ * into which RESOURCE_FLUSH copies what was drawn, once.
+ */
 #ifndef VGPUD_BLOB_RESOURCE_H
 #define VGPUD_BLOB_RESOURCE_H
 
@@ -8,8 +12,12 @@
 /* [python] */
 struct device;
 
-/* -EEXIST: resource_id; -ENOMEM: a quota. */
-int resource_create_blob(struct device *device, uint32_t resource_id);
+/* `bytes`: its size; backing of no less is attached like any other's.  -EEXIST: resource_id;
+ * -EINVAL: of no size; -ENOMEM: a quota. */
+int resource_create_blob(struct device *device, uint32_t resource_id, uint64_t bytes);
+
+/* Recovery: likewise, shown where the session state says that it was. */
+int resource_adopt_blob(struct device *device, uint32_t resource_id, uint64_t bytes);
 /* [end python] */
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "device/backing_copy.h"
 #include "device/burst.h"
 #include "device/device.h"
 #include "device/images.h"
@@ -10,7 +11,6 @@
 #include "device/resource.h"
 #include "device/scanout.h"
 #include "shared/format.h"
-#include "shared/uncached.h"
 
 /* --- copying */
 
@@ -30,38 +30,22 @@ static bool in_backing(const struct backing *backing, uint64_t offset, uint64_t 
     return offset <= bytes && extent <= bytes - offset;
 }
 
-/* Rows without gaps between them. */
-static void copy_whole(struct device *device, struct resource *resource, uint64_t offset,
-                       uint8_t *to, uint64_t pixels) {
-    uint64_t bytes = pixels * IMAGE_PIXEL_BYTES, begun;
-    bool uncached;
-
-    if (bytes < UNCACHED_MAYBE) {
-        backing_read(resource->backing, offset, to, pixels, resource->convert);
-        return;
-    }
-    uncached = uncached_wanted(&device->uncached, bytes);
-    begun = uncached_clock();
-    backing_read(resource->backing, offset, to, pixels,
-                 uncached ? format_uncached(resource->convert) : resource->convert);
-    uncached_measured(&device->uncached, uncached, bytes, uncached_clock() - begun);
-}
-
 static void copy(struct device *device, struct resource *resource,
                  const struct rectangle *rectangle, uint64_t offset) {
     struct canvas *canvas = resource->canvas;
-    uint64_t stride = canvas_stride(canvas), pixels = rectangle->width;
+    uint64_t stride = canvas_stride(canvas);
     uint8_t *to;
 
     canvas_begin_write(canvas, rectangle);
     to = canvas_pixels(canvas, canvas->slot) + rectangle->y * stride +
          (uint64_t)rectangle->x * IMAGE_PIXEL_BYTES;
-    if (rectangle->width == canvas->width) {
-        copy_whole(device, resource, offset, to, pixels * rectangle->height);
-        return;
-    }
-    for (uint32_t rows = rectangle->height; rows > 0; rows--, to += stride, offset += stride)
-        backing_read(resource->backing, offset, to, pixels, resource->convert);
+    backing_copy(device, resource->backing, resource->convert,
+                 &(struct rows){.from = offset,
+                                .from_stride = stride,
+                                .to = to,
+                                .to_stride = stride,
+                                .pixels = rectangle->width,
+                                .count = rectangle->height});
 }
 
 uint32_t image_transfer_to_host(struct device *device, struct resource *resource,

@@ -99,6 +99,21 @@ void images_remove(struct device *device, struct resource *resource) {
     images_give(device, images_charge(resource));
 }
 
+bool images_add_picture(struct device *device, const struct canvas *picture) {
+    uint64_t bytes = image_file_bytes(picture->width, picture->height);
+
+    if (!images_fit(device, picture->width, picture->height) || !images_make_room(device, bytes))
+        return false;
+    device->state->images = ++device->images;
+    images_take(device, bytes);
+    return true;
+}
+
+void images_remove_picture(struct device *device, const struct canvas *picture) {
+    device->state->images = --device->images;
+    images_give(device, image_file_bytes(picture->width, picture->height));
+}
+
 bool images_reserve_slots(struct device *device, struct resource *resource) {
     uint64_t spare = spare_bytes(resource);
 

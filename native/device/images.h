@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct canvas;
 struct device;
 struct resource;
 
@@ -36,6 +37,11 @@ bool images_fit(struct device *device, uint32_t width, uint32_t height);
 /* Counts the image that a resource has been given, or is about to lose. */
 void images_add(struct device *device, struct resource *resource);
 void images_remove(struct device *device, struct resource *resource);
+
+/* Counts all slots of a picture that is a scanout's own (scanout.h), and no longer; false: beyond a
+ * quota. */
+bool images_add_picture(struct device *device, const struct canvas *picture);
+void images_remove_picture(struct device *device, const struct canvas *picture);
 
 /* Counts all slots of an image that is about to be shown; false: beyond the quota. */
 bool images_reserve_slots(struct device *device, struct resource *resource);

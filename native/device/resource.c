@@ -104,6 +104,11 @@ int resource_attach_backing(struct device *device, uint32_t resource_id, const u
     resource->backing = backing_new(device->memory, entries, nr_entries);
     if (resource->backing == NULL)
         return -errno;
+    if (backing_bytes(resource->backing) < resource->blob_bytes) {
+        backing_free(resource->backing);
+        resource->backing = NULL;
+        return -EINVAL;
+    }
     device->backing_entries += nr_entries;
     resource->kind->backing_changed(device, resource);
     return 0;

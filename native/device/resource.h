@@ -18,7 +18,7 @@ int resource_image_fd(struct device *device, uint32_t resource_id);
 int resource_unref(struct device *device, uint32_t resource_id);
 
 /* `entries`: nr_entries × struct virtio_gpu_mem_entry.  -ENOENT; -EBUSY: it has backing; -EFAULT:
- * outside guest memory; -ENOMEM: a quota. */
+ * outside guest memory; -EINVAL: less than a blob's size; -ENOMEM: a quota. */
 int resource_attach_backing(struct device *device, uint32_t resource_id, const uint8_t *entries,
                             uint32_t nr_entries);
 /* -ENOENT; -ENODATA: it has no backing. */

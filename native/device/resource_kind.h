@@ -32,7 +32,8 @@ struct resource_kind {
      * response's type. */
     uint32_t (*flush)(struct device *device, struct resource *resource,
                       const struct rectangle *rectangle);
-    /* Brings a rectangle of what was drawn into the image; 0, or an error. */
+    /* Brings a rectangle of what was drawn into the image, or into what scanouts show instead; 0,
+     * or an error. */
     int (*read_back)(struct device *device, struct resource *resource,
                      const struct rectangle *rectangle);
     /* Its backing came, went or moved. */

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "device/backing.h"
 #include "device/canvas.h"
 #include "device/resource_kind.h"
+#include "ring/backing.h"
 #include "shared/present.h"
 
 /* The DMA buffer of a resource, as the display is told of it. */
@@ -23,6 +23,7 @@ struct resource {
     struct resource *next;     /* in its bucket */
     struct canvas *canvas;     /* NULL: no image, never shown so far */
     struct texture *texture;   /* of a texture (render3d/texture.h) */
+    uint64_t blob_bytes;       /* of a blob: its backing has no less */
     format_convert convert;    /* from its format to the image's */
     struct backing *backing;   /* NULL: none */
     uint32_t shown;            /* a bit for each scanout that shows it */

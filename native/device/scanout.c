@@ -5,6 +5,7 @@
 
 #include "device/device.h"
 #include "device/images.h"
+#include "ring/fault.h"
 
 static uint32_t bit(uint32_t scanout_id) {
     return 1u << scanout_id;
@@ -16,22 +17,34 @@ static void save(struct device *device, uint32_t scanout_id) {
     const struct surface *surface = &device->scanouts[scanout_id].surface;
     uint32_t resource_id = surface->resource ? surface->resource->resource_id : 0;
 
-    device->state->scanouts[scanout_id] = (struct surface_state){.resource_id = resource_id,
-                                                                 .x = surface->shown.x,
-                                                                 .y = surface->shown.y,
-                                                                 .width = surface->shown.width,
-                                                                 .height = surface->shown.height,
-                                                                 .surface_width = surface->width,
-                                                                 .surface_height = surface->height,
-                                                                 .format = surface->format,
-                                                                 .stride = surface->stride,
-                                                                 .offset = surface->offset};
+    device->state->scanouts[scanout_id] =
+        (struct surface_state){.resource_id = resource_id,
+                               .x = surface->shown.x,
+                               .y = surface->shown.y,
+                               .width = surface->shown.width,
+                               .height = surface->shown.height,
+                               .surface_width = surface->layout.width,
+                               .surface_height = surface->layout.height,
+                               .format = surface->layout.format,
+                               .stride = surface->layout.stride,
+                               .offset = surface->layout.offset};
 }
 
-/* Nobody waits for the picture of an image any more when no scanout that shows it is deferred. */
-static void settle(struct device *device, struct resource *resource) {
-    if (resource != NULL && !(resource->shown & device->deferred))
-        resource->canvas->waiting = CANVAS_NONE;
+/* What its pixels are sent from: a blob's from a picture of the scanout's own.  NULL: nothing. */
+static struct canvas *canvas_of(const struct scanout *scanout) {
+    if (scanout->surface.resource == NULL)
+        return NULL;
+    return scanout->picture != NULL ? scanout->picture : scanout->surface.resource->canvas;
+}
+
+/* Nobody waits for what a canvas shows any more when no scanout that shows it is deferred. */
+static void settle(struct device *device, struct canvas *canvas) {
+    if (canvas == NULL)
+        return;
+    for (uint32_t left = device->deferred; left != 0; left &= left - 1)
+        if (canvas_of(&device->scanouts[__builtin_ctz(left)]) == canvas)
+            return;
+    canvas->waiting = CANVAS_NONE;
 }
 
 /* What QEMU shows of a DMA buffer is the whole of it: it takes no notice of x and y. */
@@ -40,8 +53,8 @@ bool scanout_by_buffer(const struct scanout *scanout) {
 
     return resource != NULL && resource->exported != NULL && scanout->surface.shown.x == 0 &&
            scanout->surface.shown.y == 0 &&
-           scanout->surface.shown.width == scanout->surface.width &&
-           scanout->surface.shown.height == scanout->surface.height;
+           scanout->surface.shown.width == scanout->surface.layout.width &&
+           scanout->surface.shown.height == scanout->surface.layout.height;
 }
 
 /* The display has to hear of each DMA buffer; and pixels that follow one have to be all of them. */
@@ -57,16 +70,32 @@ static void change_transport(struct scanout *scanout, bool by_buffer_before, boo
     }
 }
 
-static void show(struct device *device, uint32_t scanout_id, const struct surface *surface) {
+/* Takes `picture` over, which may be the one that the scanout has. */
+static void set_picture(struct device *device, struct scanout *scanout, struct canvas *picture) {
+    struct canvas *before = scanout->picture;
+
+    if (picture == before)
+        return;
+    scanout->picture = picture;
+    scanout->blank = true;
+    if (before == NULL)
+        return;
+    images_remove_picture(device, before);
+    channel_forget(&device->channel, before);
+    canvas_free(before);
+}
+
+/* `picture`: what the surface is sent from, NULL: the image of its resource. */
+static void show(struct device *device, uint32_t scanout_id, const struct surface *surface,
+                 struct canvas *picture) {
     struct scanout *scanout = &device->scanouts[scanout_id];
     struct surface before = scanout->surface;
+    struct canvas *image_before = before.resource != NULL ? before.resource->canvas : NULL;
     bool by_buffer_before = scanout_by_buffer(scanout);
     bool other = before.resource != surface->resource;
 
-    if (before.resource != NULL && other) {
+    if (before.resource != NULL && other)
         before.resource->shown &= ~bit(scanout_id);
-        settle(device, before.resource);
-    }
     if (before.shown.width != surface->shown.width ||
         before.shown.height != surface->shown.height) {
         scanout->announce = true;
@@ -75,6 +104,8 @@ static void show(struct device *device, uint32_t scanout_id, const struct surfac
     /* Damage that waits stays: the next flush will cover what it was about. */
     scanout->flushed = scanout->flushed && !other;
     scanout->surface = *surface;
+    set_picture(device, scanout, picture);
+    settle(device, image_before);
     change_transport(scanout, by_buffer_before, other);
     if (surface->resource != NULL)
         surface->resource->shown |= bit(scanout_id);
@@ -84,7 +115,7 @@ static void show(struct device *device, uint32_t scanout_id, const struct surfac
 }
 
 void scanout_disable(struct device *device, uint32_t scanout_id) {
-    show(device, scanout_id, &(struct surface){0});
+    show(device, scanout_id, &(struct surface){0}, NULL);
 }
 
 /* What SET_SCANOUT shows: the image of a resource, whatever its kind. */
@@ -93,10 +124,15 @@ static struct surface surface_of(struct resource *resource, const struct rectang
 
     return (struct surface){.resource = resource,
                             .shown = *shown,
-                            .width = canvas->width,
-                            .height = canvas->height,
-                            .format = resource->format,
-                            .stride = (uint32_t)canvas_stride(canvas)};
+                            .layout = {.format = resource->format,
+                                       .width = canvas->width,
+                                       .height = canvas->height,
+                                       .stride = (uint32_t)canvas_stride(canvas)}};
+}
+
+static bool shows_some(const struct surface *surface) {
+    return !rectangle_empty(&surface->shown) &&
+           rectangle_within(&surface->shown, surface->layout.width, surface->layout.height);
 }
 
 int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
@@ -119,11 +155,72 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
     if (error < 0)
         return error;
     surface = surface_of(resource, &shown);
-    if (rectangle_empty(&shown) || !rectangle_within(&shown, surface.width, surface.height))
+    if (!shows_some(&surface))
         return -EINVAL;
     if (!images_reserve_slots(device, resource))
         return -ENOMEM;
-    show(device, scanout_id, &surface);
+    show(device, scanout_id, &surface, NULL);
+    return 0;
+}
+
+/* --- guest blobs */
+
+static bool is_blob(const struct resource *resource) {
+    return resource->kind->number == RESOURCE_BLOB;
+}
+
+static struct surface surface_of_blob(struct resource *resource,
+                                      const struct surface_state *shown) {
+    return (struct surface){
+        .resource = resource,
+        .shown = {.x = shown->x, .y = shown->y, .width = shown->width, .height = shown->height},
+        .layout = {.format = shown->format,
+                   .width = shown->surface_width,
+                   .height = shown->surface_height,
+                   .stride = shown->stride,
+                   .offset = shown->offset}};
+}
+
+static bool same_size(const struct canvas *picture, const struct rectangle *shown) {
+    return picture != NULL && picture->width == shown->width && picture->height == shown->height;
+}
+
+/* One of that size: the scanout's own, or another; NULL: beyond a quota. */
+static struct canvas *find_picture(struct device *device, const struct scanout *scanout,
+                                   const struct rectangle *shown) {
+    struct canvas *picture;
+
+    if (same_size(scanout->picture, shown))
+        return scanout->picture;
+    picture = canvas_new(++device->next_image_id, shown->width, shown->height);
+    if (picture == NULL || images_add_picture(device, picture))
+        return picture;
+    canvas_free(picture);
+    return NULL;
+}
+
+int scanout_set_blob(struct device *device, uint32_t scanout_id,
+                     const struct surface_state *shown) {
+    struct resource *resource;
+    struct surface surface;
+    struct canvas *picture;
+
+    if (scanout_id >= device->num_scanouts)
+        return -ENODEV;
+    if (shown->resource_id == 0) {
+        scanout_disable(device, scanout_id);
+        return 0;
+    }
+    resource = resource_table_find(&device->resources, shown->resource_id);
+    if (resource == NULL || !is_blob(resource))
+        return -ENOENT;
+    surface = surface_of_blob(resource, shown);
+    if (!layout_fits(&surface.layout, resource->blob_bytes) || !shows_some(&surface))
+        return -EINVAL;
+    picture = find_picture(device, &device->scanouts[scanout_id], &surface.shown);
+    if (picture == NULL)
+        return -ENOMEM;
+    show(device, scanout_id, &surface, picture);
     return 0;
 }
 
@@ -136,9 +233,17 @@ static bool lost(const struct device *device, uint32_t scanout_id) {
 }
 
 void scanouts_restore(struct device *device, uint32_t resource_id) {
+    const struct resource *resource = resource_table_find(&device->resources, resource_id);
+
+    if (resource == NULL)
+        return;
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
         struct surface_state saved = device->state->scanouts[scanout_id];
-        if (lost(device, scanout_id) && saved.resource_id == resource_id)
+        if (!lost(device, scanout_id) || saved.resource_id != resource_id)
+            continue;
+        if (is_blob(resource))
+            scanout_set_blob(device, scanout_id, &saved);
+        else
             scanout_set(device, scanout_id, resource_id, saved.x, saved.y, saved.width,
                         saved.height);
     }
@@ -158,6 +263,7 @@ void scanouts_damage(struct device *device, struct resource *resource,
         return;
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
         struct scanout *scanout = &device->scanouts[scanout_id];
+        struct canvas *canvas = canvas_of(scanout);
         struct rectangle seen;
         if (scanout->surface.resource != resource)
             continue;
@@ -169,7 +275,7 @@ void scanouts_damage(struct device *device, struct resource *resource,
         scanout->damage = rectangle_around(&scanout->damage, &seen);
         scanout->flushed = true;
         device->deferred |= bit(scanout_id);
-        resource->canvas->waiting = resource->canvas->slot;
+        canvas->waiting = canvas->slot;
     }
     scanouts_push(device);
 }
@@ -178,22 +284,27 @@ void scanout_repaint(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout = &device->scanouts[scanout_id];
     const struct rectangle whole = {.width = scanout->surface.shown.width,
                                     .height = scanout->surface.shown.height};
+    struct canvas *canvas = canvas_of(scanout);
 
     if (!device->draws)
         return;
     /* One that is disabled as well: a process before this one may have shown something there. */
     scanout->announce = true;
     device->deferred |= bit(scanout_id);
-    if (scanout->surface.resource == NULL)
+    if (canvas == NULL)
         return;
     scanout->flushed = true;
     scanout->damage = whole;
-    scanout->surface.resource->canvas->waiting = scanout->surface.resource->canvas->slot;
+    canvas->waiting = canvas->slot;
 }
 
 /* --- records */
 
 static struct present_record record_of(const struct scanout *scanout, uint32_t scanout_id) {
+    /* A picture has no more than what is shown. */
+    const struct rectangle source =
+        scanout->picture != NULL ? (struct rectangle){0} : scanout->surface.shown;
+
     return (struct present_record){.kind = PRESENT_SCANOUT,
                                    .scanout_id = scanout_id,
                                    .scanout_width = scanout->surface.shown.width,
@@ -202,8 +313,8 @@ static struct present_record record_of(const struct scanout *scanout, uint32_t s
                                    .y = scanout->damage.y,
                                    .width = scanout->damage.width,
                                    .height = scanout->damage.height,
-                                   .source_x = scanout->surface.shown.x + scanout->damage.x,
-                                   .source_y = scanout->surface.shown.y + scanout->damage.y};
+                                   .source_x = source.x + scanout->damage.x,
+                                   .source_y = source.y + scanout->damage.y};
 }
 
 static bool announce_buffer(struct device *device, uint32_t scanout_id) {
@@ -250,7 +361,7 @@ static bool send_damage(struct device *device, uint32_t scanout_id) {
         record.kind = PRESENT_DAMAGE;
         sent = channel_scanout(&device->channel, &record);
     } else {
-        sent = send_pixels(device, &record, scanout->surface.resource->canvas);
+        sent = send_pixels(device, &record, canvas_of(scanout));
     }
     if (!sent)
         return false;
@@ -269,12 +380,26 @@ void scanouts_push(struct device *device) {
         if (!announce(device, scanout_id) || !send_damage(device, scanout_id))
             continue;
         device->deferred &= ~bit(scanout_id);
-        settle(device, device->scanouts[scanout_id].surface.resource);
+        settle(device, canvas_of(&device->scanouts[scanout_id]));
     }
     device->state->counters.present_records += device->channel.records - before;
 }
 
+/* What shows a blob is brought from there: the process before this one may have had its picture. */
+static void refresh(void *argument) {
+    struct device *device = argument;
+
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
+        const struct scanout *scanout = &device->scanouts[scanout_id];
+        struct resource *resource = scanout->surface.resource;
+        if (scanout->picture != NULL && device->draws)
+            resource->kind->read_back(device, resource, &scanout->surface.shown);
+    }
+}
+
 void device_repaint(struct device *device) {
+    /* Guest memory that has gone: device_run() will say so, and pictures stay as they are. */
+    (void)fault_guarded(refresh, device);
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
         scanout_repaint(device, scanout_id);
     channel_receive(&device->channel);

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "device/canvas.h"
 #include "device/surface.h"
 #include "shared/rectangle.h"
+#include "shared/state.h"
 
 /* [python] */
 struct device;
@@ -16,6 +18,10 @@ struct device;
  * rectangle, or outside the resource; -ENOMEM: the quota for images. */
 int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
                 uint32_t y, uint32_t width, uint32_t height);
+
+/* Shows a guest blob, `shown` as the session state has it (`resource_id` 0 disables).  Errors as
+ * scanout_set()'s; -ENOENT: no blob; -EINVAL: also a surface that does not lie in the blob. */
+int scanout_set_blob(struct device *device, uint32_t scanout_id, const struct surface_state *shown);
 
 /* Of a scanout that is shown from a DMA buffer: brings what was drawn into the image, for others to
  * look at.  -ENODEV; -EIO: the renderer cannot. */
@@ -27,6 +33,8 @@ void device_repaint(struct device *device);
 
 struct scanout {
     struct surface surface;  /* what it shows */
+    struct canvas *picture;  /* its own, of what is shown: for blobs, which have no image */
+    bool blank;              /* nothing has come into the picture so far */
     bool announce;           /* its size has yet to be told */
     bool flushed;            /* `damage` may be sent: the resource was flushed since it was set */
     struct rectangle damage; /* of the scanout: yet to be sent */

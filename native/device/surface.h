@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "shared/layout.h"
 #include "shared/rectangle.h"
 
 struct resource;
@@ -12,10 +13,7 @@ struct resource;
 struct surface {
     struct resource *resource; /* NULL: nothing is shown */
     struct rectangle shown;    /* of the surface */
-    uint32_t width, height;    /* of the surface */
-    uint32_t format;           /* VIRTIO_GPU_FORMAT_* of the resource, whatever an image has */
-    uint32_t stride;           /* bytes from one row to the next */
-    uint64_t offset;           /* of the first pixel in the resource, bytes */
+    struct layout layout;      /* format is the resource's, whatever an image has */
 };
 
 #endif

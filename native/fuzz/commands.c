@@ -13,6 +13,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "device/blob_resource.h"
 #include "device/control_queue.h"
 #include "device/image_resource.h"
 #include "device/lifetime.h"
@@ -113,6 +114,8 @@ static const struct {
     {VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, "ikazlzazlzazlzazlz"},
     {VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, "i"},
     {VIRTIO_GPU_CMD_RESOURCE_UNREF, "i"},
+    {VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, "ikkkzzlzazlzazlz"},
+    {VIRTIO_GPU_CMD_SET_SCANOUT_BLOB, "ccssdissfzpzzzlzzz"},
     {VIRTIO_GPU_CMD_GET_DISPLAY_INFO, ""},
     {VIRTIO_GPU_CMD_CTX_CREATE, "zz"},
     {VIRTIO_GPU_CMD_CTX_DESTROY, ""},
@@ -136,6 +139,7 @@ static uint32_t field(struct input *input, char kind) {
     static const uint32_t SIDES[] = {1, 16, 64, 200, 300, 512}, STARTS[] = {0, 0, 0, 1, 64};
     static const uint32_t FORMATS[] = {1, 2, 3, 4, 67, 68, 121, 134};
     static const uint32_t ADDRESSES[] = {0, 0x4001, REGION_BYTES - 8, FAR_AT, FAR_AT + 0x7000};
+    static const uint32_t STRIDES[] = {64, 256, 800, 1203, 2048};
     static const uint32_t LENGTHS[] = {0x1000, 0x8000, 0x10000, 4099, 3};
 
     switch (kind) {
@@ -149,6 +153,8 @@ static uint32_t field(struct input *input, char kind) {
         return choose(input, ADDRESSES, 5);
     case 'l':
         return choose(input, LENGTHS, 5);
+    case 'p':
+        return choose(input, STRIDES, 5);
     case 'i':
     case 'd':
     case 'k':
@@ -201,15 +207,46 @@ static int execute_3d(struct guest *guest, const struct virtio_gpu_ctrl_hdr *hea
     }
 }
 
+static int create_blob(struct device *device, const uint8_t *request, uint32_t length,
+                       const uint32_t *words) {
+    const uint32_t entries_at = sizeof(struct virtio_gpu_resource_create_blob);
+    int error = resource_create_blob(device, words[0], words[6] | (uint64_t)words[7] << 32);
+
+    if (error < 0)
+        return error;
+    if (length >= entries_at && words[3] <= (length - entries_at) / 16)
+        error = resource_attach_backing(device, words[0], request + entries_at, words[3]);
+    else
+        error = -1;
+    if (error < 0)
+        resource_unref(device, words[0]);
+    return error;
+}
+
+static int set_scanout_blob(struct device *device, const uint32_t *words) {
+    const struct surface_state shown = {.resource_id = words[5],
+                                        .x = words[0],
+                                        .y = words[1],
+                                        .width = words[2],
+                                        .height = words[3],
+                                        .surface_width = words[6],
+                                        .surface_height = words[7],
+                                        .format = words[8],
+                                        .stride = words[10],
+                                        .offset = words[14]};
+
+    return scanout_set_blob(device, words[4], &shown);
+}
+
 static int execute(struct guest *guest, const uint8_t *request, uint32_t length) {
     struct device *device = guest->device;
     struct virtio_gpu_ctrl_hdr header;
-    uint32_t words[sizeof(struct resource_3d) / sizeof(uint32_t)] = {0};
+    uint32_t words[FIELDS] = {0}, bytes = length - sizeof(header);
 
     memcpy(&header, request, sizeof(header));
-    if (length < sizeof(header) + sizeof(words))
+    if (length < sizeof(header) + sizeof(struct resource_3d))
         return -1;
-    memcpy(words, request + sizeof(header), sizeof(words));
+    memcpy(words, request + sizeof(header), bytes < sizeof(words) ? bytes : sizeof(words));
     switch (header.type) {
     case VIRTIO_GPU_CMD_RESOURCE_CREATE_2D:
         return resource_create_2d(device, words[0], words[1], words[2], words[3]);
@@ -223,6 +260,10 @@ static int execute(struct guest *guest, const uint8_t *request, uint32_t length)
         return resource_detach_backing(device, words[0]);
     case VIRTIO_GPU_CMD_SET_SCANOUT:
         return scanout_set(device, words[4], words[5], words[0], words[1], words[2], words[3]);
+    case VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB:
+        return create_blob(device, request, length, words);
+    case VIRTIO_GPU_CMD_SET_SCANOUT_BLOB:
+        return set_scanout_blob(device, words);
     default:
         return execute_3d(guest, &header, words);
     }

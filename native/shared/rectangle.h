@@ -21,7 +21,14 @@ static inline bool rectangle_within(const struct rectangle *rectangle, uint32_t 
            rectangle->x <= width - rectangle->width && rectangle->y <= height - rectangle->height;
 }
 
-/* The following take rectangles that lie in an image (rectangle_within()), so edges fit. */
+/* Whether its edges can be told in 32 bits, so that it may be compared with others. */
+static inline bool rectangle_bounded(const struct rectangle *rectangle) {
+    return rectangle->width <= UINT32_MAX - rectangle->x &&
+           rectangle->height <= UINT32_MAX - rectangle->y;
+}
+
+/* The following take rectangles that lie in an image (rectangle_within()), or are bounded, so edges
+ * fit. */
 
 static inline bool rectangle_covers(const struct rectangle *outer, const struct rectangle *inner) {
     return inner->x >= outer->x && inner->y >= outer->y &&

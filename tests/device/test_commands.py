@@ -387,6 +387,7 @@ def test_there_is_no_capset(bench: Bench) -> None:
 
 
 THREE_D = [key for key, command in COMMANDS.items() if command.group is not Group.IMAGES]
+BLOB_FEATURE = 1 << wire.VIRTIO_GPU_F_RESOURCE_BLOB
 
 
 @pytest.mark.parametrize("type", THREE_D)
@@ -413,22 +414,79 @@ def test_null_accepts_the_life_of_a_context(null: Bench) -> None:
     assert null.command(wire.VIRTIO_GPU_CMD_CTX_DESTROY, ctx_id=1) == OK
 
 
-def test_null_accepts_the_life_of_a_blob(null: Bench) -> None:
-    blob = wire.virtio_gpu_resource_create_blob(9, wire.VIRTIO_GPU_BLOB_MEM_GUEST, 0, 2, 0, 8192)
-    assert null.command(wire.VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, blob, ENTRY * 2) == OK
+def _create_blob(
+    bench: Bench, resource_id: int = 9, nr_entries: int = 2, **other: int
+) -> int | None:
+    fields = {
+        "blob_mem": wire.VIRTIO_GPU_BLOB_MEM_GUEST,
+        "blob_flags": 0,
+        "blob_id": 0,
+        "size": 8192,
+    }
+    command = wire.virtio_gpu_resource_create_blob(
+        resource_id=resource_id, nr_entries=nr_entries, **fields | other
+    )
+    return bench.command(wire.VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, command, ENTRY * nr_entries)
+
+
+def test_the_session_is_told_of_the_life_of_a_blob(bench: Bench) -> None:
+    bench.request(messages.SetFeatures(BLOB_FEATURE))
+    assert _create_blob(bench) == OK
     scanout = wire.virtio_gpu_set_scanout_blob(
         wire.virtio_gpu_rect(0, 0, 32, 32), 0, 9, 32, 32, BGRX, 0, (128, 0, 0, 0), (0, 0, 0, 0)
     )
-    assert null.command(wire.VIRTIO_GPU_CMD_SET_SCANOUT_BLOB, scanout) == OK
+    assert bench.command(wire.VIRTIO_GPU_CMD_SET_SCANOUT_BLOB, scanout) == OK
     command = wire.virtio_gpu_resource_map_blob(9, 0, 4096)
-    mapped = null.command(wire.VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, command)
-    assert mapped == wire.VIRTIO_GPU_RESP_OK_MAP_INFO
-    unmap = wire.virtio_gpu_resource_unmap_blob(9)
-    assert null.command(wire.VIRTIO_GPU_CMD_RESOURCE_UNMAP_BLOB, unmap) == OK
-    assert null.command(UNREF, wire.virtio_gpu_resource_unref(9)) == OK
+    assert bench.command(wire.VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, command) == UNSPEC
+    assert bench.command(DETACH, wire.virtio_gpu_resource_detach_backing(9)) == OK
+    assert _attach(bench, 9) == OK
+    assert bench.command(UNREF, wire.virtio_gpu_resource_unref(9)) == OK
+    assert [one for one in bench.told() if not isinstance(one, messages.Log)] == [
+        messages.BlobCreated(9, 8192),
+        messages.BackingAttached(9, ENTRY * 2),
+        messages.BackingDetached(9),
+        messages.BackingAttached(9, ENTRY * 2),
+        messages.ResourceGone(9),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "response"),
+    [
+        ({"blob_mem": 0}, INVALID_PARAMETER),
+        ({"blob_mem": wire.VIRTIO_GPU_BLOB_MEM_HOST3D}, INVALID_PARAMETER),
+        ({"blob_mem": wire.VIRTIO_GPU_BLOB_MEM_HOST3D_GUEST}, INVALID_PARAMETER),
+        ({"blob_mem": 4}, INVALID_PARAMETER),
+        ({"blob_flags": 8}, INVALID_PARAMETER),
+        ({"blob_flags": 1 << 31}, INVALID_PARAMETER),
+        ({"blob_id": 1}, INVALID_PARAMETER),
+        ({"blob_id": 1 << 63}, INVALID_PARAMETER),
+        ({"size": 0}, INVALID_PARAMETER),
+        ({"size": 8193}, INVALID_PARAMETER),
+        ({"size": 2**64 - 1}, INVALID_PARAMETER),
+        ({"nr_entries": 0}, INVALID_PARAMETER),
+        ({"nr_entries": 17}, OUT_OF_MEMORY),
+        ({"resource_id": 0}, INVALID_RESOURCE),
+    ],
+)
+def test_a_blob_that_cannot_be_is_none(
+    bench: Bench, changed: dict[str, int], response: int
+) -> None:
+    bench.request(messages.SetFeatures(BLOB_FEATURE))
+    assert _create_blob(bench, **changed) == response
+    assert [type(message) for message in bench.told()] == [messages.Log]
+    # Nothing of it is left.
+    assert _create_blob(bench) == OK
+
+
+def test_without_the_feature_there_are_no_blobs(bench: Bench) -> None:
+    assert _create_blob(bench) == UNSPEC
+    bench.request(messages.SetFeatures(~BLOB_FEATURE & (1 << 64) - 1))
+    assert _create_blob(bench) == UNSPEC
 
 
 def test_a_command_for_blobs_wants_a_blob(null: Bench) -> None:
+    null.request(messages.SetFeatures(BLOB_FEATURE))
     _create(null)
     command = wire.virtio_gpu_resource_map_blob(1, 0, 0)
     assert null.command(wire.VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, command) == INVALID_RESOURCE

@@ -32,7 +32,9 @@ def test_it_says_what_its_renderer_can_do() -> None:
     with DeviceProcess("2d") as process:
         assert process.started == messages.Started(
             num_capsets=0,
-            device_features=1 << wire.VIRTIO_GPU_F_EDID | 1 << wire.VIRTIO_GPU_F_RESOURCE_UUID,
+            device_features=1 << wire.VIRTIO_GPU_F_EDID
+            | 1 << wire.VIRTIO_GPU_F_RESOURCE_UUID
+            | 1 << wire.VIRTIO_GPU_F_RESOURCE_BLOB,
             description="2D in software",
             serial=process.started.serial,
         )

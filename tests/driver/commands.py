@@ -33,8 +33,12 @@ class Command(IntEnum):
     GET_CAPSET = 0x0109
     GET_EDID = 0x010A
     RESOURCE_ASSIGN_UUID = 0x010B
+    RESOURCE_CREATE_BLOB = 0x010C
+    SET_SCANOUT_BLOB = 0x010D
     UPDATE_CURSOR = 0x0300
     MOVE_CURSOR = 0x0301
+    RESOURCE_MAP_BLOB = 0x0208
+    RESOURCE_UNMAP_BLOB = 0x0209
 
 
 class ResponseType(IntEnum):
@@ -178,6 +182,48 @@ def get_capset(capset_id: int, version: int) -> bytes:
 def resource_assign_uuid(resource_id: int, fence_id: int | None = None) -> bytes:
     fields = struct.pack("<II", resource_id, 0)
     return header(Command.RESOURCE_ASSIGN_UUID, fence_id=fence_id) + fields
+
+
+BLOB_MEM_GUEST: Final = 1
+
+
+def resource_create_blob(
+    resource_id: int,
+    size: int,
+    entries: list[tuple[int, int]],
+    *,
+    blob_mem: int = BLOB_MEM_GUEST,
+    blob_flags: int = 2,  # VIRTIO_GPU_BLOB_FLAG_USE_SHAREABLE, as Linux has it for its framebuffers
+    blob_id: int = 0,
+) -> bytes:
+    """``size`` in bytes; ``entries``: guest address and length of each piece, in order."""
+    fields = struct.pack("<4IQQ", resource_id, blob_mem, blob_flags, len(entries), blob_id, size)
+    pieces = b"".join(struct.pack("<QII", address, length, 0) for address, length in entries)
+    return header(Command.RESOURCE_CREATE_BLOB) + fields + pieces
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where the pixels of a framebuffer lie in a blob: ``stride`` and ``offset`` in bytes."""
+
+    width: int
+    height: int
+    format: int
+    stride: int
+    offset: int = 0
+
+
+def set_scanout_blob(
+    scanout_id: int, resource_id: int, rectangle: Rectangle, plane: Plane
+) -> bytes:
+    fields = struct.pack("<6I", scanout_id, resource_id, plane.width, plane.height, plane.format, 0)
+    planes = struct.pack("<8I", plane.stride, 0, 0, 0, plane.offset, 0, 0, 0)
+    return header(Command.SET_SCANOUT_BLOB) + rectangle.pack() + fields + planes
+
+
+def resource_map_blob(resource_id: int, offset: int = 0) -> bytes:
+    fields = struct.pack("<IIQ", resource_id, 0, offset)
+    return header(Command.RESOURCE_MAP_BLOB) + fields
 
 
 def update_cursor(

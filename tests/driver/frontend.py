@@ -79,6 +79,7 @@ class Feature(IntFlag):
     VIRGL = 1 << 0
     EDID = 1 << 1
     RESOURCE_UUID = 1 << 2
+    RESOURCE_BLOB = 1 << 3
     LOG_ALL = 1 << 26
     INDIRECT_DESC = 1 << 28
     EVENT_IDX = 1 << 29
@@ -106,6 +107,8 @@ QEMU_FEATURES = (
     | Feature.RESOURCE_UUID
     | Feature.PROTOCOL_FEATURES
 )
+# What a VMM has that passes on what the backend offers, as QEMU's generic vhost-user device.
+GENERIC_FEATURES = QEMU_FEATURES | Feature.RESOURCE_BLOB
 
 
 class RequestRefusedError(Exception):

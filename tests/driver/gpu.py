@@ -38,8 +38,38 @@ class Resource:
         return self.width * 4
 
     @property
+    def offset(self) -> int:
+        """Of the first pixel in the backing, in bytes."""
+        return 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of backing from the first to the last pixel's end."""
+        return self.offset + self.stride * (self.height - 1) + self.width * 4
+
+    @property
     def whole(self) -> Rectangle:
         return Rectangle(0, 0, self.width, self.height)
+
+
+@dataclass
+class Blob(Resource):
+    """A guest blob with one framebuffer in it, whose rows are ``pitch`` bytes apart."""
+
+    pitch: int
+    begin: int
+
+    @property
+    def stride(self) -> int:
+        return self.pitch
+
+    @property
+    def offset(self) -> int:
+        return self.begin
+
+    @property
+    def plane(self) -> commands.Plane:
+        return commands.Plane(self.width, self.height, self.format, self.pitch, self.begin)
 
 
 class Guest:
@@ -127,17 +157,39 @@ class Guest:
             self.attach(resource, seed=seed)
         return resource
 
+    def create_blob(
+        self,
+        width: int,
+        height: int,
+        pixel_format: Format = Format.B8G8R8X8_UNORM,
+        *,
+        stride: int | None = None,
+        offset: int = 0,
+        seed: int | None = 0,
+    ) -> Blob:
+        """A guest blob with room for such a framebuffer, in scattered pages as Linux has them."""
+        number = self._next_resource_id
+        pitch = width * 4 if stride is None else stride
+        blob = Blob(number, pixel_format, width, height, [], pitch, offset)
+        self._next_resource_id += 1
+        blob.entries = self._pages(blob, seed, self.run_pages)
+        self.do(commands.resource_create_blob(number, blob.size, blob.entries))
+        return blob
+
     def attach(
         self, resource: Resource, *, seed: int | None = 0, run_pages: int | None = None
     ) -> None:
         """Gives a resource new pages: entries of ``run_pages`` each, in an order shuffled by ``seed`` (None: as they lie)."""
-        run = PAGE * (run_pages or self.run_pages)
-        count = -(-resource.stride * resource.height // run)
+        resource.entries = self._pages(resource, seed, run_pages or self.run_pages)
+        self.do(commands.resource_attach_backing(resource.resource_id, resource.entries))
+
+    def _pages(self, resource: Resource, seed: int | None, run_pages: int) -> list[tuple[int, int]]:
+        run = PAGE * run_pages
+        count = -(-resource.size // run)
         addresses = [self.memory.allocate(run, PAGE) for _ in range(count)]
         if seed is not None:
             random.Random(seed).shuffle(addresses)
-        resource.entries = [(address, run) for address in addresses]
-        self.do(commands.resource_attach_backing(resource.resource_id, resource.entries))
+        return [(address, run) for address in addresses]
 
     def detach(self, resource: Resource) -> None:
         self.do(commands.resource_detach_backing(resource.resource_id))
@@ -151,11 +203,11 @@ class Guest:
         backing = Scattered(self.memory, resource.entries)
         row = rectangle.width * 4
         if row == resource.stride:
-            backing.write(rectangle.y * row, pixels)
+            backing.write(resource.offset + rectangle.y * row, pixels)
             return
         for index in range(rectangle.height):
             offset = (rectangle.y + index) * resource.stride + rectangle.x * 4
-            backing.write(offset, pixels[index * row : (index + 1) * row])
+            backing.write(resource.offset + offset, pixels[index * row : (index + 1) * row])
 
     def fill(self, resource: Resource, pixel: bytes) -> None:
         """The whole backing in one colour of four bytes."""
@@ -178,7 +230,10 @@ class Guest:
         if resource is None:
             return self.do(commands.set_scanout(scanout_id, 0, Rectangle(0, 0, 0, 0)))
         area = rectangle or resource.whole
-        return self.do(commands.set_scanout(scanout_id, resource.resource_id, area))
+        number = resource.resource_id
+        if isinstance(resource, Blob):
+            return self.do(commands.set_scanout_blob(scanout_id, number, area, resource.plane))
+        return self.do(commands.set_scanout(scanout_id, number, area))
 
     def flush(
         self, resource: Resource, rectangle: Rectangle | None = None, *, fence_id: int | None = None

@@ -53,6 +53,26 @@ class PlaneGuest(Guest):
         return super().wait(pending)
 
 
+def _surface(words: tuple[int, ...]) -> Any:
+    """What SET_SCANOUT_BLOB shows."""
+    x, y, width, height, _, resource_id, surface_width, surface_height, pixel_format, *_ = words
+    return ffi.new(
+        "struct surface_state *",
+        {
+            "resource_id": resource_id,
+            "x": x,
+            "y": y,
+            "width": width,
+            "height": height,
+            "surface_width": surface_width,
+            "surface_height": surface_height,
+            "format": pixel_format,
+            "stride": words[10],
+            "offset": words[14],
+        },
+    )
+
+
 class Plane:
     """``presented``: what ``records`` has taken in so far; ``held``: chains left to be answered by the test."""
 
@@ -219,6 +239,13 @@ class Plane:
             result = lib.resource_detach_backing(device, words[0])
         elif command == Command.SET_SCANOUT:
             result = lib.scanout_set(device, words[4], words[5], *words[:4])
+        elif command == Command.RESOURCE_CREATE_BLOB:
+            size = words[6] | words[7] << 32
+            result = lib.resource_create_blob(device, words[0], size)
+            if result == 0:
+                result = lib.resource_attach_backing(device, words[0], fields[32:], words[3])
+        elif command == Command.SET_SCANOUT_BLOB:
+            result = lib.scanout_set_blob(device, words[4], _surface(words))
         else:
             return ResponseType.ERR_UNSPEC
         return RESPONSES.get(-result, ResponseType.ERR_UNSPEC)

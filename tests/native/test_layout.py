@@ -16,6 +16,7 @@ FOLDERS: dict[str, set[str]] = {
     "virgl": {"shared", "render3d"},
     "presenter": {"shared"},
     "cursor": {"shared", "ring", "presenter"},
+    "look": {"shared", "ring"},
 }
 """Of each folder, whose headers it may include beside its own."""
 

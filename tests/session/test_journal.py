@@ -193,3 +193,35 @@ def test_whatever_it_is_told_it_stays_within_its_limits(steps: list[tuple[type, 
     assert entries <= LIMITS.backing_entries * 16
     journal.clear()
     assert len(journal) == 0
+
+
+def test_a_blob_is_replayed_with_its_backing(journal: Journal) -> None:
+    journal.record(messages.BlobCreated(5, 1 << 40), [])
+    journal.record(messages.BackingAttached(5, b"e" * 32), [])
+    assert list(journal.replay()) == [
+        (messages.AdoptBlob(5, 1 << 40), []),
+        (messages.AdoptBacking(5, b"e" * 32), []),
+    ]
+    assert journal.blob(5) == (1 << 40, b"e" * 32)
+    assert journal.image(5) is None
+    [use] = journal.resources(1)
+    assert (use.kind, use.bytes) == ("blob", 0)
+    journal.record(messages.ResourceGone(5), [])
+    assert journal.blob(5) is None
+
+
+def test_a_blob_that_cannot_be_is_not_believed(journal: Journal) -> None:
+    for entry in (
+        messages.BlobCreated(1 << 32, 1),
+        messages.BlobCreated(1, 0),
+        messages.BlobCreated(1, 1 << 64),
+    ):
+        with pytest.raises(LinkError):
+            journal.record(entry, [])
+    journal.record(messages.BlobCreated(1, 1), [])
+    image = os.memfd_create("image")
+    with pytest.raises(LinkError):
+        journal.record(messages.ImageMade(1), [image])
+    os.close(image)
+    create(journal, 2)
+    assert journal.blob(2) is None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from vgpud.link.memory_table import MemoryTable
 from vgpud.link.messages import Limits, QueueConfig
 from vgpud.native import checked, ffi, lib, made
-from vgpud.wire.virtio_gpu import virtio_gpu_resource_create_3d
+from vgpud.wire.virtio_gpu import virtio_gpu_resource_create_3d, virtio_gpu_set_scanout_blob
 
 EXIT_COMMAND: int = lib.EXIT_COMMAND
 EXIT_LINK: int = lib.EXIT_LINK
@@ -149,8 +149,12 @@ class DataPlane:
         resource = ffi.new("struct resource_3d *", command[:-1])
         checked(lib.resource_create_3d(self._device, resource))
 
-    def resource_create_blob(self, resource_id: int) -> None:
-        checked(lib.resource_create_blob(self._device, resource_id))
+    def resource_create_blob(self, resource_id: int, size: int) -> None:
+        """A guest blob of ``size`` bytes, which has no backing yet."""
+        checked(lib.resource_create_blob(self._device, resource_id, size))
+
+    def resource_adopt_blob(self, resource_id: int, size: int) -> None:
+        checked(lib.resource_adopt_blob(self._device, resource_id, size))
 
     def resource_adopt_2d(
         self, resource_id: int, format: int, width: int, height: int, image_fd: int
@@ -194,6 +198,22 @@ class DataPlane:
     ) -> None:
         """Shows a rectangle of a resource; ``resource_id`` 0 disables the scanout."""
         checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
+
+    def scanout_set_blob(self, command: virtio_gpu_set_scanout_blob) -> None:
+        """Shows a rectangle of a picture that lies in a guest blob."""
+        shown = ffi.new(
+            "struct surface_state *",
+            {
+                "resource_id": command.resource_id,
+                **command.r._asdict(),
+                "surface_width": command.width,
+                "surface_height": command.height,
+                "format": command.format,
+                "stride": command.strides[0],
+                "offset": command.offsets[0],
+            },
+        )
+        checked(lib.scanout_set_blob(self._device, command.scanout_id, shown))
 
     # --- contexts
 

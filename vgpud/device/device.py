@@ -24,6 +24,9 @@ class Device:
         self.limits = start.limits
         self.num_scanouts = start.num_scanouts
         self.displays = start.displays
+        self.features = (
+            0  # what the front-end and the guest agreed on; VIRTIO_GPU_F_* are bits of it
+        )
         self.questions = Questions(link, self.respond)
         self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
 

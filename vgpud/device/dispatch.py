@@ -73,6 +73,10 @@ COMMANDS = {
     ),
 }
 
+# What has to be negotiated before a command exists.  A front-end may keep a feature from its guest, as QEMU's vhost-user-gpu
+# does with this one.
+FEATURES = {Group.BLOBS: wire.VIRTIO_GPU_F_RESOURCE_BLOB}
+
 # What the data plane refuses, as a response; everything else is ERR_UNSPEC.
 RESPONSES = {
     errno.ENOENT: wire.VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
@@ -126,7 +130,7 @@ def decode(device: Device, out: Exit) -> tuple[Command, Request, Any]:
     try:
         hdr = unpack(wire.virtio_gpu_ctrl_hdr, out.request)
         command = COMMANDS.get(hdr.type)
-        if command is None or command.group not in device.renderer.groups:
+        if command is None or not _is_offered(device, command.group):
             raise GuestError(
                 wire.VIRTIO_GPU_RESP_ERR_UNSPEC,
                 f"command {hdr.type:#06x} does not exist in {device.renderer.description}",
@@ -138,6 +142,14 @@ def decode(device: Device, out: Exit) -> tuple[Command, Request, Any]:
         raise GuestError(wire.VIRTIO_GPU_RESP_ERR_UNSPEC, str(error)) from None
     rest = out.request[HEADER_SIZE + size_of(command.structure) :]
     return command, Request(out.chain, hdr, rest), structure
+
+
+def _is_offered(device: Device, group: Group) -> bool:
+    """Whether the mode has such commands, and the front-end and the guest have agreed on them."""
+    feature = FEATURES.get(group)
+    return group in device.renderer.groups and (
+        feature is None or bool(device.features & 1 << feature)
+    )
 
 
 def _name(command: Command) -> str:

@@ -80,6 +80,7 @@ def _set_log(device: Device, message: messages.SetLog, descriptors: Descriptors)
 
 
 def _set_features(device: Device, message: messages.SetFeatures, descriptors: Descriptors) -> None:
+    device.features = message.features
     device.plane.memory_set_logging(bool(message.features & 1 << VHOST_F_LOG_ALL))
 
 
@@ -148,6 +149,10 @@ def _adopt_resource_3d(
     device.plane.resource_create_3d(virtio_gpu_resource_create_3d(*message[:-1]))
 
 
+def _adopt_blob(device: Device, message: messages.AdoptBlob, descriptors: Descriptors) -> None:
+    device.plane.resource_adopt_blob(message.resource_id, message.size)
+
+
 def _adopt_backing(
     device: Device, message: messages.AdoptBacking, descriptors: Descriptors
 ) -> None:
@@ -176,6 +181,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.ReadBack: _read_back,
     messages.AdoptResource: _adopt_resource,
     messages.AdoptResource3D: _adopt_resource_3d,
+    messages.AdoptBlob: _adopt_blob,
     messages.AdoptBacking: _adopt_backing,
     messages.AdoptUuid: _adopt_uuid,
     messages.Ping: _ping,

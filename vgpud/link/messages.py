@@ -212,6 +212,14 @@ class AdoptResource3D(NamedTuple):
     serial: int = 0
 
 
+class AdoptBlob(NamedTuple):
+    """Recovery: a guest blob of ``size`` bytes, whose pixels are in its backing."""
+
+    resource_id: int
+    size: int
+    serial: int = 0
+
+
 class AdoptBacking(NamedTuple):
     """Recovery: ``entries`` is an array of virtio_gpu_mem_entry."""
 
@@ -317,6 +325,13 @@ class Resource3DCreated(NamedTuple):
     last_level: int
     nr_samples: int
     flags: int
+
+
+class BlobCreated(NamedTuple):
+    """A guest blob, ``size`` in bytes; its backing follows."""
+
+    resource_id: int
+    size: int
 
 
 class ImageMade(NamedTuple):
@@ -440,6 +455,7 @@ Request = (
     | ReadBack
     | AdoptResource
     | AdoptResource3D
+    | AdoptBlob
     | AdoptBacking
     | AdoptUuid
     | Ping
@@ -447,6 +463,7 @@ Request = (
 Journal = (
     ResourceCreated
     | Resource3DCreated
+    | BlobCreated
     | ResourceGone
     | BackingAttached
     | BackingDetached

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What ``vgpuctl`` asks of one machine, carried out by its session, which has the image and the channel."""
 
-import os
 from typing import Any
 
 from loguru import logger
@@ -29,8 +28,7 @@ class Commands:
 
     async def _screen(self, scanout: object = 0, machine: object = None) -> Answer:
         scanout_id = _number(scanout, "scanout")
-        if self._session.screen(scanout_id) is not None:
-            await self._session.look(scanout_id)
+        await self._session.look(scanout_id)
         screen = self._session.screen(scanout_id)
         if screen is None:
             raise ControlError(f"scanout {scanout} shows nothing")
@@ -40,8 +38,7 @@ class Commands:
             "image_width": width,
             "image_height": height,
         }
-        # The image may be closed before the answer is on its way.
-        return fields, [os.dup(image)]
+        return fields, [image]
 
     async def _set_display(
         self,

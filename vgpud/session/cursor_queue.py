@@ -4,6 +4,7 @@
 Apart from the control queue in everything, so that a cursor moves while that one is at work.
 """
 
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import trio
 
 from vgpud.link.messages import QueueConfig
 from vgpud.native import checked, ffi, lib, made
+from vgpud.session.journal import MEMORY_ENTRY_BYTES
 
 POLLING_INTERVAL = 0.002
 """Seconds, for a frontend that gives no kick: vhost-user asks for polling then."""
@@ -74,6 +76,13 @@ class CursorQueue:
     def add_image(self, resource_id: int, width: int, height: int, descriptor: int) -> None:
         """The descriptor is borrowed, until the image is removed or all are forgotten."""
         checked(lib.cursor_image_add(self._cursor, resource_id, width, height, descriptor))
+
+    def add_blob(self, resource_id: int, entries: bytes) -> None:
+        """A guest blob with backing (virtio_gpu_mem_entry); one that is too small for a cursor is none."""
+        count = len(entries) // MEMORY_ENTRY_BYTES
+        result = lib.cursor_blob_add(self._cursor, resource_id, entries, count)
+        if result != -errno.EINVAL:
+            checked(result)
 
     def remove_image(self, resource_id: int) -> None:
         """Of a resource that may never have been added: 3D ones are not."""

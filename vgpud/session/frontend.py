@@ -48,6 +48,7 @@ DEVICE_FEATURES = (
     | Feature.EDID
     | Feature.RESOURCE_UUID
     | Feature.RESOURCE_BLOB
+    | Feature.RESOURCE_BLOB
     | Feature.CONTEXT_INIT
 )
 PROTOCOL_FEATURES = (

@@ -8,16 +8,19 @@ same limits that it is to keep itself.
 import os
 from collections.abc import Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from vgpud.config.schema import MAX_U32
 from vgpud.link.fields import LinkError
 from vgpud.link.messages import (
     AdoptBacking,
+    AdoptBlob,
     AdoptResource,
     AdoptResource3D,
     AdoptUuid,
     BackingAttached,
     BackingDetached,
+    BlobCreated,
     ContextCreated,
     ContextGone,
     ImageMade,
@@ -37,14 +40,25 @@ UNCOUNTED = (1 << 64) - 1
 DEBUG_NAME_CHARACTERS = 64  # of struct virtio_gpu_ctx_create
 MEMORY_ENTRY_BYTES = 16  # sizeof(struct virtio_gpu_mem_entry)
 UUID_BYTES = 16
+MAX_U64 = (1 << 64) - 1
+
+
+Created = ResourceCreated | Resource3DCreated | BlobCreated
+
+
+class Blob(NamedTuple):
+    """A guest blob of ``size`` bytes; ``entries`` is an array of virtio_gpu_mem_entry, empty when nothing backs it."""
+
+    size: int
+    entries: bytes
 
 
 class _Resource:
-    """``image`` is a descriptor, None for a resource that only the renderer has; that one gets an
-    image of its process's when it is shown.
+    """``image`` is a descriptor, None for a resource that only the renderer has, which gets an image of its
+    process's when it is shown, and for a guest blob, which has none.
     """
 
-    def __init__(self, created: ResourceCreated | Resource3DCreated, image: int | None) -> None:
+    def __init__(self, created: Created, image: int | None) -> None:
         self.created = created
         self.image = image
         self.entries = b""
@@ -68,9 +82,16 @@ class Journal:
         None when the resource has none.
         """
         resource = self._resources.get(resource_id)
-        if resource is None or resource.image is None:
+        if resource is None or resource.image is None or isinstance(resource.created, BlobCreated):
             return None
         return (resource.created.width, resource.created.height), resource.image
+
+    def blob(self, resource_id: int) -> Blob | None:
+        """None when the resource is no guest blob."""
+        resource = self._resources.get(resource_id)
+        if resource is None or not isinstance(resource.created, BlobCreated):
+            return None
+        return Blob(resource.created.size, resource.entries)
 
     @property
     def backing_entries(self) -> int:
@@ -90,7 +111,7 @@ class Journal:
 
     def record(self, entry: Entry, descriptors: list[int]) -> None:
         """Notes what happened; ``LinkError`` when it cannot have."""
-        if isinstance(entry, ResourceCreated | Resource3DCreated):
+        if isinstance(entry, Created):
             self._created(entry, descriptors)
             return
         if isinstance(entry, ContextCreated | ContextGone):
@@ -108,10 +129,10 @@ class Journal:
         else:
             self._set_entries(resource, entry)
 
-    def _created(self, entry: ResourceCreated | Resource3DCreated, descriptors: list[int]) -> None:
+    def _created(self, entry: Created, descriptors: list[int]) -> None:
         if entry.resource_id in self._resources or len(self) >= self._limits.resources:
             raise LinkError(f"resource {entry.resource_id} was created again, or is one too many")
-        if max(entry) > MAX_U32:
+        if not _possible(entry):
             raise LinkError(f"no guest can have created {entry}")
         image = descriptors.pop() if isinstance(entry, ResourceCreated) else None
         self._resources[entry.resource_id] = _Resource(entry, image)
@@ -134,8 +155,8 @@ class Journal:
         resource.entries = entries
 
     def _set_image(self, resource: _Resource, descriptors: list[int]) -> None:
-        if isinstance(resource.created, ResourceCreated):
-            raise LinkError("an image is a resource's own from its beginning")
+        if not isinstance(resource.created, Resource3DCreated):
+            raise LinkError("an image is a resource's own from its beginning, and a blob has none")
         self._drop_image(resource)
         resource.image = descriptors.pop()
 
@@ -181,8 +202,16 @@ class Journal:
         self._contexts.clear()
 
 
+def _possible(created: Created) -> bool:
+    if isinstance(created, BlobCreated):
+        return created.resource_id <= MAX_U32 and 0 < created.size <= MAX_U64
+    return max(created) <= MAX_U32
+
+
 def _use(resource_id: int, resource: _Resource) -> ResourceUse:
     created, size = resource.created, _bytes(resource)
+    if isinstance(created, BlobCreated):
+        return ResourceUse(resource_id, "blob", 0, 0, 0, 0, True)
     kind = "2d" if isinstance(created, ResourceCreated) else "3d"
     return ResourceUse(
         resource_id,
@@ -200,7 +229,7 @@ def _bytes(resource: _Resource) -> int | None:
     when that cannot be.
     """
     image = 0 if resource.image is None else os.fstat(resource.image).st_blocks * BLOCK_BYTES
-    if isinstance(resource.created, ResourceCreated):
+    if not isinstance(resource.created, Resource3DCreated):
         return image
     count = int(lib.resource_3d_bytes(ffi.new("struct resource_3d *", resource.created._asdict())))
     return None if count == UNCOUNTED else image + count
@@ -209,5 +238,7 @@ def _bytes(resource: _Resource) -> int | None:
 def _adopt(resource: _Resource) -> Iterator[tuple[Request, list[int]]]:
     if isinstance(resource.created, Resource3DCreated):
         yield AdoptResource3D(*resource.created), []
+    elif isinstance(resource.created, BlobCreated):
+        yield AdoptBlob(*resource.created), []
     elif resource.image is not None:
         yield AdoptResource(*resource.created), [resource.image]

@@ -37,10 +37,12 @@ class Display(Protocol):
 
 
 class Images(Protocol):
-    """Who wants to know of every image, besides the session's journal."""
+    """Who wants to know where pixels are, of every image and blob, besides the session's journal."""
 
     def image_created(self, created: messages.ResourceCreated, image: int) -> None: ...
+    def blob_backed(self, resource_id: int, entries: bytes) -> None: ...
     def image_gone(self, resource_id: int) -> None: ...
+    def resource_gone(self, resource_id: int) -> None: ...
 
 
 class Reports:
@@ -98,8 +100,14 @@ class Reports:
             except OSError as error:
                 self._journal.record(messages.ResourceGone(entry.resource_id), [])
                 raise LinkError(f"{entry} with an image that is none: {error}") from error
+        elif isinstance(entry, messages.BackingAttached):
+            if self._journal.blob(entry.resource_id) is not None:
+                self._images.blob_backed(entry.resource_id, entry.entries)
+        elif isinstance(entry, messages.BackingDetached):
+            if self._journal.blob(entry.resource_id) is not None:
+                self._images.image_gone(entry.resource_id)
         elif isinstance(entry, messages.ResourceGone):
-            self._images.image_gone(entry.resource_id)
+            self._images.resource_gone(entry.resource_id)
 
     def _ask(
         self, link: TrioConnection, question: messages.GetDisplayInfo | messages.GetEdid

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
@@ -208,16 +209,28 @@ class Session:
 
     async def look(self, scanout_id: int) -> None:
         """Has the image brought up to date that ``screen`` gives."""
-        await self._supervisor.read_back(scanout_id)
+        if any(one.scanout_id == scanout_id for one in self._state.scanouts()):
+            await self._supervisor.read_back(scanout_id)
 
-    def screen(self, scanout_id: int) -> tuple[Scanout, tuple[int, int], int] | None:
-        """A scanout, the size of its image, and the image's descriptor."""
-        for scanout in self._state.scanouts():
-            if scanout.scanout_id == scanout_id:
-                image = self._journal.image(scanout.resource_id)
-                # What the device process says of a scanout may be anything.
-                return (scanout, *image) if image and _lies_in(scanout, image[0]) else None
-        return None
+    def screen(self, scanout_id: int) -> tuple[Scanout, Size, int] | None:
+        """A scanout, the size of its image, and the image's descriptor, which is the caller's; None when it shows nothing.
+
+        What the device process says of a scanout may be anything.
+        """
+        shown = {one.scanout_id: one for one in self._state.scanouts()}.get(scanout_id)
+        if shown is None:
+            return None
+        blob = self._journal.blob(shown.resource_id)
+        if blob is not None:
+            picture = self._state.picture(
+                scanout_id, self._memory.pointer, blob, self._config.limits.image_memory
+            )
+            whole = shown._replace(x=0, y=0)
+            return None if picture is None else (whole, (whole.width, whole.height), picture)
+        image = self._journal.image(shown.resource_id)
+        if image is None or not _lies_in(shown, image[0]):
+            return None
+        return shown, image[0], os.dup(image[1])
 
     async def set_output(self, scanout_id: int, size: Size | None) -> None:
         """Plugs a display of that size into an output, or none, and has the guest look."""
@@ -235,8 +248,16 @@ class Session:
     def image_created(self, created: messages.ResourceCreated, image: int) -> None:
         self._cursor.add_image(created.resource_id, created.width, created.height, image)
 
+    def blob_backed(self, resource_id: int, entries: bytes) -> None:
+        # What backed it before, in the words of a device process that forgot to say that it went.
+        self._cursor.remove_image(resource_id)
+        self._cursor.add_blob(resource_id, entries)
+
     def image_gone(self, resource_id: int) -> None:
         self._cursor.remove_image(resource_id)
+
+    def resource_gone(self, resource_id: int) -> None:
+        self.image_gone(resource_id)
         self._maps.resource_gone(resource_id)
 
     def _reset(self) -> None:

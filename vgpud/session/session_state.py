@@ -5,8 +5,10 @@ A device process writes it, and may have gone mad: nothing that is read here is 
 """
 
 import os
+from typing import Any
 
 from vgpud.native import checked, ffi, lib, made
+from vgpud.session.journal import MEMORY_ENTRY_BYTES, Blob
 from vgpud.tree.messages import Scanout
 from vgpud.wire.virtio_gpu import VIRTIO_GPU_FLAG_FENCE
 
@@ -43,6 +45,16 @@ class SessionState:
             for number, one in enumerate(table)
             if one.resource_id
         ]
+
+    def picture(self, scanout_id: int, memory: Any, blob: Blob, most: int) -> int | None:
+        """A new image of what a scanout shows of a guest blob, as guest memory has it now: its descriptor, which is the
+        caller's; None when there is nothing to be seen, or it has more than ``most`` bytes.
+        """
+        # A copy: the device process could change it while it is looked at.
+        shown = ffi.new("struct surface_state *", self.pointer.scanouts[scanout_id])
+        count = len(blob.entries) // MEMORY_ENTRY_BYTES
+        picture = int(lib.blob_picture_new(memory, blob.entries, count, blob.size, shown, most))
+        return picture if picture >= 0 else None
 
     def in_flight(self, queue: int) -> tuple[int, int]:
         """How many chains of a queue have been taken and not given back, and how many of those are

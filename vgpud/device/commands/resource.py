@@ -2,7 +2,6 @@
 """Resources: made, destroyed, tied to guest memory, given a UUID."""
 
 import os
-from collections.abc import Callable
 
 from vgpud.device.commands import Request
 from vgpud.device.commands.entries import entries_of
@@ -11,7 +10,6 @@ from vgpud.device.responses import OK, Answer, with_body
 from vgpud.link.messages import (
     BackingAttached,
     BackingDetached,
-    Journal,
     Resource3DCreated,
     ResourceCreated,
     ResourceGone,
@@ -44,9 +42,8 @@ def create_3d(device: Device, request: Request, command: virtio_gpu_resource_cre
 
 def unref(device: Device, request: Request, command: virtio_gpu_resource_unref) -> Answer:
     resource_id = command.resource_id
-    journal = _journal(device, resource_id)
     device.plane.resource_unref(resource_id)
-    journal(ResourceGone(resource_id))
+    device.link.send(ResourceGone(resource_id))
     return OK
 
 
@@ -54,10 +51,9 @@ def attach_backing(
     device: Device, request: Request, command: virtio_gpu_resource_attach_backing
 ) -> Answer:
     resource_id = command.resource_id
-    journal = _journal(device, resource_id)
     entries = entries_of(device, request, command.nr_entries)
     device.plane.resource_attach_backing(resource_id, entries, command.nr_entries)
-    journal(BackingAttached(resource_id, entries))
+    device.link.send(BackingAttached(resource_id, entries))
     return OK
 
 
@@ -65,9 +61,8 @@ def detach_backing(
     device: Device, request: Request, command: virtio_gpu_resource_detach_backing
 ) -> Answer:
     resource_id = command.resource_id
-    journal = _journal(device, resource_id)
     device.plane.resource_detach_backing(resource_id)
-    journal(BackingDetached(resource_id))
+    device.link.send(BackingDetached(resource_id))
     return OK
 
 
@@ -79,15 +74,8 @@ def assign_uuid(
     if not uuid:
         uuid = new_uuid()
         device.plane.resource_set_uuid(resource_id, uuid)
-        _journal(device, resource_id)(UuidAssigned(resource_id, uuid))
+        device.link.send(UuidAssigned(resource_id, uuid))
     return with_body(VIRTIO_GPU_RESP_OK_RESOURCE_UUID, virtio_gpu_resp_resource_uuid(uuid))
-
-
-def _journal(device: Device, resource_id: int) -> Callable[[Journal], None]:
-    """Tells the session what it has to rebuild; ``OSError`` when there is no such resource."""
-    if device.plane.resource_is_blob(resource_id):
-        return lambda message: None
-    return device.link.send
 
 
 def new_uuid() -> bytes:

@@ -4,9 +4,8 @@
 from vgpud.device.commands import Request
 from vgpud.device.device import Device
 from vgpud.device.responses import OK, Answer
-from vgpud.errors import GuestError
 from vgpud.link.messages import ImageMade
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID, virtio_gpu_set_scanout
+from vgpud.wire.virtio_gpu import virtio_gpu_set_scanout
 
 
 def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanout) -> Answer:
@@ -17,11 +16,3 @@ def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanou
         # A texture was shown for the first time, which has given it one.
         device.link.send(ImageMade(resource_id), [device.plane.resource_image_fd(resource_id)])
     return OK
-
-
-def check_scanout(device: Device, scanout_id: int) -> None:
-    """``GuestError`` when the device has no such scanout."""
-    if scanout_id >= device.num_scanouts:
-        raise GuestError(
-            VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID, f"there is no scanout {scanout_id}"
-        )

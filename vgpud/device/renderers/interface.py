@@ -14,7 +14,6 @@ from vgpud.link.messages import RendererOptions
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
     VIRTIO_GPU_RESP_ERR_UNSPEC,
-    virtio_gpu_set_scanout_blob,
 )
 
 
@@ -68,10 +67,6 @@ class Renderer:
         """Of CTX_CREATE: whether there are such contexts."""
 
     # --- Group.BLOBS; resources are blobs
-
-    def set_scanout_blob(self, command: virtio_gpu_set_scanout_blob) -> None:
-        """Shows a rectangle of a blob."""
-        raise self._unsupported()
 
     def map_blob(self, resource_id: int, offset: int) -> int:
         """Maps a blob into the shared memory region; returns VIRTIO_GPU_MAP_CACHE_*."""

@@ -5,7 +5,6 @@ from vgpud.device.dataplane import DataPlane, null_library
 from vgpud.device.renderers.interface import Group
 from vgpud.device.renderers.software_2d import Software2D
 from vgpud.link.messages import RendererOptions
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_MAP_CACHE_CACHED, virtio_gpu_set_scanout_blob
 
 
 class Null(Software2D):
@@ -20,12 +19,3 @@ class Null(Software2D):
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
         super().__init__(plane, options)
         plane.set_library(null_library())
-
-    def set_scanout_blob(self, command: virtio_gpu_set_scanout_blob) -> None:
-        pass
-
-    def map_blob(self, resource_id: int, offset: int) -> int:
-        return VIRTIO_GPU_MAP_CACHE_CACHED
-
-    def unmap_blob(self, resource_id: int) -> None:
-        pass

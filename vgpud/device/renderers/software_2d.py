@@ -2,12 +2,18 @@
 """``2d``: images in memory, drawn by copying."""
 
 from vgpud.device.renderers.interface import Group, Renderer
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_F_EDID, VIRTIO_GPU_F_RESOURCE_UUID
+from vgpud.wire.virtio_gpu import (
+    VIRTIO_GPU_F_EDID,
+    VIRTIO_GPU_F_RESOURCE_BLOB,
+    VIRTIO_GPU_F_RESOURCE_UUID,
+)
 
 
 class Software2D(Renderer):
     """All of it is the data plane's."""
 
     description = "2D in software"
-    device_features = 1 << VIRTIO_GPU_F_EDID | 1 << VIRTIO_GPU_F_RESOURCE_UUID
-    groups = frozenset({Group.IMAGES})
+    device_features = (
+        1 << VIRTIO_GPU_F_EDID | 1 << VIRTIO_GPU_F_RESOURCE_UUID | 1 << VIRTIO_GPU_F_RESOURCE_BLOB
+    )
+    groups = frozenset({Group.IMAGES, Group.BLOBS})

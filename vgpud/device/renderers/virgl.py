@@ -22,7 +22,7 @@ class Virgl(Software2D):
     device_features = (
         Software2D.device_features | 1 << VIRTIO_GPU_F_VIRGL | 1 << VIRTIO_GPU_F_CONTEXT_INIT
     )
-    groups = frozenset({Group.IMAGES, Group.CONTEXTS})
+    groups = frozenset(Group)
     uses_drivers = True
 
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#include "device/backing.h"
+#include "ring/backing.h"
 
 #include <errno.h>
 #include <linux/virtio_gpu.h>
