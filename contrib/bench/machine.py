@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.driver.backend import Backend
-from tests.driver.frontend import QEMU_FEATURES, Feature, Frontend
+from tests.driver.frontend import GENERIC_FEATURES, Feature, Frontend
 from tests.driver.gpu import Guest, Resource
 from tests.driver.memory import GuestMemory, MiB
 
@@ -37,7 +37,7 @@ class BenchMachine:
         self.backend = Backend(peer.arguments)
         self.frontend = Frontend.connect(
             self.backend.socket_path,
-            wanted_features=QEMU_FEATURES | Feature.VIRGL,
+            wanted_features=GENERIC_FEATURES | Feature.VIRGL,
             config_size=peer.config_size,
             timeout=10,
         )

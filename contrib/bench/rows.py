@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tests.driver import commands
 from tests.driver.commands import Rectangle
-from tests.driver.gpu import Resource
+from tests.driver.gpu import Resource, set_scanout_request
 from tests.driver.memory import MiB, Scattered
 from tests.driver.rings import BrokenRingError
 from tests.driver.waiting import readable
@@ -124,11 +124,13 @@ class Flipper:
 
     SETS = 8
 
-    def __init__(self, machine: BenchMachine, width: int, height: int) -> None:
+    def __init__(self, machine: BenchMachine, width: int, height: int, blobs: bool = False) -> None:
+        """``blobs``: guest blobs in place of 2D resources; the same commands, of which the transfer then moves nothing."""
+        make = machine.guest.create_blob if blobs else machine.guest.create_2d
         self.machine = machine
         self.reader = machine.reader
         self.reader.set_mode(Mode.FRAMES)
-        self.resources = [machine.guest.create_2d(width, height) for _ in range(2)]
+        self.resources: list[Resource] = [make(width, height) for _ in range(2)]
         self.corners = [self._corners(resource) for resource in self.resources]
         for resource, grey in zip(self.resources, (0x40, 0xC0), strict=True):
             machine.guest.fill(resource, bytes([grey, grey ^ 0x20, grey ^ 0x10, 0]))
@@ -178,14 +180,14 @@ class Flipper:
 def flip_requests(resource: Resource) -> list[bytes]:
     return [
         commands.transfer_to_host_2d(resource.resource_id, resource.whole),
-        commands.set_scanout(0, resource.resource_id, resource.whole),
+        set_scanout_request(0, resource, resource.whole),
         commands.resource_flush(resource.resource_id, resource.whole),
     ]
 
 
-def flips(width: int, height: int) -> Callable[[BenchMachine, float], Numbers]:
+def flips(width: int, height: int, blobs: bool = False) -> Callable[[BenchMachine, float], Numbers]:
     def measure(machine: BenchMachine, scale: float) -> Numbers:
-        flipper = Flipper(machine, width, height)
+        flipper = Flipper(machine, width, height, blobs)
         for _ in range(6):
             flipper.wait(UNDISPLAYED - 1)
             flipper.flip()

@@ -72,6 +72,13 @@ class Blob(Resource):
         return commands.Plane(self.width, self.height, self.format, self.pitch, self.begin)
 
 
+def set_scanout_request(scanout_id: int, resource: Resource, area: Rectangle) -> bytes:
+    """SET_SCANOUT, or SET_SCANOUT_BLOB of a blob."""
+    if isinstance(resource, Blob):
+        return commands.set_scanout_blob(scanout_id, resource.resource_id, area, resource.plane)
+    return commands.set_scanout(scanout_id, resource.resource_id, area)
+
+
 class Guest:
     """Two queues over one guest memory.
 
@@ -230,10 +237,7 @@ class Guest:
         if resource is None:
             return self.do(commands.set_scanout(scanout_id, 0, Rectangle(0, 0, 0, 0)))
         area = rectangle or resource.whole
-        number = resource.resource_id
-        if isinstance(resource, Blob):
-            return self.do(commands.set_scanout_blob(scanout_id, number, area, resource.plane))
-        return self.do(commands.set_scanout(scanout_id, number, area))
+        return self.do(set_scanout_request(scanout_id, resource, area))
 
     def flush(
         self, resource: Resource, rectangle: Rectangle | None = None, *, fence_id: int | None = None

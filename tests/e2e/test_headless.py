@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_the_guest_draws_on_the_displays_of_the_configuration(
         wait_until(
             lambda: screenshot(daemon, 0, tmp_path / "screen.png") == expected, "the pattern"
         )
+        # The generic device passes RESOURCE_BLOB on, and then Linux' framebuffers are guest blobs.
+        assert shown_kind(daemon) == ("blob" if generic else "2d")
+    sign = "+" if generic else "-"
+    assert f"{sign}resource_blob" in machine.guest.run("dmesg")
+
+
+def shown_kind(daemon: Daemon) -> str:
+    """Of the resource that the first scanout shows."""
+    [machine] = json.loads(vgpuctl(daemon, "status", "--json").stdout)["machines"]
+    kinds = {one["resource_id"]: one["kind"] for one in machine["resources"]}
+    return str(kinds[machine["scanouts"][0]["resource_id"]])
 
 
 def generic_machine(workshop: Workshop, daemon: Daemon) -> Machine:

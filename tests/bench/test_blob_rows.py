@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The rows of guest blobs run, their pictures are right, and they give all their numbers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from contrib.bench import blobs
+from contrib.bench.machine import BenchMachine
+from contrib.bench.peers import peers
+from contrib.bench.rows import Row
+
+SCALE = 0.05
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[BenchMachine]:
+    subject = next(peer for peer in peers("2d") if peer.name == "vgpud")
+    with BenchMachine(subject) as machine:
+        yield machine
+
+
+@pytest.mark.parametrize("row", blobs.ROWS, ids=lambda row: row.name)
+def test_a_row_gives_all_its_numbers(machine: BenchMachine, row: Row) -> None:
+    numbers = row.measure(machine, SCALE)
+    assert set(numbers) == {metric.key for metric in row.metrics}
+    assert all(value > 0 for value in numbers.values())
