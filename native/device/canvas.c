@@ -86,8 +86,10 @@ struct canvas *canvas_adopt(uint32_t image_id, uint32_t width, uint32_t height, 
     if (copy < 0)
         return NULL;
     canvas = open_canvas(image_id, width, height, copy);
-    if (canvas != NULL)
-        make_newest(canvas, (int)(header(canvas)->slot % IMAGE_SLOTS));
+    if (canvas == NULL)
+        return NULL;
+    make_newest(canvas, (int)(header(canvas)->slot % IMAGE_SLOTS));
+    canvas->spread = true;
     return canvas;
 }
 
@@ -150,6 +152,7 @@ static void move(struct canvas *canvas, const struct rectangle *written) {
         return;
     if (missing(canvas, slot, written) > 0)
         copy_rectangle(canvas, slot, canvas->slot, &canvas->slots[slot].stale);
+    canvas->spread = true;
     make_newest(canvas, slot);
 }
 
@@ -178,13 +181,24 @@ bool canvas_pinned(const struct canvas *canvas) {
     return false;
 }
 
+static void punch(struct canvas *canvas, int slot) {
+    uint64_t offset = image_slot_offset(canvas->width, canvas->height, (uint32_t)slot);
+
+    fallocate(canvas->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+              (off_t)canvas_slot_bytes(canvas));
+}
+
 void canvas_release_spare(struct canvas *canvas) {
     for (int slot = 0; slot < IMAGE_SLOTS; slot++) {
-        uint64_t offset = image_slot_offset(canvas->width, canvas->height, (uint32_t)slot);
         if (slot == canvas->slot)
             continue;
         canvas->slots[slot].stale = canvas_whole(canvas);
-        fallocate(canvas->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-                  (off_t)canvas_slot_bytes(canvas));
+        punch(canvas, slot);
     }
+    canvas->spread = false;
+}
+
+void canvas_release_all(struct canvas *canvas) {
+    canvas_release_spare(canvas);
+    punch(canvas, canvas->slot);
 }

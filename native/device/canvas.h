@@ -30,6 +30,7 @@ struct canvas {
     uint8_t *mapped;
     int slot;    /* the newest pixels */
     int waiting; /* the slot that waits to be sent, or CANVAS_NONE */
+    bool spread; /* more slots than the newest may have memory */
     struct canvas_slot slots[IMAGE_SLOTS];
 };
 
@@ -67,5 +68,7 @@ bool canvas_pinned(const struct canvas *canvas);
 
 /* Gives the memory of all slots but the newest back; none may be held. */
 void canvas_release_spare(struct canvas *canvas);
+/* The newest slot's as well: its pixels are gone. */
+void canvas_release_all(struct canvas *canvas);
 
 #endif

@@ -26,6 +26,7 @@ uint32_t resource_flush(struct device *device, const void *request) {
     if (type != VIRTIO_GPU_RESP_OK_NODATA)
         return type;
     device->state->counters.flushes++;
+    device->flushed = true;
     channel_receive_sometimes(&device->channel);
     scanouts_damage(device, resource, &rectangle);
     device->state->counters.deferred += device->deferred != 0;

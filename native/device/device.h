@@ -40,6 +40,7 @@ struct device {
 
     struct scanout scanouts[STATE_SCANOUTS];
     struct channel channel;
+    bool flushed;      /* since the last rest (rest.h) */
     uint32_t deferred; /* a bit for each scanout that has something yet to be sent */
 
     struct queue queue;

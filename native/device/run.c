@@ -10,6 +10,7 @@
 #include "device/device.h"
 #include "device/idle.h"
 #include "device/renderers.h"
+#include "device/rest.h"
 #include "device/scanout.h"
 #include "device/unanswered.h"
 #include "ring/fault.h"
@@ -253,7 +254,7 @@ static bool sleep_until_something(struct run *run) {
         {.fd = events ? device->channel.fd : -1, .events = events},
         {.fd = runs ? device->renderer->release_fd(device) : -1, .events = POLLIN}};
     bool polls = runs && !kick_given(&device->queue.kick);
-    int came = wait_for_more(device, others, polls ? POLL_MILLISECONDS : -1);
+    int came = wait_for_more(device, others, polls ? POLL_MILLISECONDS : rest_timeout(device));
 
     if (came < 0) {
         run->error = came;
@@ -261,6 +262,8 @@ static bool sleep_until_something(struct run *run) {
     }
     device->burst = 0;
     device->state->progress++;
+    if (came == 0 && !polls && !others[0].revents && !others[1].revents)
+        rest_take(device);
     if (others[0].revents)
         channel_ready(device);
     if (came & KICK_CAME)

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 
 from tests.driver import commands
 from tests.driver.commands import Format, Rectangle, ResponseType
-from tests.driver.gpu import Blob
+from tests.driver.gpu import Blob, Resource
+from tests.driver.memory import PAGE
 from vgpud.native import ffi, lib
 
 from .plane import Plane
@@ -337,3 +340,72 @@ def test_a_state_that_went_mad_shows_nothing(fresh: Plane, changed: dict[str, in
     assert lib.resource_adopt_blob(fresh.device, blob.resource_id, blob.size) == 0
     lib.device_repaint(fresh.device)
     assert fresh.state.images == 0
+
+
+# --- at rest
+
+
+def host_bytes(plane: Plane) -> int:
+    """Of all images that the presenter knows."""
+    return sum(os.fstat(fd).st_blocks * 512 for fd in plane.images.values())
+
+
+def rest(plane: Plane) -> None:
+    """A second and a bit, in which nobody wants anything."""
+    later = threading.Timer(1.3, lambda: os.write(plane.poke, b"later"))
+    later.start()
+    assert plane.run() == lib.EXIT_LINK
+    later.join()
+
+
+def keep_busy(plane: Plane, resource: Resource) -> bytes:
+    """Every slot of what is shown has been in use."""
+    for seed in range(5):
+        pixels = noise(WIDTH * HEIGHT * 4, seed)
+        plane.guest.draw(resource, resource.whole, pixels)
+        plane.guest.show(resource)
+        records = plane.shown()
+        assert [plane.pixels(record) for record in records] == [pixels]
+        if seed < 3:
+            plane.release(*records)
+    plane.release(*plane.presented[-2:])
+    return pixels
+
+
+@pytest.mark.parametrize("kind", ["2d", "blob"])
+def test_a_screen_that_stands_still_gives_its_memory_back(fresh: Plane, kind: str) -> None:
+    make = fresh.guest.create_blob if kind == "blob" else fresh.guest.create_2d
+    resource = make(WIDTH, HEIGHT)
+    one = WIDTH * HEIGHT * 4
+    pixels = keep_busy(fresh, resource)
+    assert host_bytes(fresh) > 2 * one
+    rest(fresh)
+    assert host_bytes(fresh) < (0 if kind == "blob" else one) + 3 * PAGE
+    # Whatever comes next, the whole picture is right.
+    part = Rectangle(7, 8, 20, 20)
+    spot = noise(20 * 20 * 4, 99)
+    fresh.guest.draw(resource, part, spot)
+    fresh.guest.transfer(resource, part)
+    fresh.guest.flush(resource, part)
+    assert shown(fresh) == [(7, 8, 20, 20, spot)]
+    lib.device_repaint(fresh.device)
+    [(*_, whole)] = shown(fresh)
+    assert colours(whole, WIDTH, Rectangle(0, 100, WIDTH, 160)) == colours(
+        pixels, WIDTH, Rectangle(0, 100, WIDTH, 160)
+    )
+    assert colours(whole, WIDTH, part) == spot
+
+
+@pytest.mark.parametrize("kind", ["2d", "blob"])
+def test_what_a_display_still_reads_stays(fresh: Plane, kind: str) -> None:
+    make = fresh.guest.create_blob if kind == "blob" else fresh.guest.create_2d
+    resource = make(WIDTH, HEIGHT)
+    pixels = noise(WIDTH * HEIGHT * 4)
+    fresh.guest.draw(resource, resource.whole, pixels)
+    fresh.guest.show(resource)
+    records = fresh.shown()
+    rest(fresh)
+    assert [fresh.pixels(record) for record in records] == [pixels]
+    fresh.release(*records)
+    rest(fresh)
+    assert host_bytes(fresh) < (0 if kind == "blob" else WIDTH * HEIGHT * 4) + 3 * PAGE
