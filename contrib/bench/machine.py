@@ -17,7 +17,7 @@ from .peers import Peer
 from .processes import cpu_time, cpu_time_of_tree
 from .reader import Reader, start_reader
 
-MEMORY = 512 * MiB
+MEMORY = 1024 * MiB
 
 
 class WrongPictureError(Exception):
