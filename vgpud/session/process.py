@@ -4,6 +4,7 @@
 import os
 import socket
 import time
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import trio
@@ -52,14 +53,22 @@ class Ends(NamedTuple):
         return [end for end in ends if end is not None]
 
 
-def main(start: StartSession, ends: Ends) -> int:
+@lru_cache(maxsize=1)
+def configure(plain: str) -> Config:
+    """Done by the spawner before it forks, and once while the configuration stays what it is: what comes of
+    it, the set-up of the log too, is in pages that sessions share.
+    """
+    config = from_plain(plain)
+    logs.set_up(config.log.level)
+    return config
+
+
+def main(start: StartSession, config: Config, ends: Ends) -> int:
     """The process's exit status."""
     if start.refusal and ends.frontend is not None:
         confine()
         discard(socket.socket(fileno=ends.frontend))
         return EXIT_OK
-    config = from_plain(start.config)
-    logs.set_up(config.log.level)
     return trio.run(_main, config, ends)
 
 

@@ -158,7 +158,8 @@ class Spawner:
                 grants, their_grants = links.orders()
                 wishes, their_wishes = links.reports(BELL_BYTES)
                 ends = session.Ends.of(message, [*descriptors, their_grants, their_wishes])
-                work = partial(session.main, message, ends)
+                config = session.configure(message.config)
+                work = partial(session.main, message, config, ends)
                 child = fork(message.machine, SESSION, ends.log, ends.kept(), work)
                 log = os.dup(ends.device_log)
         except OSError as error:

@@ -103,10 +103,10 @@ def _older_landlock(newest: int) -> int:
 def _lying_session(honest: Any) -> Any:
     lying = importlib.import_module("lying_session")
 
-    def main(start: Any, ends: Any) -> int:
+    def main(start: Any, config: Any, ends: Any) -> int:
         if ends.frontend is not None and lying.announced(ends.frontend):
             return int(lying.Session(ends).run())
-        return int(honest(start, ends))
+        return int(honest(start, config, ends))
 
     return main
 
