@@ -18,7 +18,17 @@ from vgpud.daemon.machine import Machine, session_ends
 from vgpud.link import rights
 from vgpud.tree import codec
 from vgpud.tree.links import NewLinks
-from vgpud.tree.messages import TO_SESSION, AskReport, Hello, Ping, Pong, ServeClient, Tried
+from vgpud.tree.messages import (
+    DEVICE,
+    TO_SESSION,
+    AskReport,
+    Forked,
+    Hello,
+    Ping,
+    Pong,
+    ServeClient,
+    Tried,
+)
 from vgpud.tree.process import Ending
 
 
@@ -86,6 +96,18 @@ async def killed(session: Session) -> bool:
 async def test_a_session_that_breaks_the_rules_is_ended(session: Session, data: bytes) -> None:
     session.say(data)
     assert await killed(session)
+
+
+async def test_a_device_process_that_is_there_before_the_machine_runs_is_watched(
+    session: Session,
+) -> None:
+    """What it was watched by is closed: the fixture counts descriptors."""
+    with subprocess.Popen(["sleep", "60"]) as device:
+        session.machine.note(Forked(session.machine.number, DEVICE, device.pid))
+        session.process.kill()
+        with trio.fail_after(5):
+            await session.machine.run()
+        device.wait()  # or the machine has reaped it
 
 
 async def test_a_line_without_end_is_no_line(

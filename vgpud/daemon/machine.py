@@ -125,6 +125,9 @@ class Machine:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._read)
                 self._nursery.start_soon(self._relay)
+                # The spawner may have been quicker than this task.
+                for pid in list(self._devices):
+                    self._nursery.start_soon(self._watch_device, pid)
                 await self._wait_for_end()
                 self._watching.cancel()
                 self._end_devices()
