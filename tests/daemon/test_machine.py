@@ -85,6 +85,7 @@ async def killed(session: Session) -> bool:
         b'["Stop",{}]\n',
         b'["Forked",{"machine":1,"kind":"device","pid":1}]\n',
         b'["Hello",{"sender":-1,"user":1,"milliseconds":0}]\n',
+        b'["Hello",{"sender":82383546640429,"user":1,"milliseconds":0}]\n',
         b'["Hello",{"sender":1,"user":1,"milliseconds":' + b"9" * 5000 + b"}]\n",
         b'["Tried",{"description":"\\u001b[2J"}]\n',
         codec.encode(Pong(1)) * 100,

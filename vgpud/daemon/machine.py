@@ -49,6 +49,9 @@ REAPED_SECONDS = 2.0
 ALONE_SECONDS = 5.0
 AGAIN_SECONDS = 0.1
 
+# PID_MAX_LIMIT of Linux: no process has a larger number.
+PROCESS_MAX = 1 << 22
+
 # Of a machine of an earlier daemon that has not said yet whose it is.
 UNKNOWN_USER = -1
 
@@ -256,6 +259,8 @@ class Machine:
         if self._unasked > UNASKED_MAX:
             raise LinkError("it says more than it was asked for")
         if isinstance(message, Hello):
+            if message.sender > PROCESS_MAX:
+                raise LinkError(f"no process has the number {message.sender}")
             self._watch_sender(message.sender)
             self.sender = message.sender or self.sender
             if self.user == UNKNOWN_USER:
