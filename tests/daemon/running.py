@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The daemon as a process, as its users start it."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from typing import Any
 from vgpud.control.client import Client
 from vgpud.control.protocol import control_path
 
-from ..driver.backend import Backend
+from ..driver.backend import Backend, Machine
 from ..driver.processes import alive as is_running
 from ..driver.processes import wait_until
 
 __all__ = [
     "COMMAND", "children", "daemon", "devices", "is_running", "named", "open_descriptors", "process_name",
-    "sessions", "settled_descriptors", "spawner", "status", "tree", "wait_until",
+    "sessions", "settled_descriptors", "show", "spawner", "status", "tree", "wait_until",
 ]  # fmt: skip
 COMMAND = (sys.executable, "-m", "vgpud")
 
@@ -24,6 +25,16 @@ COMMAND = (sys.executable, "-m", "vgpud")
 def daemon(*options: str) -> Backend:
     """The daemon, listening soon."""
     return Backend(lambda path: [*COMMAND, "--socket-path", str(path), *options])
+
+
+def show(machine: Machine) -> None:
+    """Proves that a machine works."""
+    guest = machine.guest
+    resource = guest.create_2d(32, 32)
+    pixels = os.urandom(32 * 32 * 4)
+    guest.draw(resource, resource.whole, pixels)
+    guest.show(resource)
+    assert machine.display.wait_for_picture(0, pixels)
 
 
 def children(process_id: int) -> list[int]:

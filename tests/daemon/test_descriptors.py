@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 
 import pytest
@@ -15,17 +14,9 @@ from ..driver.frontend import Frontend
 from ..driver.memory import GuestMemory, MiB
 from ..driver.tree import Tree
 from ..driver.waiting import readable
+from .running import show
 
 OK, OUT_OF_MEMORY = ResponseType.OK_NODATA, ResponseType.ERR_OUT_OF_MEMORY
-
-
-def show(machine: Machine) -> None:
-    """Proves that it works."""
-    picture = machine.guest.create_2d(32, 32)
-    pixels = os.urandom(32 * 32 * 4)
-    machine.guest.draw(picture, picture.whole, pixels)
-    machine.guest.show(picture)
-    assert machine.display.wait_for_picture(0, pixels)
 
 
 @pytest.mark.timeout(60)

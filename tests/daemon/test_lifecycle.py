@@ -15,23 +15,13 @@ import pytest
 
 from ..driver.backend import Backend, Machine
 from ..driver.frontend import Frontend
-from .running import COMMAND, daemon, devices, settled_descriptors, spawner, tree, wait_until
+from .running import COMMAND, daemon, devices, settled_descriptors, show, spawner, tree, wait_until
 
 
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     with daemon() as running:
         yield running
-
-
-def show(machine: Machine) -> None:
-    """Proves that a machine works."""
-    guest = machine.guest
-    resource = guest.create_2d(32, 32)
-    pixels = os.urandom(32 * 32 * 4)
-    guest.draw(resource, resource.whole, pixels)
-    guest.show(resource)
-    assert machine.display.wait_for_picture(0, pixels)
 
 
 def catches(process_id: int, number: signal.Signals) -> bool:

@@ -18,7 +18,7 @@ from vgpud.daemon.log_shares import USER_AT_ONCE, USER_PER_SECOND
 from ..driver.backend import Machine
 from ..driver.frontend import Frontend
 from ..driver.tree import Tree
-from .running import settled_descriptors, wait_until
+from .running import settled_descriptors, show, wait_until
 
 Start = Callable[..., Tree]
 GET_FEATURES = b"\x01\0\0\0\x01\0\0\0\0\0\0\0"
@@ -38,16 +38,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return tree
 
         yield started
-
-
-def show_picture(machine: Machine) -> None:
-    """Proves that it works."""
-    guest = machine.guest
-    resource = guest.create_2d(32, 32)
-    pixels = os.urandom(32 * 32 * 4)
-    guest.draw(resource, resource.whole, pixels)
-    guest.show(resource)
-    assert machine.display.wait_for_picture(0, pixels)
 
 
 def connected(tree: Tree) -> socket.socket:
@@ -83,7 +73,7 @@ def test_a_silent_connection_is_a_descriptor_and_no_process(start: Start) -> Non
         assert tree.processes() == processes
         assert len(settled_descriptors(tree.daemon)) == before + 60
         with Machine(tree.socket_path) as machine:
-            show_picture(machine)
+            show(machine)
         assert all(map(is_open, silent))
     assert wait_until(lambda: len(settled_descriptors(tree.daemon)) == before)
     assert tree.processes() == processes
@@ -110,7 +100,7 @@ def test_silence_has_an_end(start: Start) -> None:
         assert is_closed(silent)
         assert 0.25 < time.monotonic() - began < 3
         assert "it has said nothing for 0.3 seconds" in tree.log
-        show_picture(machine)
+        show(machine)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +125,10 @@ def test_one_machine_too_many_is_refused_in_words(start: Start, limit: str, word
         assert tree.status()["limits"][limit] == {"used": 2, "limit": 2}
         assert len(tree.machines()) == 2
         for machine in (one, other):
-            show_picture(machine)
+            show(machine)
     assert wait_until(lambda: not tree.machines())
     with Machine(tree.socket_path) as machine:
-        show_picture(machine)
+        show(machine)
 
 
 def test_what_is_in_a_refused_connection_is_closed(start: Start) -> None:
@@ -155,7 +145,7 @@ def test_what_is_in_a_refused_connection_is_closed(start: Start) -> None:
             os.close(reading)
         assert settled_descriptors(tree.daemon) == before
         assert len(tree.machines()) == 1
-        show_picture(machine)
+        show(machine)
 
 
 def test_a_reload_changes_the_limits_for_who_comes_next(start: Start, tmp_path: Path) -> None:
@@ -165,7 +155,7 @@ def test_a_reload_changes_the_limits_for_who_comes_next(start: Start, tmp_path: 
         tree.process.send_signal(1)
         assert wait_until(lambda: "SIGHUP: the configuration was read again" in tree.log)
         with Machine(tree.socket_path) as other:
-            show_picture(other)
+            show(other)
 
 
 def test_machines_of_an_earlier_daemon_count(start: Start) -> None:
@@ -179,7 +169,7 @@ def test_machines_of_an_earlier_daemon_count(start: Start) -> None:
             refused.sendall(GET_FEATURES)
             assert is_closed(refused)
         assert f"user {os.getuid()} has 1 machines already" in tree.log
-        show_picture(machine)
+        show(machine)
 
 
 def test_who_connects_again_and_again_has_no_new_share_of_the_log_each_time(start: Start) -> None:

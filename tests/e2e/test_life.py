@@ -11,8 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ..daemon.running import is_running, status
-from ..daemon.test_lifecycle import show
+from ..daemon.running import is_running, show, status
 from ..driver.backend import Machine as Driver
 from . import parts
 from .conftest import Report, Workshop

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..daemon.test_lifecycle import show
+from ..daemon.running import show
 from ..driver.backend import Machine
 from ..systemd.booted import CannotBootError, Systemd
 from .conftest import RELEASES, SECONDS, Release, run

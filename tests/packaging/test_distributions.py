@@ -14,8 +14,7 @@ import pytest
 
 import vgpud
 
-from ..daemon.running import wait_until
-from ..daemon.test_lifecycle import show
+from ..daemon.running import show, wait_until
 from ..driver.backend import Machine
 
 ROOT = Path(__file__).parents[2]

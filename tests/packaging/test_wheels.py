@@ -14,8 +14,7 @@ import pytest
 import vgpud
 from vgpud.native import lib
 
-from ..daemon.running import wait_until
-from ..daemon.test_lifecycle import show
+from ..daemon.running import show, wait_until
 from ..driver.backend import Machine
 from .conftest import RELEASES, SECONDS, Release, run
 

@@ -15,10 +15,10 @@ from ..daemon.running import (
     open_descriptors,
     process_name,
     sessions,
+    show,
     spawner,
     tree,
 )
-from ..daemon.test_lifecycle import show
 from ..driver.backend import Backend, Machine
 
 

@@ -15,12 +15,12 @@ from ..daemon.running import (
     devices,
     is_running,
     sessions,
+    show,
     spawner,
     status,
     tree,
     wait_until,
 )
-from ..daemon.test_lifecycle import show
 from ..driver.backend import Machine
 from .booted import Systemd
 
