@@ -72,9 +72,21 @@ void images_start(struct device *device) {
     device->state->images_max = descriptors_max();
 }
 
-bool images_fit(struct device *device, uint32_t width, uint32_t height) {
+bool images_descriptor_left(struct device *device) {
     device->state->images_max = descriptors_max();
-    return device->images < device->state->images_max &&
+    return device->images < device->state->images_max;
+}
+
+void images_take_descriptor(struct device *device) {
+    device->state->images = ++device->images;
+}
+
+void images_give_descriptor(struct device *device) {
+    device->state->images = --device->images;
+}
+
+bool images_fit(struct device *device, uint32_t width, uint32_t height) {
+    return images_descriptor_left(device) &&
            images_make_room(device, image_slot_offset(width, height, 1));
 }
 
@@ -86,7 +98,7 @@ static bool spare_written(const struct canvas *canvas) {
 }
 
 void images_add(struct device *device, struct resource *resource) {
-    device->state->images = ++device->images;
+    images_take_descriptor(device);
     images_take(device, images_charge(resource));
     if (spare_written(resource->canvas) && !images_reserve_slots(device, resource))
         canvas_release_spare(resource->canvas);
@@ -95,7 +107,7 @@ void images_add(struct device *device, struct resource *resource) {
 void images_remove(struct device *device, struct resource *resource) {
     if (resource->canvas == NULL)
         return;
-    device->state->images = --device->images;
+    images_give_descriptor(device);
     images_give(device, images_charge(resource));
 }
 
@@ -104,13 +116,13 @@ bool images_add_picture(struct device *device, const struct canvas *picture) {
 
     if (!images_fit(device, picture->width, picture->height) || !images_make_room(device, bytes))
         return false;
-    device->state->images = ++device->images;
+    images_take_descriptor(device);
     images_take(device, bytes);
     return true;
 }
 
 void images_remove_picture(struct device *device, const struct canvas *picture) {
-    device->state->images = --device->images;
+    images_give_descriptor(device);
     images_give(device, image_file_bytes(picture->width, picture->height));
 }
 

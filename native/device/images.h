@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The quotas for images: of memory and of descriptors.
+ * The quotas for images: of memory and of descriptors, of which host blobs take some as well.
  *
  * An image counts its header and one slot; one that is shown may be written in every slot, so it
  * counts IMAGE_SLOTS of them from its first scanout on, and goes on to do so while hidden until
@@ -29,6 +29,12 @@ bool images_make_room(struct device *device, uint64_t bytes);
 /* Counts bytes of host memory, an image's or a texture's, and no longer. */
 void images_take(struct device *device, uint64_t bytes);
 void images_give(struct device *device, uint64_t bytes);
+
+/* Whether there may be one more of what holds a descriptor for as long as it is there; counts one,
+ * and no longer. */
+bool images_descriptor_left(struct device *device);
+void images_take_descriptor(struct device *device);
+void images_give_descriptor(struct device *device);
 
 /* Whether there may be one more image of that size: of its memory and its descriptor, of which each
  * of a machine's processes has one. */

@@ -8,7 +8,7 @@
 /* [python] */
 struct device;
 
-/* RESOURCE_IMAGE, RESOURCE_TEXTURE, RESOURCE_BLOB; -ENOENT. */
+/* RESOURCE_IMAGE, RESOURCE_TEXTURE, RESOURCE_BLOB, RESOURCE_HOST_BLOB; -ENOENT. */
 int resource_kind(struct device *device, uint32_t resource_id);
 
 /* Borrowed; -ENOENT: no such resource, or it has no image (yet). */

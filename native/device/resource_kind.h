@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * What differs from one kind of resource to another: an image (image_resource.c), a texture
- * (render3d/texture.c), a blob (blob_resource.c).  The commands are common to all (commands_2d.c,
+ * (render3d/texture.c), a guest blob (blob_resource.c), a
+ * host blob (render3d/host_blob.c).  The commands are common to all (commands_2d.c,
  * resource.c, scanout.c).
  */
 #ifndef VGPUD_RESOURCE_KIND_H
@@ -13,7 +14,7 @@
 #include "shared/rectangle.h"
 
 /* [python] */
-enum { RESOURCE_IMAGE = 1, RESOURCE_TEXTURE, RESOURCE_BLOB };
+enum { RESOURCE_IMAGE = 1, RESOURCE_TEXTURE, RESOURCE_BLOB, RESOURCE_HOST_BLOB };
 /* [end python] */
 
 struct device;

@@ -22,8 +22,8 @@ struct resource {
     const struct resource_kind *kind;
     struct resource *next;     /* in its bucket */
     struct canvas *canvas;     /* NULL: no image, never shown so far */
-    struct texture *texture;   /* of a texture (render3d/texture.h) */
-    uint64_t blob_bytes;       /* of a blob: its backing has no less */
+    struct texture *texture;   /* the library's side (render3d/render3d.h); NULL: it has none */
+    uint64_t blob_bytes;       /* of a blob of either kind: its backing has no less */
     format_convert convert;    /* from its format to the image's */
     struct backing *backing;   /* NULL: none */
     uint32_t shown;            /* a bit for each scanout that shows it */

@@ -23,6 +23,7 @@
 #include "device/unanswered.h"
 #include "machine.h"
 #include "render3d/context.h"
+#include "render3d/host_blob.h"
 #include "render3d/null_library.h"
 #include "render3d/renderer_3d.h"
 #include "render3d/texture.h"
@@ -125,6 +126,7 @@ static const struct {
     {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_3D, "cccssknzikzz"},
     {VIRTIO_GPU_CMD_TRANSFER_FROM_HOST_3D, "cccssknzikzz"},
     {VIRTIO_GPU_CMD_SUBMIT_3D, "kz"},
+    {VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, "izzz"},
 };
 
 enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]), FIELDS = 20 };
@@ -207,17 +209,42 @@ static int execute_3d(struct guest *guest, const struct virtio_gpu_ctrl_hdr *hea
     }
 }
 
-static int create_blob(struct device *device, const uint8_t *request, uint32_t length,
-                       const uint32_t *words) {
-    const uint32_t entries_at = sizeof(struct virtio_gpu_resource_create_blob);
-    int error = resource_create_blob(device, words[0], words[6] | (uint64_t)words[7] << 32);
+static int create_host_blob(struct device *device, const struct virtio_gpu_ctrl_hdr *header,
+                            const uint32_t *words, const uint8_t *entries) {
+    const struct host_blob blob = {.resource_id = words[0],
+                                   .ctx_id = header->ctx_id,
+                                   .blob_mem = words[1],
+                                   .blob_flags = words[2],
+                                   .blob_id = words[4],
+                                   .size = words[6] | (uint64_t)words[7] << 32};
 
+    return resource_create_host_blob(device, &blob, entries, words[3]);
+}
+
+/* What the session would be given, and look at. */
+static int map_blob(struct device *device, const uint32_t *words) {
+    struct blob_file file;
+    int error = host_blob_export(device, words[0], &file);
+
+    if (error == 0)
+        close(file.fd);
+    return error;
+}
+
+static int create_blob(struct guest *guest, const struct virtio_gpu_ctrl_hdr *header,
+                       const uint8_t *request, uint32_t length, const uint32_t *words) {
+    const uint32_t entries_at = sizeof(struct virtio_gpu_resource_create_blob);
+    struct device *device = guest->device;
+    int error;
+
+    if (length < entries_at || words[3] > (length - entries_at) / 16)
+        return -1;
+    if (guest->library != NULL && words[1] != VIRTIO_GPU_BLOB_MEM_GUEST)
+        return create_host_blob(device, header, words, request + entries_at);
+    error = resource_create_blob(device, words[0], words[6] | (uint64_t)words[7] << 32);
     if (error < 0)
         return error;
-    if (length >= entries_at && words[3] <= (length - entries_at) / 16)
-        error = resource_attach_backing(device, words[0], request + entries_at, words[3]);
-    else
-        error = -1;
+    error = resource_attach_backing(device, words[0], request + entries_at, words[3]);
     if (error < 0)
         resource_unref(device, words[0]);
     return error;
@@ -261,9 +288,11 @@ static int execute(struct guest *guest, const uint8_t *request, uint32_t length)
     case VIRTIO_GPU_CMD_SET_SCANOUT:
         return scanout_set(device, words[4], words[5], words[0], words[1], words[2], words[3]);
     case VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB:
-        return create_blob(device, request, length, words);
+        return create_blob(guest, &header, request, length, words);
     case VIRTIO_GPU_CMD_SET_SCANOUT_BLOB:
         return set_scanout_blob(device, words);
+    case VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB:
+        return map_blob(device, words);
     default:
         return execute_3d(guest, &header, words);
     }

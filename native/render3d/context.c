@@ -109,7 +109,7 @@ int context_attach_resource(struct device *device, uint32_t ctx_id, uint32_t res
         return -ESRCH;
     if (resource == NULL)
         return -ENOENT;
-    if (!is_texture(resource))
+    if (resource->texture == NULL)
         return wait_for(context, resource_id);
     library_of(device)->operations->context_attach(library_of(device), ctx_id, resource_id);
     return 0;
@@ -124,7 +124,7 @@ int context_detach_resource(struct device *device, uint32_t ctx_id, uint32_t res
     if (resource == NULL)
         return -ENOENT;
     stop_waiting(context, resource_id);
-    if (is_texture(resource))
+    if (resource->texture != NULL)
         library_of(device)->operations->context_detach(library_of(device), ctx_id, resource_id);
     return 0;
 }

@@ -31,6 +31,16 @@ struct resource_3d {
     uint32_t flags;
 };
 
+/* As virtio_gpu_resource_create_blob has it, with the context that asked for it. */
+struct host_blob {
+    uint32_t resource_id;
+    uint32_t ctx_id;
+    uint32_t blob_mem; /* VIRTIO_GPU_BLOB_MEM_HOST3D or VIRTIO_GPU_BLOB_MEM_HOST3D_GUEST */
+    uint32_t blob_flags;
+    uint64_t blob_id;
+    uint64_t size;
+};
+
 void gpu_library_close(struct gpu_library *library);
 
 /* Bytes of a capability set, and its highest version; -ENOENT when the library has it not. */
@@ -55,9 +65,17 @@ struct gpu_transfer {
     uint32_t iov_count;
 };
 
+/* A blob as a file that others can map. */
+struct blob_export {
+    int fd;            /* the caller's */
+    uint64_t offset;   /* of its first byte in the file */
+    uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_... */
+};
+
 /*
- * What a library does.  Each has all of them.  Where nothing else is said, 0 is success and
- * anything else a refusal; resources and contexts that are named exist.
+ * What a library does.  Each has all of them but those that are said to be NULL where it lacks
+ * them. Where nothing else is said, 0 is success and anything else a refusal; resources and
+ * contexts that are named exist.
  */
 struct gpu_operations {
     void (*close)(struct gpu_library *library);
@@ -68,6 +86,7 @@ struct gpu_operations {
                         uint8_t *data);
 
     int (*resource_create)(struct gpu_library *library, const struct resource_3d *resource);
+    /* Of a texture or a blob. */
     void (*resource_unref)(struct gpu_library *library, uint32_t resource_id);
     /* `iov` stays there until it is detached. */
     void (*attach_backing)(struct gpu_library *library, uint32_t resource_id, struct iovec *iov,
@@ -75,6 +94,13 @@ struct gpu_operations {
     void (*detach_backing)(struct gpu_library *library, uint32_t resource_id);
     int (*transfer_to_host)(struct gpu_library *library, const struct gpu_transfer *transfer);
     int (*transfer_from_host)(struct gpu_library *library, const struct gpu_transfer *transfer);
+
+    /* These two are NULL when it has no blobs, or none that others can map.  `iov`: the guest's
+     * part of one, which stays there until it is detached. */
+    int (*blob_create)(struct gpu_library *library, const struct host_blob *blob, struct iovec *iov,
+                       uint32_t count);
+    int (*blob_export)(struct gpu_library *library, uint32_t resource_id,
+                       struct blob_export *exported);
 
     int (*context_create)(struct gpu_library *library, uint32_t ctx_id, uint32_t context_init,
                           const char *name, uint32_t length);

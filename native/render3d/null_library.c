@@ -1,10 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
 #include "render3d/null_library.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#include "shared/sealed.h"
+
+/* Memory is all that there is of one. */
+struct null_blob {
+    uint32_t resource_id;
+    int fd;
+    struct null_blob *next;
+};
+
+struct null {
+    struct gpu_library library;
+    struct null_blob *blobs;
+};
+
+static struct null *null_of(struct gpu_library *library) {
+    return (struct null *)library;
+}
+
+/* --- blobs */
+
+/* The place of its pointer, which holds NULL when there is none. */
+static struct null_blob **find(struct gpu_library *library, uint32_t resource_id) {
+    struct null_blob **place = &null_of(library)->blobs;
+
+    while (*place != NULL && (*place)->resource_id != resource_id)
+        place = &(*place)->next;
+    return place;
+}
+
+static void forget(struct null_blob **place) {
+    struct null_blob *blob = *place;
+
+    if (blob == NULL)
+        return;
+    *place = blob->next;
+    close(blob->fd);
+    free(blob);
+}
+
+static int blob_create(struct gpu_library *library, const struct host_blob *wanted,
+                       struct iovec *iov, uint32_t count) {
+    struct null *null = null_of(library);
+    struct null_blob *blob;
+    int fd = sealed_memory_create("blob", wanted->size);
+
+    (void)iov;
+    (void)count;
+    if (fd < 0)
+        return fd;
+    blob = malloc(sizeof(*blob));
+    if (blob == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    *blob = (struct null_blob){.resource_id = wanted->resource_id, .fd = fd, .next = null->blobs};
+    null->blobs = blob;
+    return 0;
+}
+
+static int blob_export(struct gpu_library *library, uint32_t resource_id,
+                       struct blob_export *exported) {
+    const struct null_blob *blob = *find(library, resource_id);
+
+    if (blob == NULL)
+        return -ENOENT;
+    exported->fd = fcntl(blob->fd, F_DUPFD_CLOEXEC, 0);
+    exported->offset = 0;
+    exported->map_info = VIRTIO_GPU_MAP_CACHE_CACHED;
+    return exported->fd < 0 ? -errno : 0;
+}
+
+/* --- all else is nothing */
 
 static void close_library(struct gpu_library *library) {
+    while (null_of(library)->blobs != NULL)
+        forget(&null_of(library)->blobs);
     fence_ring_destroy(&library->fences);
     free(library);
 }
@@ -35,6 +113,10 @@ static int resource_create(struct gpu_library *library, const struct resource_3d
 }
 
 static void resource_unref(struct gpu_library *library, uint32_t resource_id) {
+    forget(find(library, resource_id));
+}
+
+static void detach_backing(struct gpu_library *library, uint32_t resource_id) {
     (void)library;
     (void)resource_id;
 }
@@ -120,9 +202,11 @@ static const struct gpu_operations OPERATIONS = {
     .resource_create = resource_create,
     .resource_unref = resource_unref,
     .attach_backing = attach_backing,
-    .detach_backing = resource_unref,
+    .detach_backing = detach_backing,
     .transfer_to_host = transfer,
     .transfer_from_host = transfer,
+    .blob_create = blob_create,
+    .blob_export = blob_export,
     .context_create = context_create,
     .context_destroy = context_destroy,
     .context_attach = context_resource,
@@ -137,14 +221,15 @@ static const struct gpu_operations OPERATIONS = {
 };
 
 struct gpu_library *null_library_open(void) {
-    struct gpu_library *library = calloc(1, sizeof(*library));
+    struct null *null = calloc(1, sizeof(*null));
+    struct gpu_library *library = &null->library;
     int error;
 
-    if (library == NULL)
+    if (null == NULL)
         return NULL;
     error = fence_ring_init(&library->fences);
     if (error < 0) {
-        free(library);
+        free(null);
         errno = -error;
         return NULL;
     }

@@ -12,16 +12,14 @@
 #include "render3d/held.h"
 #include "render3d/scratch.h"
 
-/* The library's side of a resource. */
+/* The library's side of a resource: of a texture, and of a host blob, whose `created` has no more
+ * than its number. */
 struct texture {
     struct resource_3d created;
-    uint64_t bytes;    /* against the quota */
+    uint64_t bytes;    /* against the quota, of textures or of host blobs */
+    uint32_t flags;    /* VIRTIO_GPU_BLOB_FLAG_..., of a host blob */
     struct iovec *iov; /* the backing, which the library keeps a pointer to; NULL: none */
 };
-
-static inline bool is_texture(const struct resource *resource) {
-    return resource->kind->number == RESOURCE_TEXTURE;
-}
 
 struct render3d {
     struct gpu_library *library;
@@ -34,6 +32,7 @@ struct render3d {
     uint32_t last_fence;
     uint64_t last_context_fence;
     struct exports exports;
+    uint64_t blob_bytes; /* of all host blobs, against the limit */
     uint32_t held_count;
     struct held held[QUEUE_SIZE_MAX];
 };

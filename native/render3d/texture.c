@@ -53,11 +53,13 @@ static void destroy(struct device *device, struct resource *resource) {
         destroy_in_library(device, resource);
 }
 
-static void backing_changed(struct device *device, struct resource *resource) {
+void texture_backing_changed(struct device *device, struct resource *resource) {
     const struct gpu_operations *operations = library_of(device)->operations;
     struct texture *texture = resource->texture;
     uint32_t count;
 
+    if (texture == NULL)
+        return;
     if (texture->iov != NULL) {
         operations->detach_backing(library_of(device), resource->resource_id);
         free(texture->iov);
@@ -152,7 +154,7 @@ static const struct resource_kind TEXTURE = {
     .transfer_to_host = transfer_to_host,
     .flush = flush,
     .read_back = read_back,
-    .backing_changed = backing_changed,
+    .backing_changed = texture_backing_changed,
     .destroy = destroy,
 };
 
@@ -217,7 +219,7 @@ int texture_promote(struct device *device, struct resource *resource) {
     struct resource_3d created;
     int error;
 
-    if (is_texture(resource))
+    if (resource->texture != NULL)
         return 0;
     if (resource->kind->number != RESOURCE_IMAGE || !converts_back(resource->format))
         return -EINVAL;
@@ -241,6 +243,6 @@ int texture_promote(struct device *device, struct resource *resource) {
         return error;
     }
     resource->kind = &TEXTURE;
-    backing_changed(device, resource);
+    texture_backing_changed(device, resource);
     return 0;
 }

@@ -21,8 +21,11 @@ int resource_create_3d(struct device *device, const struct resource_3d *resource
 
 struct resource;
 
-/* Makes a texture of an image, with the pixels and the backing that it has; 0, also when it is one
- * already, or -errno. */
+/* Makes a texture of an image, with the pixels and the backing that it has; 0, also of what the
+ * library knows already, or -errno. */
 int texture_promote(struct device *device, struct resource *resource);
+
+/* The backing of what the library knows came, went or moved. */
+void texture_backing_changed(struct device *device, struct resource *resource);
 
 #endif

@@ -77,6 +77,20 @@ struct virgl_resource_info_ext {
     void *reserved[16]; /* what later ones add */
 };
 
+struct virgl_blob_args {
+    uint32_t handle;
+    uint32_t ctx_id;
+    uint32_t blob_mem;
+    uint32_t blob_flags;
+    uint64_t blob_id;
+    uint64_t size;
+    const struct iovec *iovecs;
+    uint32_t num_iovs;
+};
+
+/* What kind of file resource_export_blob() gives. */
+enum { VIRGL_FD_DMABUF = 1, VIRGL_FD_OPAQUE, VIRGL_FD_SHM };
+
 struct virgl_callbacks {
     int version;
     void (*write_fence)(void *cookie, uint32_t fence);
@@ -137,12 +151,19 @@ typedef void (*virgl_debug_callback)(const char *format, va_list arguments);
     VIRGL_FUNCTION(void, force_ctx_0, (void))                                                      \
     VIRGL_FUNCTION(int, resource_get_info_ext, (int handle, struct virgl_resource_info_ext *info))
 
+/* Of 1.0 and later for everybody; without one of them there are no host blobs. */
+#define VIRGL_BLOB_FUNCTIONS                                                                       \
+    VIRGL_FUNCTION(int, resource_create_blob, (const struct virgl_blob_args *args))                \
+    VIRGL_FUNCTION(int, resource_export_blob, (uint32_t handle, uint32_t * fd_type, int *fd))      \
+    VIRGL_FUNCTION(int, resource_get_map_info, (uint32_t handle, uint32_t * map_info))
+
 /* The library's functions, `name` for virgl_renderer_NAME; the optional ones may be NULL. */
 struct virgl_api {
 #define VIRGL_FUNCTION(result, name, parameters) result(*name) parameters;
     VIRGL_FUNCTIONS
     VIRGL_OPTIONAL_FUNCTIONS
     VIRGL_EXPORT_FUNCTIONS
+    VIRGL_BLOB_FUNCTIONS
 #undef VIRGL_FUNCTION
     virgl_debug_callback (*set_debug_callback)(virgl_debug_callback callback);
 };

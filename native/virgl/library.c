@@ -26,7 +26,7 @@ static const struct function optional[] = {
     VIRGL_OPTIONAL_FUNCTIONS{"virgl_set_debug_callback",
                              offsetof(struct virgl_api, set_debug_callback)},
 };
-static const struct function of_exports[] = {VIRGL_EXPORT_FUNCTIONS};
+static const struct function unsaid[] = {VIRGL_EXPORT_FUNCTIONS VIRGL_BLOB_FUNCTIONS};
 #undef VIRGL_FUNCTION
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -77,8 +77,8 @@ static void find_others(void *library, struct virgl_api *api, char *text, size_t
             append(text, size, before, optional[index].name);
             before = ", ";
         }
-    for (size_t index = 0; index < COUNT(of_exports); index++)
-        find(library, &of_exports[index], api);
+    for (size_t index = 0; index < COUNT(unsaid); index++)
+        find(library, &unsaid[index], api);
 }
 
 int virgl_library_open(struct virgl_api *api, char *text, size_t size) {

@@ -2,9 +2,11 @@
 #include "virgl/operations.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "virgl/blob.h"
 #include "virgl/export.h"
 #include "virgl/layers.h"
 #include "virgl/log.h"
@@ -121,7 +123,7 @@ static void poll_library(struct gpu_library *library) {
     api_of(library)->poll();
 }
 
-const struct gpu_operations VIRGL_OPERATIONS = {
+static const struct gpu_operations OPERATIONS = {
     .close = close_library,
     .begin = begin,
     .capset_size = capset_size,
@@ -132,6 +134,8 @@ const struct gpu_operations VIRGL_OPERATIONS = {
     .detach_backing = detach_backing,
     .transfer_to_host = virgl_transfer_to_host,
     .transfer_from_host = virgl_transfer_from_host,
+    .blob_create = virgl_blob_create,
+    .blob_export = virgl_blob_export,
     .context_create = context_create,
     .context_destroy = context_destroy,
     .context_attach = context_attach,
@@ -144,3 +148,15 @@ const struct gpu_operations VIRGL_OPERATIONS = {
     .export_buffer = virgl_export_buffer,
     .flush_drawing = virgl_flush_drawing,
 };
+
+static bool has_blobs(const struct virgl_api *api) {
+    return api->resource_create_blob != NULL && api->resource_export_blob != NULL &&
+           api->resource_get_map_info != NULL;
+}
+
+void virgl_set_operations(struct virgl *virgl) {
+    virgl->operations = OPERATIONS;
+    if (!has_blobs(&virgl->api))
+        virgl->operations.blob_create = NULL;
+    virgl->library.operations = &virgl->operations;
+}

@@ -5,7 +5,8 @@
 
 #include "virgl/started.h"
 
-extern const struct gpu_operations VIRGL_OPERATIONS;
+/* Of what the library turned out to have. */
+void virgl_set_operations(struct virgl *virgl);
 
 /* All but the library's own: of one that is not started, or not any more. */
 void virgl_release_parts(struct virgl *virgl);

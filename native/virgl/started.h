@@ -9,6 +9,7 @@
 struct virgl {
     struct gpu_library library; /* the first: operations are given this */
     struct virgl_api api;
+    struct gpu_operations operations; /* those that the library has */
     struct virgl_callbacks callbacks;
     char *render_node; /* NULL: none */
 };

@@ -84,6 +84,7 @@ static int open_and_start(struct virgl *virgl, uint32_t flags, char *text) {
 
     if (error < 0)
         return error;
+    virgl_set_operations(virgl);
     if (virgl->api.set_debug_callback != NULL)
         virgl->api.set_debug_callback(virgl_log);
     return start(virgl, flags, text);
@@ -96,7 +97,6 @@ static struct virgl *make(const char *render_node) {
         free(virgl);
         return NULL;
     }
-    virgl->library.operations = &VIRGL_OPERATIONS;
     virgl->library.poll_fd = -1;
     virgl->library.wake_fd = epoll_create1(EPOLL_CLOEXEC);
     watch(virgl->library.wake_fd, virgl->library.fences.eventfd);

@@ -23,6 +23,7 @@ LIMITS = messages.Limits(
     backing_entries=16,
     request_bytes=1 << 20,
     submit_bytes=1 << 20,
+    blob_bytes=32 << 20,
 )
 
 

@@ -36,6 +36,7 @@ LIMITS = messages.Limits(
     backing_entries=4096,
     request_bytes=1 << 20,
     submit_bytes=1 << 20,
+    blob_bytes=32 << 20,
 )
 # native/shared/present.h: fourteen numbers, of which the first is the kind, and a position.
 PRESENT_RECORD = struct.Struct("=14IQ")

@@ -454,8 +454,6 @@ def test_the_session_is_told_of_the_life_of_a_blob(bench: Bench) -> None:
     ("changed", "response"),
     [
         ({"blob_mem": 0}, INVALID_PARAMETER),
-        ({"blob_mem": wire.VIRTIO_GPU_BLOB_MEM_HOST3D}, INVALID_PARAMETER),
-        ({"blob_mem": wire.VIRTIO_GPU_BLOB_MEM_HOST3D_GUEST}, INVALID_PARAMETER),
         ({"blob_mem": 4}, INVALID_PARAMETER),
         ({"blob_flags": 8}, INVALID_PARAMETER),
         ({"blob_flags": 1 << 31}, INVALID_PARAMETER),
@@ -477,6 +475,17 @@ def test_a_blob_that_cannot_be_is_none(
     assert [type(message) for message in bench.told()] == [messages.Log]
     # Nothing of it is left.
     assert _create_blob(bench) == OK
+
+
+@pytest.mark.parametrize(
+    "blob_mem", [wire.VIRTIO_GPU_BLOB_MEM_HOST3D, wire.VIRTIO_GPU_BLOB_MEM_HOST3D_GUEST]
+)
+def test_a_blob_of_the_hosts_needs_a_library_and_a_context(bench: Bench, blob_mem: int) -> None:
+    bench.request(messages.SetFeatures(BLOB_FEATURE))
+    host_blobs = bench.device.renderer.host_blobs
+    nr_entries = 2 if blob_mem == wire.VIRTIO_GPU_BLOB_MEM_HOST3D_GUEST else 0
+    response = _create_blob(bench, blob_mem=blob_mem, nr_entries=nr_entries)
+    assert response == (INVALID_CONTEXT if host_blobs else INVALID_PARAMETER)
 
 
 def test_without_the_feature_there_are_no_blobs(bench: Bench) -> None:

@@ -185,6 +185,11 @@ def resource_assign_uuid(resource_id: int, fence_id: int | None = None) -> bytes
 
 
 BLOB_MEM_GUEST: Final = 1
+BLOB_MEM_HOST3D: Final = 2
+BLOB_MEM_HOST3D_GUEST: Final = 3
+BLOB_FLAG_MAPPABLE: Final = 1
+MAP_INFO_SIZE: Final = 32
+MAP_CACHE_CACHED: Final = 1
 
 
 def resource_create_blob(
@@ -195,11 +200,25 @@ def resource_create_blob(
     blob_mem: int = BLOB_MEM_GUEST,
     blob_flags: int = 2,  # VIRTIO_GPU_BLOB_FLAG_USE_SHAREABLE, as Linux has it for its framebuffers
     blob_id: int = 0,
+    ctx_id: int = 0,
 ) -> bytes:
     """``size`` in bytes; ``entries``: guest address and length of each piece, in order."""
     fields = struct.pack("<4IQQ", resource_id, blob_mem, blob_flags, len(entries), blob_id, size)
     pieces = b"".join(struct.pack("<QII", address, length, 0) for address, length in entries)
-    return header(Command.RESOURCE_CREATE_BLOB) + fields + pieces
+    return header(Command.RESOURCE_CREATE_BLOB, ctx_id=ctx_id) + fields + pieces
+
+
+def create_host_blob(resource_id: int, size: int, ctx_id: int = 1, blob_id: int = 0) -> bytes:
+    """A blob of the host's memory that can be mapped."""
+    return resource_create_blob(
+        resource_id,
+        size,
+        [],
+        blob_mem=BLOB_MEM_HOST3D,
+        blob_flags=BLOB_FLAG_MAPPABLE,
+        blob_id=blob_id,
+        ctx_id=ctx_id,
+    )
 
 
 @dataclass(frozen=True)
@@ -221,9 +240,14 @@ def set_scanout_blob(
     return header(Command.SET_SCANOUT_BLOB) + rectangle.pack() + fields + planes
 
 
-def resource_map_blob(resource_id: int, offset: int = 0) -> bytes:
+def resource_map_blob(resource_id: int, offset: int = 0, fence_id: int | None = None) -> bytes:
+    """``offset``: bytes into the host-visible memory."""
     fields = struct.pack("<IIQ", resource_id, 0, offset)
-    return header(Command.RESOURCE_MAP_BLOB) + fields
+    return header(Command.RESOURCE_MAP_BLOB, fence_id=fence_id) + fields
+
+
+def resource_unmap_blob(resource_id: int) -> bytes:
+    return header(Command.RESOURCE_UNMAP_BLOB) + struct.pack("<II", resource_id, 0)
 
 
 def update_cursor(

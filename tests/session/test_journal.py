@@ -20,6 +20,7 @@ LIMITS = Limits(
     backing_entries=4,
     request_bytes=1 << 20,
     submit_bytes=1 << 20,
+    blob_bytes=32 << 20,
 )
 
 

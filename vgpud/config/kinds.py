@@ -175,12 +175,17 @@ class Size(Kind[int]):
     low: int
     high: int
     metavar: str = "SIZE"
+    multiple: int = 1
 
     def read(self, value: object) -> int:
         size = _bytes(value)
         if not self.low <= size <= self.high:
             raise ValueError(
                 f"expected {self.write(self.low)} to {self.write(self.high)}, not {self.write(size)}"
+            )
+        if size % self.multiple:
+            raise ValueError(
+                f"expected a multiple of {self.write(self.multiple)}, not {self.write(size)}"
             )
         return size
 

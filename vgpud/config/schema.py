@@ -5,6 +5,7 @@ A class is a table of the TOML file and a field a key of it; `option` says of ea
 Command line, environment, file, ``--print-config`` and the manuals all derive from this (see `vgpud.config.options`).
 """
 
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,6 +125,14 @@ class Renderer:
         "--render-node",
     )
 
+    hostmem: int = option(
+        4 * GIB,
+        Size(0, 1 * TIB, multiple=os.sysconf("SC_PAGE_SIZE")),
+        "Address space of the guest that memory of the host can be mapped into, for VMMs that have such a region "
+        "and renderers that have such memory. It takes none of the host's until something is mapped; 0: no region.",
+        "--hostmem",
+    )
+
 
 @frozen
 class DisplayOptions:
@@ -197,6 +206,11 @@ class Limits:
     request_bytes: int = option(4 * MIB, Size(4 * KIB, 1 * GIB), "Length of one command.")
     submit_bytes: int = option(
         16 * MIB, Size(4 * KIB, 1 * GIB), "Length of one submission of 3D commands."
+    )
+    blob_memory: int = option(
+        4 * GIB,
+        Size(1 * MIB, 1 * TIB),
+        "Size of all blobs of the host's memory together, as the guest says.",
     )
 
 

@@ -10,7 +10,11 @@ from typing import Any, NamedTuple
 from vgpud.link.memory_table import MemoryTable
 from vgpud.link.messages import Limits, QueueConfig
 from vgpud.native import checked, ffi, lib, made
-from vgpud.wire.virtio_gpu import virtio_gpu_resource_create_3d, virtio_gpu_set_scanout_blob
+from vgpud.wire.virtio_gpu import (
+    virtio_gpu_resource_create_3d,
+    virtio_gpu_resource_create_blob,
+    virtio_gpu_set_scanout_blob,
+)
 
 EXIT_COMMAND: int = lib.EXIT_COMMAND
 EXIT_LINK: int = lib.EXIT_LINK
@@ -45,6 +49,15 @@ class Exit(NamedTuple):
     chain: int
     request: bytes
     response_length: int
+
+
+class BlobFile(NamedTuple):
+    """A part of a file, in bytes and whole pages; ``map_info`` is VIRTIO_GPU_MAP_CACHE_*."""
+
+    descriptor: int
+    offset: int
+    length: int
+    map_info: int
 
 
 class DataPlane:
@@ -140,7 +153,11 @@ class DataPlane:
     # --- resources and scanouts
 
     def resource_is_blob(self, resource_id: int) -> bool:
+        """Whether it is a guest blob."""
         return checked(lib.resource_kind(self._device, resource_id)) == int(lib.RESOURCE_BLOB)
+
+    def resource_is_host_blob(self, resource_id: int) -> bool:
+        return checked(lib.resource_kind(self._device, resource_id)) == int(lib.RESOURCE_HOST_BLOB)
 
     def resource_create_2d(self, resource_id: int, format: int, width: int, height: int) -> None:
         checked(lib.resource_create_2d(self._device, resource_id, format, width, height))
@@ -155,6 +172,37 @@ class DataPlane:
 
     def resource_adopt_blob(self, resource_id: int, size: int) -> None:
         checked(lib.resource_adopt_blob(self._device, resource_id, size))
+
+    def has_host_blobs(self) -> bool:
+        """Whether the library makes blobs that can be mapped elsewhere."""
+        return bool(lib.device_has_host_blobs(self._device))
+
+    def resource_create_host_blob(
+        self, ctx_id: int, command: virtio_gpu_resource_create_blob, entries: bytes
+    ) -> None:
+        """A blob of the library's, made by a context; ``entries`` is the guest's part of it."""
+        blob = ffi.new(
+            "struct host_blob *",
+            {
+                "resource_id": command.resource_id,
+                "ctx_id": ctx_id,
+                "blob_mem": command.blob_mem,
+                "blob_flags": command.blob_flags,
+                "blob_id": command.blob_id,
+                "size": command.size,
+            },
+        )
+        checked(lib.resource_create_host_blob(self._device, blob, entries, command.nr_entries))
+
+    def resource_adopt_host_blob(self, resource_id: int, size: int) -> None:
+        """One that is lost."""
+        checked(lib.resource_adopt_host_blob(self._device, resource_id, size))
+
+    def host_blob_export(self, resource_id: int) -> BlobFile:
+        """The file of a host blob, whose descriptor is the caller's."""
+        file = ffi.new("struct blob_file *")
+        checked(lib.host_blob_export(self._device, resource_id, file))
+        return BlobFile(file.fd, file.offset, file.length, file.map_info)
 
     def resource_adopt_2d(
         self, resource_id: int, format: int, width: int, height: int, image_fd: int

@@ -9,7 +9,7 @@ from vgpud.device.commands import Request, blob, capset, context, display, resou
 from vgpud.device.dataplane import Exit
 from vgpud.device.device import Device
 from vgpud.device.renderers.interface import Group
-from vgpud.device.responses import Answer, Response
+from vgpud.device.responses import Answer, Response, refusal
 from vgpud.errors import GuestError
 from vgpud.wire import virtio_gpu as wire
 from vgpud.wire.layout import TruncatedError, size_of, unpack
@@ -77,20 +77,6 @@ COMMANDS = {
 # does with this one.
 FEATURES = {Group.BLOBS: wire.VIRTIO_GPU_F_RESOURCE_BLOB}
 
-# What the data plane refuses, as a response; everything else is ERR_UNSPEC.
-RESPONSES = {
-    errno.ENOENT: wire.VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
-    errno.EEXIST: wire.VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
-    errno.ESRCH: wire.VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID,
-    errno.EALREADY: wire.VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID,
-    errno.ENODEV: wire.VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID,
-    errno.EINVAL: wire.VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-    errno.ENOMEM: wire.VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
-    errno.ENOSPC: wire.VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
-    errno.EMFILE: wire.VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
-    errno.ENFILE: wire.VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
-}
-
 # In its own words, which the system's would mislead about.
 WORDS = {
     errno.ENOENT: "there is no such resource",
@@ -120,7 +106,7 @@ def _answer(device: Device, out: Exit) -> Answer:
     except GuestError as error:
         return _refuse(device, error.response_type, f"{_name(command)}: {error}")
     except OSError as error:
-        response_type = RESPONSES.get(error.errno or 0, wire.VIRTIO_GPU_RESP_ERR_UNSPEC)
+        response_type = refusal(error.errno or 0).type
         words = WORDS.get(error.errno or 0, error.strerror)
         return _refuse(device, response_type, f"{_name(command)}: {words}: {structure}")
 

@@ -153,6 +153,12 @@ def _adopt_blob(device: Device, message: messages.AdoptBlob, descriptors: Descri
     device.plane.resource_adopt_blob(message.resource_id, message.size)
 
 
+def _adopt_host_blob(
+    device: Device, message: messages.AdoptHostBlob, descriptors: Descriptors
+) -> None:
+    device.plane.resource_adopt_host_blob(message.resource_id, message.size)
+
+
 def _adopt_backing(
     device: Device, message: messages.AdoptBacking, descriptors: Descriptors
 ) -> None:
@@ -182,6 +188,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.AdoptResource: _adopt_resource,
     messages.AdoptResource3D: _adopt_resource_3d,
     messages.AdoptBlob: _adopt_blob,
+    messages.AdoptHostBlob: _adopt_host_blob,
     messages.AdoptBacking: _adopt_backing,
     messages.AdoptUuid: _adopt_uuid,
     messages.Ping: _ping,

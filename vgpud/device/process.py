@@ -103,7 +103,13 @@ def _make_confined(
 
 def _started(device: Device, serial: int) -> Started:
     renderer = device.renderer
-    return Started(len(renderer.capsets), renderer.device_features, renderer.description, serial)
+    return Started(
+        len(renderer.capsets),
+        renderer.device_features,
+        renderer.description,
+        renderer.host_blobs,
+        serial,
+    )
 
 
 def _make_device(

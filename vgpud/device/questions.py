@@ -6,7 +6,7 @@ been stopped in between is no longer waited for.
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vgpud.device.responses import LATER, Later, Response
@@ -35,9 +35,14 @@ class Questions:
         self._last = 0
 
     def ask(
-        self, chain: int, question: Callable[[int], Question], finish: Finish
+        self,
+        chain: int,
+        question: Callable[[int], Question],
+        finish: Finish,
+        descriptors: Sequence[int] = (),
     ) -> Later | Response:
-        """Sends what ``question`` makes of a number; the command is answered by what ``finish`` makes of the answer.
+        """Sends what ``question`` makes of a number, with copies of the descriptors; the command is answered by what
+        ``finish`` makes of the answer.
 
         With too many on their way the answer is EAGAIN, at once.
         """
@@ -45,7 +50,7 @@ class Questions:
         if len(self._waiting) >= MAXIMUM_WAITING:
             return finish(Answer(self._last, errno.EAGAIN, b""))
         self._waiting[self._last] = _Waiting(chain, finish)
-        self._link.send(question(self._last))
+        self._link.send(question(self._last), descriptors)
         return LATER
 
     def answered(self, answer: Answer) -> None:

@@ -1,10 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What a command's function gives back: the response, or the word that it comes later."""
 
+import errno
 from typing import Any, NamedTuple
 
 from vgpud.wire.layout import pack
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_RESP_OK_NODATA, virtio_gpu_ctrl_hdr
+from vgpud.wire.virtio_gpu import (
+    VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID,
+    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
+    VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
+    VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID,
+    VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
+    VIRTIO_GPU_RESP_ERR_UNSPEC,
+    VIRTIO_GPU_RESP_OK_NODATA,
+    virtio_gpu_ctrl_hdr,
+)
+
+# What the data plane or the session refuses, as a response; everything else is ERR_UNSPEC.
+RESPONSES = {
+    errno.ENOENT: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
+    errno.EEXIST: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
+    errno.ESRCH: VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID,
+    errno.EALREADY: VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID,
+    errno.ENODEV: VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID,
+    errno.EINVAL: VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
+    errno.ENOMEM: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
+    errno.ENOSPC: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
+    errno.EMFILE: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
+    errno.ENFILE: VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY,
+}
 
 
 class Response(NamedTuple):
@@ -33,3 +57,8 @@ Answer = Response | Later
 def with_body(response_type: int, body: tuple[Any, ...]) -> Response:
     """A response with a structure behind its header."""
     return Response(response_type, pack(body))
+
+
+def refusal(error: int) -> Response:
+    """The response that says an errno."""
+    return Response(RESPONSES.get(error, VIRTIO_GPU_RESP_ERR_UNSPEC))

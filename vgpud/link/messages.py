@@ -57,6 +57,7 @@ class Limits(NamedTuple):
     backing_entries: int
     request_bytes: int
     submit_bytes: int
+    blob_bytes: int
 
 
 class RendererOptions(NamedTuple):
@@ -220,6 +221,14 @@ class AdoptBlob(NamedTuple):
     serial: int = 0
 
 
+class AdoptHostBlob(NamedTuple):
+    """Recovery: a host blob of ``size`` bytes, of which nothing is left but its number and what is mapped of it."""
+
+    resource_id: int
+    size: int
+    serial: int = 0
+
+
 class AdoptBacking(NamedTuple):
     """Recovery: ``entries`` is an array of virtio_gpu_mem_entry."""
 
@@ -257,11 +266,15 @@ class Answer(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The renderer works; ``device_features`` are VIRTIO_GPU_F_* bits."""
+    """The renderer works; ``device_features`` are VIRTIO_GPU_F_* bits.
+
+    ``host_blobs``: there may be something to be mapped into host-visible memory.
+    """
 
     num_capsets: int
     device_features: int
     description: str
+    host_blobs: bool = False
     serial: int = 0
 
 
@@ -329,6 +342,15 @@ class Resource3DCreated(NamedTuple):
 
 class BlobCreated(NamedTuple):
     """A guest blob, ``size`` in bytes; its backing follows."""
+
+    resource_id: int
+    size: int
+
+
+class HostBlobCreated(NamedTuple):
+    """A blob that the renderer's library has made, ``size`` in bytes; the guest's part of it, if it has one, follows
+    as its backing.
+    """
 
     resource_id: int
     size: int
@@ -456,6 +478,7 @@ Request = (
     | AdoptResource
     | AdoptResource3D
     | AdoptBlob
+    | AdoptHostBlob
     | AdoptBacking
     | AdoptUuid
     | Ping
@@ -464,6 +487,7 @@ Journal = (
     ResourceCreated
     | Resource3DCreated
     | BlobCreated
+    | HostBlobCreated
     | ResourceGone
     | BackingAttached
     | BackingDetached

@@ -20,9 +20,9 @@ class ConfigSpace:
         self.events_read = 0
         self._num_scanouts = num_scanouts
 
-    def read(self, access: ConfigAccess, num_capsets: int) -> ConfigAccess:
+    def read(self, access: ConfigAccess, num_capsets: int, blob_alignment: int) -> ConfigAccess:
         """As many bytes as were asked for: a shorter answer leaves QEMU's guest without a display."""
-        space = _FIELDS.pack(self.events_read, 0, self._num_scanouts, num_capsets, 0)
+        space = _FIELDS.pack(self.events_read, 0, self._num_scanouts, num_capsets, blob_alignment)
         wanted = space[access.offset : access.offset + access.size]
         return access._replace(data=wanted.ljust(access.size, b"\0"))
 

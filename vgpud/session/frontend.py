@@ -18,6 +18,7 @@ from vgpud.session.config_space import ConfigSpace
 from vgpud.session.displays import Displays
 from vgpud.session.guest_memory import DirtyLog, GuestMemory, MemoryChange
 from vgpud.session.shared_memory import SharedMemory
+from vgpud.session.shared_region import PAGE
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
 from vgpud.vhost_user.descriptors import check_eventfd
@@ -48,8 +49,8 @@ DEVICE_FEATURES = (
     | Feature.EDID
     | Feature.RESOURCE_UUID
     | Feature.RESOURCE_BLOB
-    | Feature.RESOURCE_BLOB
     | Feature.CONTEXT_INIT
+    | Feature.BLOB_ALIGNMENT
 )
 PROTOCOL_FEATURES = (
     ProtocolFeature.MQ
@@ -63,6 +64,9 @@ PROTOCOL_FEATURES = (
     | ProtocolFeature.STATUS
 )
 MAXIMUM_STATUS = 0xFF
+# What drivers round a blob's size up to by themselves.  Linux 7.2 does not once it is told of another alignment: then programs
+# have to, and those that do not know how are refused.  So it is told only where their sizes could not be mapped.
+GUEST_PAGE = 4096
 
 
 class Frontend(Backend):
@@ -94,7 +98,10 @@ class Frontend(Backend):
 
     async def get_features(self) -> int:
         started = await self._supervisor.started()
-        return int(FEATURES | Feature(started.device_features) & DEVICE_FEATURES)
+        features = FEATURES | Feature(started.device_features) & DEVICE_FEATURES
+        if await self._blob_alignment() > GUEST_PAGE:
+            features |= Feature.BLOB_ALIGNMENT
+        return int(features)
 
     async def set_features(self, features: int) -> None:
         # Front-ends set bits of their own transport that were never offered, such as RING_RESET.
@@ -106,12 +113,24 @@ class Frontend(Backend):
             await self._supervisor.tell(link.SetFeatures(int(known)))
 
     async def get_protocol_features(self) -> int:
-        return int(PROTOCOL_FEATURES | self._shared.offered)
+        return int(await self._protocol_features())
 
     async def set_protocol_features(self, features: int) -> None:
-        offered = PROTOCOL_FEATURES | self._shared.offered
+        offered = await self._protocol_features()
         self.protocol_features = ProtocolFeature(features & int(offered))
         self._shared.protocol_features = self.protocol_features
+
+    async def _protocol_features(self) -> ProtocolFeature:
+        """Host-visible memory is for what a library makes."""
+        started = await self._supervisor.started()
+        return PROTOCOL_FEATURES | (
+            self._shared.offered if started.host_blobs else ProtocolFeature(0)
+        )
+
+    async def _blob_alignment(self) -> int:
+        """Of what is mapped, in bytes; 0 when nothing is."""
+        offered = await self._protocol_features()
+        return PAGE if ProtocolFeature.SHMEM in offered else 0
 
     async def get_queue_num(self) -> int:
         return len(self._vrings)
@@ -135,7 +154,8 @@ class Frontend(Backend):
 
     async def get_config(self, access: ConfigAccess) -> ConfigAccess:
         started = await self._supervisor.started()
-        return self._config_space.read(access, started.num_capsets)
+        alignment = await self._blob_alignment()
+        return self._config_space.read(access, started.num_capsets, alignment)
 
     async def set_config(self, access: ConfigAccess) -> None:
         self._config_space.write(access)

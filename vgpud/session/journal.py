@@ -15,6 +15,7 @@ from vgpud.link.fields import LinkError
 from vgpud.link.messages import (
     AdoptBacking,
     AdoptBlob,
+    AdoptHostBlob,
     AdoptResource,
     AdoptResource3D,
     AdoptUuid,
@@ -23,6 +24,7 @@ from vgpud.link.messages import (
     BlobCreated,
     ContextCreated,
     ContextGone,
+    HostBlobCreated,
     ImageMade,
     Limits,
     Request,
@@ -43,7 +45,8 @@ UUID_BYTES = 16
 MAX_U64 = (1 << 64) - 1
 
 
-Created = ResourceCreated | Resource3DCreated | BlobCreated
+AnyBlob = BlobCreated | HostBlobCreated
+Created = ResourceCreated | Resource3DCreated | AnyBlob
 
 
 class Blob(NamedTuple):
@@ -55,7 +58,7 @@ class Blob(NamedTuple):
 
 class _Resource:
     """``image`` is a descriptor, None for a resource that only the renderer has, which gets an image of its
-    process's when it is shown, and for a guest blob, which has none.
+    process's when it is shown, and for a blob, which has none.
     """
 
     def __init__(self, created: Created, image: int | None) -> None:
@@ -82,7 +85,7 @@ class Journal:
         None when the resource has none.
         """
         resource = self._resources.get(resource_id)
-        if resource is None or resource.image is None or isinstance(resource.created, BlobCreated):
+        if resource is None or resource.image is None or isinstance(resource.created, AnyBlob):
             return None
         return (resource.created.width, resource.created.height), resource.image
 
@@ -203,7 +206,7 @@ class Journal:
 
 
 def _possible(created: Created) -> bool:
-    if isinstance(created, BlobCreated):
+    if isinstance(created, AnyBlob):
         return created.resource_id <= MAX_U32 and 0 < created.size <= MAX_U64
     return max(created) <= MAX_U32
 
@@ -212,6 +215,8 @@ def _use(resource_id: int, resource: _Resource) -> ResourceUse:
     created, size = resource.created, _bytes(resource)
     if isinstance(created, BlobCreated):
         return ResourceUse(resource_id, "blob", 0, 0, 0, 0, True)
+    if isinstance(created, HostBlobCreated):
+        return ResourceUse(resource_id, "host blob", 0, 0, 0, created.size, True)
     kind = "2d" if isinstance(created, ResourceCreated) else "3d"
     return ResourceUse(
         resource_id,
@@ -240,5 +245,7 @@ def _adopt(resource: _Resource) -> Iterator[tuple[Request, list[int]]]:
         yield AdoptResource3D(*resource.created), []
     elif isinstance(resource.created, BlobCreated):
         yield AdoptBlob(*resource.created), []
+    elif isinstance(resource.created, HostBlobCreated):
+        yield AdoptHostBlob(*resource.created), []
     elif resource.image is not None:
         yield AdoptResource(*resource.created), [resource.image]

@@ -60,8 +60,6 @@ class MapRequests:
         """Takes the descriptor; answered on ``link``, unless that is closed by then.
         ``LinkError`` when no honest process would ask that.
         """
-        if not self._shared.there:
-            raise LinkError(f"{type(request).__name__}, and there is no host-visible memory")
         if max(request) > MAX_U64:
             raise LinkError(f"no guest can have asked for {request}")
         if len(self._waiting) >= MAXIMUM_WAITING:

@@ -40,8 +40,6 @@ from vgpud.vhost_user.framing import Connection
 # The daemon takes only so long a line.
 CONTEXTS_REPORTED = 1024
 RESOURCES_REPORTED = 10000
-# Of the host-visible memory; nothing is offered until device processes have blobs to be mapped there.
-SHARED_BYTES = 0
 
 Asked = Callable[["Session", trio.Nursery], AbstractContextManager[None]]
 
@@ -130,7 +128,9 @@ class Session:
         owned.callback(self._cursor_ring.close)
         self._channels = BackendChannels()
         owned.callback(self._channels.close)
-        self._shared = SharedMemory(SHARED_BYTES, self._channels, lambda: len(self._memory.regions))
+        self._shared = SharedMemory(
+            config.renderer.hostmem, self._channels, lambda: len(self._memory.regions)
+        )
         self._maps = MapRequests(self._shared)
         owned.callback(self._maps.close)
         self._displays = Displays(config, self._presenter, self._supervisor.kill)

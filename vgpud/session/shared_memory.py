@@ -124,8 +124,10 @@ class SharedMemory:
         stays the caller's.
 
         OSError: EINVAL for what the guest cannot have meant, ENOMEM when the VMM can map no more,
-        EOPNOTSUPP for what cannot be mapped, EIO when the VMM does not.
+        EOPNOTSUPP for what cannot be mapped, or nowhere, EIO when the VMM does not.
         """
+        if not self.there:
+            raise OSError(errno.EOPNOTSUPP, "there is no host-visible memory")
         if self._ordinary_regions() + len(self.region) >= self._slots:
             raise OSError(errno.ENOMEM, "the VMM can map no more")
         file = memory_file.check(descriptor, file_offset, length)

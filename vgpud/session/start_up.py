@@ -53,6 +53,7 @@ def limits(config: Config) -> Limits:
         backing_entries=given.backing_entries,
         request_bytes=given.request_bytes,
         submit_bytes=given.submit_bytes,
+        blob_bytes=given.blob_memory,
     )
 
 

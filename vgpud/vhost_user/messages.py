@@ -102,6 +102,7 @@ class Feature(IntFlag):
     RESOURCE_UUID = 1 << 2
     RESOURCE_BLOB = 1 << 3
     CONTEXT_INIT = 1 << 4
+    BLOB_ALIGNMENT = 1 << 5  # of a later specification
     LOG_ALL = 1 << 26  # VHOST_F_LOG_ALL
     INDIRECT_DESC = 1 << 28
     EVENT_IDX = 1 << 29

@@ -11,10 +11,7 @@ from typing import ClassVar, NamedTuple
 from vgpud.device.dataplane import DataPlane
 from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
-from vgpud.wire.virtio_gpu import (
-    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-    VIRTIO_GPU_RESP_ERR_UNSPEC,
-)
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER
 
 
 class Group(Enum):
@@ -46,6 +43,8 @@ class Renderer:
     groups: ClassVar[frozenset[Group]]
     uses_drivers: ClassVar[bool] = False
     """Whether it opens libraries and devices, and starts threads: its walls are wider then."""
+    host_blobs: bool = False
+    """Whether the guest may have the library's memory mapped."""
     warnings: tuple[str, ...] = ()
     """What was asked for and cannot be had, which is done without."""
 
@@ -65,16 +64,3 @@ class Renderer:
 
     def check_context_init(self, context_init: int) -> None:
         """Of CTX_CREATE: whether there are such contexts."""
-
-    # --- Group.BLOBS; resources are blobs
-
-    def map_blob(self, resource_id: int, offset: int) -> int:
-        """Maps a blob into the shared memory region; returns VIRTIO_GPU_MAP_CACHE_*."""
-        raise self._unsupported()
-
-    def unmap_blob(self, resource_id: int) -> None:
-        """Takes a blob out of the shared memory region."""
-        raise self._unsupported()
-
-    def _unsupported(self) -> GuestError:
-        return GuestError(VIRTIO_GPU_RESP_ERR_UNSPEC, f"{self.description} has no such command")

@@ -9,7 +9,7 @@ from vgpud.link.messages import RendererOptions
 
 class Null(Software2D):
     """Everything has its number, its backing and its place as elsewhere, so that a guest's mistakes get the same
-    answers; images have no pixels.
+    answers; images have no pixels, blobs are memory that nobody draws into.
     """
 
     draws = False
@@ -19,3 +19,4 @@ class Null(Software2D):
     def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
         super().__init__(plane, options)
         plane.set_library(null_library())
+        self.host_blobs = plane.has_host_blobs()

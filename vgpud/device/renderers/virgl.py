@@ -8,6 +8,7 @@ from vgpud.device.renderers.virgl_export import why_not_exported
 from vgpud.device.renderers.virgl_library import VirglLibrary
 from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
+from vgpud.modes import CAPSETS
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_F_CONTEXT_INIT,
     VIRTIO_GPU_F_VIRGL,
@@ -31,6 +32,7 @@ class Virgl(Software2D):
         # The release shows only when the library has been opened.
         self.description = f"virglrenderer ({self.library.description})"
         plane.set_library(self.library.pointer)
+        self.host_blobs = plane.has_host_blobs() and self._makes_files()
         if reason := self._export_buffers(plane, options):
             self.warnings = (f"frames are sent as pixels, not as DMA buffers: {reason}",)
 
@@ -44,6 +46,10 @@ class Virgl(Software2D):
             except OSError as error:
                 reason = f"{self.library.description}: {error.strerror}"
         return reason if forced else ""
+
+    def _makes_files(self) -> bool:
+        """Whether blobs have files that a VMM can map: what OpenGL makes in software has none."""
+        return any(capset.capset_id == CAPSETS["venus"].capset_id for capset in self.capsets)
 
     # --- capsets
 
