@@ -35,7 +35,9 @@ def strategy(option: Option) -> st.SearchStrategy[Any]:
         kinds.Choice: lambda kind: st.sampled_from(kind.values),
         kinds.Choices: lambda kind: st.lists(st.sampled_from(kind.values), unique=True).map(tuple),
         kinds.Integer: lambda kind: st.integers(kind.low, kind.high),
-        kinds.Size: lambda kind: st.integers(kind.low, kind.high),
+        kinds.Size: lambda kind: st.integers(
+            -(-kind.low // kind.multiple), kind.high // kind.multiple
+        ).map(lambda count: count * kind.multiple),
         kinds.Seconds: lambda kind: st.floats(kind.low, kind.high),
         kinds.Permissions: lambda _: st.integers(0, 0o777),
     }

@@ -59,6 +59,13 @@ def test_a_size_is_written_with_the_largest_unit_that_is_exact() -> None:
     assert [SIZE.write(size) for size in (1 << 30, 1536 << 20, 1025)] == ["1GiB", "1536MiB", 1025]
 
 
+def test_a_size_of_whole_pages_is_a_multiple() -> None:
+    pages = Size(0, 1 << 40, multiple=4096)
+    assert [pages.parse(text) for text in ("0", "4KiB", "3GiB")] == [0, 4096, 3 << 30]
+    with pytest.raises(ValueError, match=r"^expected a multiple of 4KiB, not 6KiB$"):
+        pages.parse("6KiB")
+
+
 @pytest.mark.parametrize("text", ["true", "yes", "on", "1", "TRUE"])
 def test_a_switch_understands_true(text: str) -> None:
     assert Boolean().parse(text) is True
