@@ -35,5 +35,5 @@ def addresses() -> dict[str, list[int]]:
 def test_what_is_allocated_lies_together(addresses: dict[str, list[int]], size: int) -> None:
     found = addresses[str(size)]
     pages = {place // 4096 for address in found for place in (address, address + size - 1)}
-    # One more where it begins, and one for what the test itself has there.
-    assert len(pages) <= 24 * (size + 16) // 4096 + 3
+    # One more where it begins, and a few for what has been freed since: unprepared, it is a page for nearly each.
+    assert len(pages) <= 24 * (size + 16) // 4096 + 5

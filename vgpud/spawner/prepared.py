@@ -3,7 +3,7 @@
 
 A forked process shares a page until one of the two writes to it.  What a child allocates would go into the holes
 that imports have left, all over the heap, and each hole costs it a page: so there are none when it begins, and what
-it allocates lies together.
+it allocates lies together.  And no object counts its references any more, where the interpreter can do without.
 """
 
 import ctypes
@@ -15,6 +15,8 @@ import trio
 
 from vgpud.device.renderers import import_all
 from vgpud.walls import seccomp
+
+from .immortal import make_immortal
 
 # pymalloc: an object of at most 512 bytes is one of a pool of equal ones, and lies behind the pool's header in it
 # when it is the first.  (Objects/obmalloc.c of CPython 3.11 to 3.14; where it is otherwise, a limit ends the search.)
@@ -38,6 +40,7 @@ def prepare() -> None:
     seccomp.prepare()
     trio.run(_use_event_loop)
     gc.collect()
+    make_immortal()
     _fill_heap()
     # Filling them makes and frees objects too.
     for _ in range(2):
@@ -93,6 +96,8 @@ def _fill_heap() -> None:
     end = library.sbrk
     end.restype = ctypes.c_void_p
     end.argtypes = [ctypes.c_ssize_t]
+    # Whole pages that are free are given back: a filler does not touch more than its first bytes.
+    library.malloc_trim(0)
     size = BLOCK_MAX
     while size >= CLASS_STEP:
         for _ in range(HOLES_MAX):
