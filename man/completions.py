@@ -13,7 +13,7 @@ from attrs import frozen
 
 from vgpud.cli.arguments import parser as daemon_parser
 from vgpud.config.kinds import Boolean, Choice, Choices, FilePath
-from vgpud.ctl.main import parser as control_parser
+from vgpud.ctl.arguments import parser as control_parser
 
 HEADER = "# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause\n# Written by man/generate.py.\n"
 FILES = ("FILE", "PATH")
@@ -82,7 +82,7 @@ def _argument(action: argparse.Action) -> Argument:
         _first_sentence(action.help or ""),
         _words(kind, action, metavar),
         isinstance(kind, Choices),
-        isinstance(kind, FilePath) or action.type is Path or metavar in FILES,
+        isinstance(kind, FilePath) or action.type is Path or metavar.partition(".")[0] in FILES,
         action.nargs == "?",
     )
 

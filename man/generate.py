@@ -21,7 +21,7 @@ from vgpud.cli.arguments import ACTIONS, default_text  # noqa: E402
 from vgpud.config.dump import TABLES, example  # noqa: E402
 from vgpud.config.kinds import Boolean, Choices  # noqa: E402
 from vgpud.config.options import DISPLAY_OPTIONS, OPTIONS, Option  # noqa: E402
-from vgpud.ctl.main import parser as ctl_parser  # noqa: E402
+from vgpud.ctl.arguments import parser as ctl_parser  # noqa: E402
 
 
 def escaped(text: str) -> str:

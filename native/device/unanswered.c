@@ -29,6 +29,7 @@ static void count(struct device *device, const struct virtio_gpu_ctrl_hdr *heade
     struct counters *counters = &device->state->counters;
 
     counters->errors += header->type >= VIRTIO_GPU_RESP_ERR_UNSPEC;
+    counters->out_of_memory += header->type == VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
     counters->fences += (header->flags & VIRTIO_GPU_FLAG_FENCE) != 0;
 }
 

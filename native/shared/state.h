@@ -54,7 +54,8 @@ struct surface_state {
 /* Since the session began; device processes come and go. */
 struct counters {
     uint64_t commands;
-    uint64_t errors; /* commands answered with an error */
+    uint64_t errors;        /* commands answered with an error */
+    uint64_t out_of_memory; /* those of them that a limit was in the way of */
     uint64_t fences;
     uint64_t transfers;
     uint64_t transfer_bytes;

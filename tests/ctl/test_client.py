@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from vgpud.config.schema import Socket
-from vgpud.control.client import Client
+from vgpud.control.client import Client, NobodyError
 from vgpud.control.protocol import ControlError, control_path
 from vgpud.daemon.listener import open_control_listener
 
@@ -24,8 +24,10 @@ def test_a_daemon_is_reached_wherever_it_can_listen(tmp_path: Path) -> None:
 
 
 def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ControlError, match="No such file or directory"):
-        Client(tmp_path / "missing")
-    (tmp_path / "file").touch()
-    with pytest.raises(ControlError, match="Connection refused"):
-        Client(tmp_path / "file")
+    (tmp_path / "file.control").touch()
+    for name in ("missing.control", "file.control", "file.control/below"):
+        with pytest.raises(NobodyError, match=f"no vgpud answers at {tmp_path}/[a-z]+"):
+            Client(tmp_path / name)
+    (tmp_path / "loop.control").symlink_to("loop.control")
+    with pytest.raises(ControlError, match="loop: Too many levels of symbolic links"):
+        Client(tmp_path / "loop.control")

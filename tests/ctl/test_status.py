@@ -2,6 +2,7 @@
 """What a status looks like: on 80 columns and one screen, whatever a guest has."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,10 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from vgpud.ctl.metrics import exposition
 from vgpud.ctl.rates import add_rates
 from vgpud.ctl.status import COLUMNS, duration, screenful, size
+from vgpud.ctl.top import Seen, table
 
 COUNTERS = (
     "commands",
     "errors",
+    "out_of_memory",
     "fences",
     "transfers",
     "transfer_bytes",
@@ -27,7 +30,14 @@ MACHINE: dict[str, Any] = {
     "answers": True,
     "renderer": "virglrenderer (libvirglrenderer.so.1.8.0; AMD Radeon Graphics (radeonsi, renoir))",
     "device_process": 4713,
+    "processes": {
+        "session": {"pid": 4712, "cpu_seconds": 3.5, "memory_bytes": 5 << 20},
+        "device": {"pid": 4713, "cpu_seconds": 60.0, "memory_bytes": 40 << 20},
+    },
     "restarts": 1,
+    "last_reason": "ended with SIG\x1b[2J",
+    "given_up": False,
+    "driver": {"offered": 1 << 32 | 3, "accepted": 1 << 32 | 3, "capsets": [2], "contexts": 9},
     "display": True,
     "outputs": None,
     "log_lines_left_out": 3,
@@ -92,7 +102,7 @@ def test_one_machine_is_one_screen() -> None:
     text = "\n".join(lines)
     for part in (
         "AMD Radeon",
-        "4713, 1 restart, guest memory 4.0 GiB",
+        "4713, 1 restart: ended with SIG?[2J",
         "scanout 1     3840x2160+0+0 of resource 4",
         "256 entries, 12 in flight, 1 with a fence",
         "machines 1/500, of a user 1/400, silent connections 2/64, descriptors 30/1048576",
@@ -144,6 +154,43 @@ def test_rates_are_of_the_time_between_two_looks() -> None:
         "presented_bytes": 2048.0,
     }
     assert set(new.values()) == {0.0}
+
+
+def test_the_cpu_of_a_process_is_of_the_same_process() -> None:
+    before, now = status(1), status(1)
+    [machine] = now["machines"]
+    machine["seconds"] += 2.0
+    machine["processes"]["session"] = {"pid": 4712, "cpu_seconds": 4.5, "memory_bytes": 0}
+    machine["processes"]["device"] = {"pid": 5000, "cpu_seconds": 1.0, "memory_bytes": 0}
+    add_rates(before, now)
+    assert machine["cpu"] == {"session": 0.5, "device": 0.5}
+    machine["processes"]["device"] = None
+    machine["answers"] = False
+    add_rates(before, now)
+    assert machine["cpu"] == {"session": 0.5, "device": 0.0}
+
+
+def test_top_shows_the_busiest_first_and_those_that_do_not_answer_too() -> None:
+    one = status(3)
+    for machine, cpu in zip(one["machines"], (0.1, 0.7, 1.0), strict=True):
+        machine["cpu"] = {"session": 0.0, "device": cpu}
+    silent = one["machines"][2]
+    for field in ("limits", "rates", "scanouts", "restarts", "last_reason", "given_up"):
+        del silent[field]
+    silent["answers"] = False
+    lines = table([Seen(Path("/run/a.sock"), one)]).splitlines()
+    assert lines[0] == "/run/a.sock: pid 4700, mode virglrenderer, machines 3/500"
+    rows = [line.split() for line in lines if "%" in line]
+    assert [row[:1] + row[3:5] for row in rows] == [
+        ["3,", "0.0%", "100.0%"],
+        ["2,", "0.0%", "70.0%"],
+        ["1,", "0.0%", "10.0%"],
+    ]
+    assert rows[0][5:] == ["45.0M", "no", "answer"]
+    assert rows[1][5:7] == ["45.0M", "31.0M/1.0G"]
+    assert "  1 restart: ended with SIG?[2J" in lines
+    assert all(len(line) <= COLUMNS and line.isprintable() for line in lines)
+    assert len(table([Seen(Path("/run/a.sock"), one)], 5).splitlines()) == 5
 
 
 def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:

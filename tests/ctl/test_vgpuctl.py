@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """``vgpuctl`` against a daemon that serves machines."""
 
+import io
 import json
 import os
 import random
 import resource
+import signal
 import socket
 import stat
 import subprocess
@@ -19,12 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vgpud.control.protocol import VERSION, control_path
 
-from ..daemon.running import daemon, devices, wait_until
+from ..daemon.running import daemon, devices, status, wait_until
 from ..driver import commands
 from ..driver.backend import Backend, Machine
-from ..driver.commands import Rectangle
+from ..driver.commands import Format, Rectangle, ResponseType
 
 WIDTH, HEIGHT = 40, 24
+COMMAND = [sys.executable, "-m", "vgpud.ctl"]
 
 
 @pytest.fixture
@@ -177,6 +180,130 @@ def test_a_screenshot_of_a_part_of_a_resource_is_that_part(
     assert Image.open(file).tobytes() == expected.tobytes()
 
 
+def test_a_screenshot_goes_to_standard_output_when_asked(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        pixels = draw(machine, 3)
+        done = subprocess.run(
+            [*COMMAND, "--socket-path", str(backend.socket_path), "screenshot", "-"],
+            capture_output=True,
+            timeout=20,
+            check=True,
+        )
+    assert done.stderr == b""
+    expected = Image.frombytes("RGB", (WIDTH, HEIGHT), pixels, "raw", "BGRX")
+    assert Image.open(io.BytesIO(done.stdout)).tobytes() == expected.tobytes()
+
+
+def test_a_picture_that_is_no_png_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    done = vgpuctl(tmp_path / "nobody", "screenshot", "screen.jpg")
+    assert done.returncode == 2
+    assert "a picture is a PNG: screen.png, or - for standard output" in done.stderr
+
+
+def test_a_bad_place_for_a_picture_is_one_line(backend: Backend, tmp_path: Path) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 3)
+        file = tmp_path / "missing/screen.png"
+        done = vgpuctl(backend.socket_path, "screenshot", str(file))
+        assert (done.returncode, done.stderr) == (
+            1,
+            f"vgpuctl: {file}: No such file or directory\n",
+        )
+
+
+@pytest.mark.parametrize("arguments", [("status", "--watch"), ("top", "--interval")])
+@pytest.mark.parametrize("seconds", ["x", "0", "-1", "nan", "inf", "1e9"])
+def test_a_number_of_seconds_that_is_none_is_named(
+    tmp_path: Path, arguments: tuple[str, ...], seconds: str
+) -> None:
+    done = vgpuctl(tmp_path / "nobody", arguments[0], f"{arguments[1]}={seconds}")
+    assert done.returncode == 2
+    assert f"0.1 to 3600 seconds, not {seconds}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("status", "--json"), ("top", "--interval=0.1"), ("metrics",), ("list",)],
+)
+def test_who_stops_reading_hears_no_complaint(backend: Backend, arguments: tuple[str, ...]) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        command = [*COMMAND, "--socket-path", str(backend.socket_path), *arguments]
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            done = subprocess.run(
+                command, stdout=writer, stderr=subprocess.PIPE, timeout=20, check=False
+            )
+        finally:
+            os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_what_cannot_be_written_is_one_line(backend: Backend) -> None:
+    command = [*COMMAND, "--socket-path", str(backend.socket_path), "metrics"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (1, b"vgpuctl: No space left on device\n")
+
+
+def test_top_goes_on_in_a_pipe_and_ends_when_it_was_told_to(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        done = vgpuctl(backend.socket_path, "top", "--interval=0.1", "--count=3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("session  device") == 3
+    assert done.stdout.count("1, process") == 3
+    assert "\x1b" not in done.stdout
+
+
+def test_status_tells_what_processes_use_and_how_far_the_driver_has_come(
+    backend: Backend,
+) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        [report] = status(backend.socket_path)["machines"]
+        assert report["processes"]["session"]["pid"] == report["session_process"]
+        assert report["processes"]["device"]["pid"] == report["device_process"]
+        assert all(0 < one["memory_bytes"] < 256 << 20 for one in report["processes"].values())
+        assert (report["last_reason"], report["given_up"]) == (None, False)
+        offered, accepted = report["driver"]["offered"], report["driver"]["accepted"]
+        # In 2D there is no VIRTIO_GPU_F_VIRGL.
+        assert offered & 1 == accepted & 1 == 0
+        assert accepted & 1 << 32
+        assert (report["driver"]["capsets"], report["driver"]["contexts"]) == ([], 0)
+
+
+def test_why_there_was_a_restart_is_told(backend: Backend) -> None:
+    with Machine(backend.socket_path) as machine:
+        draw(machine, 1)
+        (device,) = devices(backend.process.pid)
+        os.kill(device, signal.SIGABRT)
+
+        def reason() -> object:
+            return status(backend.socket_path)["machines"][0]["last_reason"]
+
+        assert wait_until(lambda: reason() == "ended with SIGABRT")
+        assert wait_until(lambda: "  1 restart: ended with SIGABRT" in shown_by_top(backend))
+
+
+def shown_by_top(backend: Backend) -> str:
+    return vgpuctl(backend.socket_path, "top", "--interval=0.1", "--count=1").stdout
+
+
+def test_commands_that_a_limit_was_in_the_way_of_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "vgpud.toml"
+    file.write_text("[limits]\nresources = 2\n")
+    with daemon("--config", str(file)) as backend, Machine(backend.socket_path) as machine:
+        for number in (1, 2, 3, 4):
+            answer = machine.guest.ask(
+                commands.resource_create_2d(number, Format.B8G8R8X8_UNORM, 8, 8)
+            ).type
+            assert (answer == ResponseType.ERR_OUT_OF_MEMORY) == (number > 2)
+        [report] = status(backend.socket_path)["machines"]
+        assert report["counters"]["out_of_memory"] == report["counters"]["errors"] == 2
+
+
 def test_a_screenshot_of_nothing_is_an_error(backend: Backend, tmp_path: Path) -> None:
     file = tmp_path / "screen.png"
     nobody = vgpuctl(backend.socket_path, "screenshot", str(file))
@@ -261,9 +388,9 @@ def test_the_log_level_changes_at_run_time(backend: Backend) -> None:
 def test_no_daemon_is_one_line(tmp_path: Path) -> None:
     done = vgpuctl(tmp_path / "vgpu.sock", "status")
     assert done.returncode == 1
-    assert (
-        done.stderr
-        == f"vgpuctl: {control_path(tmp_path / 'vgpu.sock')}: No such file or directory\n"
+    path = tmp_path / "vgpu.sock"
+    assert done.stderr == (
+        f"vgpuctl: no vgpud answers at {path}; start it, or name its socket with -s\n"
     )
 
 

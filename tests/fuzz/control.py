@@ -21,7 +21,9 @@ from tests.driver.memory import GuestMemory, MiB
 from .liar import Liar
 from .values import BYTES, NUMBERS, SMALL, TEXTS, spoilt
 
-COMMANDS = st.one_of(st.sampled_from(["status", "screen", "set-display", "log-level"]), TEXTS)
+COMMANDS = st.one_of(
+    st.sampled_from(["status", "screen", "set-display", "log-level", "events"]), TEXTS
+)
 NAMES = st.sampled_from(
     ["version", "machine", "scanout", "width", "height", "level", "self", "command"]
 )

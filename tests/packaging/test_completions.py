@@ -14,7 +14,7 @@ import pytest
 from vgpud.cli.arguments import ACTIONS
 from vgpud.config.options import OPTIONS
 from vgpud.config.schema import LEVELS
-from vgpud.ctl.main import COMMANDS
+from vgpud.ctl.commands import COMMANDS
 from vgpud.modes import CAPSETS, MODES
 
 FOLDER = Path(__file__).parents[2] / "contrib/completions"

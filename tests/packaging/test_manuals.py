@@ -11,7 +11,7 @@ import pytest
 
 from vgpud.cli.arguments import ACTIONS
 from vgpud.config.options import DISPLAY_OPTIONS, OPTIONS
-from vgpud.ctl.main import COMMANDS
+from vgpud.ctl.commands import COMMANDS
 from vgpud.errors import EXIT_CONFIGURATION, EXIT_INTERNAL, EXIT_RENDERER_UNAVAILABLE
 
 ROOT = Path(__file__).parents[2]

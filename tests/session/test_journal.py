@@ -226,3 +226,22 @@ def test_a_blob_that_cannot_be_is_not_believed(journal: Journal) -> None:
     os.close(image)
     create(journal, 2)
     assert journal.blob(2) is None
+
+
+def test_how_far_a_driver_has_come_is_kept_until_it_begins_anew(journal: Journal) -> None:
+    for capset_id in (2, 1, 2):
+        journal.record(messages.CapsetAsked(capset_id), [])
+    for _ in range(3):
+        journal.record(messages.ContextCreated(1, 2, "program"), [])
+        journal.record(messages.ContextGone(1), [])
+    assert (journal.capsets_asked, journal.contexts_made) == ([1, 2], 3)
+    # Another device process changes nothing of that.
+    list(journal.replay())
+    assert (journal.capsets_asked, journal.contexts_made) == ([1, 2], 3)
+    journal.clear()
+    assert (journal.capsets_asked, journal.contexts_made) == ([], 0)
+
+
+def test_capability_sets_have_numbers_within_reason(journal: Journal) -> None:
+    with pytest.raises(LinkError):
+        journal.record(messages.CapsetAsked(64), [])

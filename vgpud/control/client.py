@@ -4,10 +4,19 @@
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vgpud.control.protocol import ControlError, Fields, read_answer, request
+from vgpud.control.protocol import (
+    EVENTS,
+    SUFFIX,
+    ControlError,
+    Fields,
+    read_answer,
+    read_event,
+    request,
+)
 from vgpud.link import rights
 
 ANSWER_SECONDS = 10  # a front-end that is asked has half of it
@@ -16,21 +25,31 @@ CHUNK = 64 * 1024
 LINE_BYTES_MAX = 64 << 20  # hundreds of machines with thousands of resources
 
 
-class Client:
-    """A connection to a daemon; ``ControlError`` says what went wrong, in one sentence."""
+class NobodyError(ControlError):
+    """No daemon listens there."""
 
-    def __init__(self, path: Path) -> None:
+
+class NotAllowedError(ControlError):
+    """There may be one, but this user cannot reach it."""
+
+
+class Client:
+    """A connection to a daemon; ``ControlError`` says what went wrong, in one sentence.
+
+    ``seconds`` is how long an answer may take.
+    """
+
+    def __init__(self, path: Path, seconds: int = ANSWER_SECONDS) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # Not by settimeout(), with which connect() does not wait for its turn when many connect.
-        self._socket.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(ANSWER_SECONDS, 0)
-        )
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(seconds, 0))
+        self._read = b""
         try:
             _connect(self._socket, path)
         except OSError as error:
             self._socket.close()
-            raise ControlError(f"{path}: {error.strerror or error}") from None
-        self._socket.settimeout(ANSWER_SECONDS)
+            raise _explained(error, path) from None
+        self._socket.settimeout(seconds)
 
     def close(self) -> None:
         self._socket.close()
@@ -48,9 +67,24 @@ class Client:
             rights.close(descriptors)
             raise
 
+    def follow(self) -> Iterator[Fields]:
+        """What happens from now on; ends when the daemon does."""
+        self.ask(EVENTS)
+        self._socket.settimeout(None)
+        return self._events()
+
+    def _events(self) -> Iterator[Fields]:
+        while True:
+            try:
+                line, descriptors = self._line()
+            except (ControlError, OSError):
+                return
+            rights.close(descriptors)
+            yield read_event(line)
+
     def _line(self) -> tuple[bytes, list[int]]:
-        line, descriptors = b"", []
-        while not line.endswith(b"\n") and len(line) < LINE_BYTES_MAX:
+        data, descriptors = self._read, []
+        while b"\n" not in data and len(data) < LINE_BYTES_MAX:
             part, ancillary, _, _ = self._socket.recvmsg(
                 CHUNK, rights.ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
             )
@@ -58,8 +92,9 @@ class Client:
             if not part:
                 rights.close(descriptors)
                 raise ControlError("the daemon has hung up")
-            line += part
-        return line, descriptors
+            data += part
+        line, newline, self._read = data.partition(b"\n")
+        return line + newline, descriptors
 
 
 def _connect(end: socket.socket, path: Path) -> None:
@@ -69,3 +104,15 @@ def _connect(end: socket.socket, path: Path) -> None:
         end.connect(f"/proc/self/fd/{file}")
     finally:
         os.close(file)
+
+
+def _explained(error: OSError, path: Path) -> ControlError:
+    """``path`` is the control socket's; people know the daemon by the other one."""
+    main = str(path).removesuffix(SUFFIX)
+    if isinstance(error, FileNotFoundError | NotADirectoryError | ConnectionRefusedError):
+        return NobodyError(f"no vgpud answers at {main}; start it, or name its socket with -s")
+    if isinstance(error, PermissionError):
+        return NotAllowedError(
+            f"{main}: {error.strerror}: its daemon answers root, its own user, and the group of its socket"
+        )
+    return ControlError(f"{main}: {error.strerror or error}")

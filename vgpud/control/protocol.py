@@ -5,6 +5,9 @@
     {"version": 1, "result": {…}}          or          {"version": 1, "error": "a sentence"}
 
 A connection carries one request after another, until it says something that is none.  File descriptors come with the answer's first byte.
+Whoever has asked for "events" is told what happens from then on, until he leaves:
+
+    {"version": 1, "event": {"kind": "connected", …}}
 """
 
 import json
@@ -14,6 +17,7 @@ from typing import Any
 VERSION = 1
 REQUEST_BYTES_MAX = 4096
 SUFFIX = ".control"
+EVENTS = "events"
 
 Fields = dict[str, Any]
 
@@ -31,6 +35,11 @@ def control_path(socket_path: Path) -> Path:
     return socket_path.with_name(socket_path.name + SUFFIX)
 
 
+def is_called(name: str, wanted: str) -> bool:
+    """Whether a machine of that name is meant: by the whole of it, or by its beginning up to the comma."""
+    return wanted in (name, name.partition(",")[0])
+
+
 def request(command: str, **arguments: Any) -> bytes:
     """A request's line."""
     return _line({"command": command, **arguments})
@@ -39,6 +48,11 @@ def request(command: str, **arguments: Any) -> bytes:
 def result(fields: Fields) -> bytes:
     """The line of an answer."""
     return _line({"result": fields})
+
+
+def event(fields: Fields) -> bytes:
+    """The line that says what has happened."""
+    return _line({"event": fields})
 
 
 def failure(text: str) -> bytes:
@@ -73,6 +87,14 @@ def read_answer(line: bytes) -> Fields:
     if not isinstance(answer, dict):
         raise ControlError("the daemon's answer has no result")
     return answer
+
+
+def read_event(line: bytes) -> Fields:
+    """What has happened; ``ControlError`` for what is no event."""
+    happened = _read(line).get("event")
+    if not isinstance(happened, dict):
+        raise ControlError("the daemon says something that is no event")
+    return happened
 
 
 def _read(line: bytes) -> Fields:

@@ -20,11 +20,33 @@ def answering(status: Fields) -> list[Fields]:
 
 
 def add_rates(before: Fields, now: Fields) -> None:
-    """Gives each machine of ``now`` that answers its ``rates``, for a second; nothing to one that has just come."""
+    """Gives each machine of ``now`` that answers its ``rates``, for a second, and every one its ``cpu``, in CPUs; nothing to one
+    that has just come.
+    """
+    _add_cpu(before, now)
     earlier = {machine["name"]: machine for machine in answering(before)}
     for machine in answering(now):
         old = earlier.get(machine["name"])
         machine["rates"] = _growth(old, machine) if old else dict(NONE)
+
+
+def _add_cpu(before: Fields, now: Fields) -> None:
+    earlier = {machine["name"]: machine for machine in before["machines"]}
+    for machine in now["machines"]:
+        old = earlier.get(machine["name"], machine)
+        seconds = machine["seconds"] - old["seconds"]
+        machine["cpu"] = {
+            kind: _cpu(old["processes"][kind], process, seconds)
+            for kind, process in machine["processes"].items()
+        }
+
+
+def _cpu(before: Fields | None, now: Fields | None, seconds: float) -> float:
+    if now is None or seconds <= 0:
+        return 0.0
+    # Another process has begun anew.
+    used = before["cpu_seconds"] if before is not None and before["pid"] == now["pid"] else 0.0
+    return float(now["cpu_seconds"] - used) / seconds
 
 
 def _growth(before: Fields, now: Fields) -> dict[str, float]:

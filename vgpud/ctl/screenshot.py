@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A scanout's picture, taken from the image that the daemon and the device process share."""
 
+import sys
 from pathlib import Path
 
 from vgpud.control.protocol import ControlError, Fields
@@ -10,9 +11,16 @@ from vgpud.native import ffi, lib
 PIXEL_BYTES = 4
 
 
-def save(screen: Fields, descriptor: int, file: Path) -> None:
-    """Writes the rectangle that ``screen`` describes, of the image behind ``descriptor``, as a PNG."""
-    file.write_bytes(png.encode(screen["width"], screen["height"], _rgb(screen, descriptor)))
+def save(screen: Fields, descriptor: int, file: Path | None) -> None:
+    """Writes the rectangle that ``screen`` describes, of the image behind ``descriptor``, as a PNG; to standard output
+    where there is no file.
+    """
+    picture = png.encode(screen["width"], screen["height"], _rgb(screen, descriptor))
+    if file is None:
+        sys.stdout.buffer.write(picture)
+        sys.stdout.buffer.flush()
+    else:
+        file.write_bytes(picture)
 
 
 def _rgb(screen: Fields, descriptor: int) -> bytes:

@@ -60,7 +60,7 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
     yield (
         "processes",
         f"session {machine['session_process']}, device {machine['device_process'] or 'none'}, "
-        f"{count(machine['restarts'], 'restart')}, guest memory {size(machine['guest_memory_bytes'])}",
+        f"{restarts(machine)}",
     )
     yield from _outputs(machine["outputs"])
     for scanout in machine["scanouts"]:
@@ -115,6 +115,14 @@ def _used(name: str, number: int) -> str:
 
 def _unsaid(lines: int) -> str:
     return f", {count(lines, 'line')} of the log left out" if lines else ""
+
+
+def restarts(machine: Fields) -> str:
+    """How many there were, and why there was one last."""
+    text = count(machine["restarts"], "restart")
+    if machine["last_reason"]:
+        text += f": {printable(machine['last_reason'])}"
+    return text + ("; given up until the guest begins anew" if machine["given_up"] else "")
 
 
 def _outputs(outputs: list[Fields | None] | None) -> Iterator[tuple[str, str]]:
@@ -213,6 +221,11 @@ def duration(seconds: float) -> str:
             parts.append(f"{rest // length} {name}")
             rest %= length
     return " ".join(parts[:2])
+
+
+def short_size(number: float) -> str:
+    """As size, for a column of a table."""
+    return size(number).replace("iB", "").replace(" ", "")
 
 
 def size(number: float) -> str:

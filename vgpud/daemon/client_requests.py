@@ -9,7 +9,7 @@ from loguru import logger
 from vgpud import __version__
 from vgpud.config.schema import LEVELS
 from vgpud.control import serving
-from vgpud.control.protocol import ControlError, Fields, read_request, request
+from vgpud.control.protocol import EVENTS, ControlError, Fields, read_request, request
 from vgpud.control.serving import Answer, Command
 from vgpud.daemon.machine import Machine
 from vgpud.daemon.machines import Machines
@@ -28,6 +28,7 @@ class Commands:
         self._current = current
         self._machines = machines
         self._newcomers = newcomers
+        self.events = machines.events
         self._since = time.monotonic()
         self._table: dict[str, Command] = {
             "status": self._status,
@@ -41,7 +42,7 @@ class Commands:
         """
         command, arguments = read_request(line)
         if command not in OF_A_MACHINE:
-            return await serving.answer(self._table, line, OF_A_MACHINE)
+            return await serving.answer(self._table, line, (*OF_A_MACHINE, EVENTS))
         # Written anew: what a session is told is ASCII, whatever the client's line was.
         again = request(command, **arguments).decode().strip()
         await self._find(arguments).hand_down(connection, again)

@@ -10,8 +10,17 @@ import trio
 from loguru import logger
 
 from vgpud.control import serving
-from vgpud.control.protocol import REQUEST_BYTES_MAX, failure
+from vgpud.control.protocol import (
+    EVENTS,
+    REQUEST_BYTES_MAX,
+    ControlError,
+    event,
+    failure,
+    read_request,
+    result,
+)
 from vgpud.daemon.client_requests import Commands
+from vgpud.daemon.events import Follower
 from vgpud.link.credentials import peer_of
 
 # Who asks is looked at once more than the file's permissions do: the file may be passed on.
@@ -51,9 +60,12 @@ class ControlSocket:
                 self._make_room()
                 self._conversations[connection] = scope
                 try:
-                    await self._converse(connection)
+                    follows = await self._converse(connection)
                 finally:
                     del self._conversations[connection]
+                if follows:
+                    # Silent from now on, as is right: by its own rules it keeps nobody out.
+                    await self._follow(connection)
 
     def _make_room(self) -> None:
         """Those who are silent, or do not read, keep nobody out."""
@@ -61,15 +73,54 @@ class ControlSocket:
         for scope in list(self._conversations.values())[: max(0, spare)]:
             scope.cancel()
 
-    async def _converse(self, connection: trio.socket.SocketType) -> None:
+    async def _converse(self, connection: trio.socket.SocketType) -> bool:
+        """Until it ends, or is to be told events."""
         rest = b""
         while (read := await _line(connection, rest)) is not None:
             self._conversations[connection] = self._conversations.pop(connection)
             line, rest = read
+            if _asks_for_events(line):
+                return True
             if not await serving.reply(
                 connection, self._commands.answer(connection.fileno(), line)
             ):
-                return
+                return False
+        return False
+
+    async def _follow(self, connection: trio.socket.SocketType) -> None:
+        follower, events = Follower(), self._commands.events
+        try:
+            await events.follow(follower)
+            await serving.send(connection, result({}), [])
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_wait_for_end, connection, nursery.cancel_scope)
+                with follower.scope:
+                    await _tell(connection, follower)
+                nursery.cancel_scope.cancel()
+        except ControlError as error:
+            await serving.send(connection, failure(str(error)), [])
+        finally:
+            events.leave(follower)
+
+
+def _asks_for_events(line: bytes) -> bool:
+    with suppress(ControlError):
+        command, arguments = read_request(line)
+        return command == EVENTS and not arguments
+    return False
+
+
+async def _tell(connection: trio.socket.SocketType, follower: Follower) -> None:
+    with suppress(OSError):  # he has left
+        while True:
+            await serving.send(connection, event(await follower.next()), [])
+
+
+async def _wait_for_end(connection: trio.socket.SocketType, following: trio.CancelScope) -> None:
+    """He has said all that there was to say: whatever comes now is the end."""
+    with suppress(OSError):
+        await connection.recv(1)
+    following.cancel()
 
 
 def may_ask(connection: trio.socket.SocketType, group: int | None) -> bool:

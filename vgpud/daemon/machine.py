@@ -120,6 +120,11 @@ class Machine:
         """Since it connected."""
         return time.monotonic() - self._since
 
+    @property
+    def device_pid(self) -> int:
+        """Its device process, as the spawner says; 0 when there is none."""
+        return next(reversed(self._devices), 0)
+
     # --- its life
 
     async def run(self) -> None:

@@ -12,6 +12,8 @@ from loguru import logger
 
 from vgpud.config.plain import to_plain
 from vgpud.config.schema import Config
+from vgpud.control.protocol import is_called
+from vgpud.daemon.events import Events
 from vgpud.daemon.folder import Folder, bind_in
 from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machine import Machine, session_ends
@@ -21,6 +23,7 @@ from vgpud.link.credentials import peer_of
 from vgpud.tree import codec
 from vgpud.tree.links import BELL_BYTES, NewLinks
 from vgpud.tree.messages import (
+    DEVICE,
     SESSION,
     AdoptSession,
     CloseConnection,
@@ -50,6 +53,7 @@ class Machines:
         self, first: Process, folder: Folder | None, on_change: Changed, shares: LogShares
     ) -> None:
         self.spawner = Spawner(first, self._take_report, self._share_spawner)
+        self.events = Events()
         self._folder = folder
         self._on_change = on_change
         self._served: dict[int, Machine] = {}
@@ -62,6 +66,7 @@ class Machines:
         """Never returns."""
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self.spawner.run)
+            self._nursery.start_soon(self.events.watch, self.reports)
             task_status.started()
             await trio.sleep_forever()
 
@@ -127,6 +132,8 @@ class Machines:
             machine.sender, machine.user, _ = peer_of(frontend)
             frontend.close()
         self._add(machine)
+        if machine.shown:
+            self.events.publish("connected", machine.name, user=machine.user)
         return machine
 
     def _meeting(self, number: int, links: NewLinks) -> list[int]:
@@ -154,6 +161,9 @@ class Machines:
             logger.exception("machine {} is ended, by a mistake in this program", machine.name)
             machine.kill()
         del self._served[machine.number]
+        if machine.shown:
+            ending = str(machine.ending) if machine.ending and machine.ending.signal else None
+            self.events.publish("left", machine.name, ending=ending)
         if self._folder is not None:
             self._folder.unlink(str(machine.number))
         self._tell_change()
@@ -212,6 +222,8 @@ class Machines:
             return
         if not isinstance(message, NotForked):
             machine.note(message)
+            if message.kind == DEVICE:
+                self.events.look_soon()
             return
         reason = os.strerror(message.error)
         logger.bind(session=machine.name).error(
@@ -242,7 +254,7 @@ class Machines:
     def find(self, name: str | None) -> Machine | None:
         """The machine with this name, or with its beginning up to the comma; the first without one."""
         for machine in self:
-            if machine.shown and name in (None, machine.name, machine.name.partition(",")[0]):
+            if machine.shown and (name is None or is_called(machine.name, name)):
                 return machine
         return None
 

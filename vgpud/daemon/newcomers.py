@@ -107,6 +107,9 @@ class Newcomers:
 
     async def _turn_away(self, newcomer: "_Newcomer", reason: str) -> None:
         self._shares.say(newcomer.user, f"process {newcomer.process} is not served: {reason}")
+        self._machines.events.publish(
+            "refused", process=newcomer.process, user=newcomer.user, reason=reason
+        )
         end = newcomer.connection
         with suppress(OSError):  # the other end has gone
             end.shutdown(socket.SHUT_RDWR)

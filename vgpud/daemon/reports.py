@@ -4,8 +4,9 @@
 from typing import Any
 
 from vgpud.daemon.machine import Machine
+from vgpud.daemon.process_use import process_use
 from vgpud.link.messages import NO_DISPLAY
-from vgpud.tree.messages import Report, ResourceUse
+from vgpud.tree.messages import DEVICE, SESSION, Report, ResourceUse
 
 
 def described(machine: Machine, report: Report | None) -> dict[str, Any]:
@@ -15,6 +16,13 @@ def described(machine: Machine, report: Report | None) -> dict[str, Any]:
         "seconds": machine.seconds,
         "session_process": machine.pid,
         "answers": report is not None,
+        "processes": {
+            kind: None if process is None else process._asdict()
+            for kind, process in (
+                (SESSION, process_use(machine.pid)),
+                (DEVICE, process_use(machine.device_pid)),
+            )
+        },
         "log_lines_left_out": machine.lines_left_out,
     }
     return known if report is None else known | _reported(report)
@@ -25,6 +33,9 @@ def _reported(report: Report) -> dict[str, Any]:
         "renderer": report.renderer or None,
         "device_process": report.device_process or None,
         "restarts": report.restarts,
+        "last_reason": report.last_reason or None,
+        "given_up": report.given_up,
+        "driver": report.driver._asdict(),
         "display": report.display,
         "outputs": [None if one == NO_DISPLAY else one._asdict() for one in report.outputs]
         if report.decides_outputs

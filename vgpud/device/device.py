@@ -27,6 +27,7 @@ class Device:
         self.features = (
             0  # what the front-end and the guest agreed on; VIRTIO_GPU_F_* are bits of it
         )
+        self.capsets_asked: set[int] = set()
         self.questions = Questions(link, self.respond)
         self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
 
@@ -43,4 +44,5 @@ class Device:
     def reset(self) -> None:
         """A VIRTIO device reset: everything that the guest made is gone."""
         self.questions.clear()
+        self.capsets_asked.clear()
         self.plane.reset()

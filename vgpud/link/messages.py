@@ -405,6 +405,12 @@ class ContextGone(NamedTuple):
     ctx_id: int
 
 
+class CapsetAsked(NamedTuple):
+    """For who looks: the guest has got this capability set; said once of each."""
+
+    capset_id: int
+
+
 # --- from the device process: questions, each answered by an Answer with its ``request``, at any time and in any order
 
 
@@ -495,6 +501,7 @@ Journal = (
     | ImageMade
     | ContextCreated
     | ContextGone
+    | CapsetAsked
 )
 Question = GetDisplayInfo | GetEdid | MapBlob | UnmapBlob
 Report = Journal | Question | QueueBroken | MemoryFault | Log

@@ -49,11 +49,11 @@ class Commands:
     ) -> Answer:
         """Without a size nothing is plugged in."""
         size = None if width is None and height is None else (_side(width), _side(height))
-        await self._session.set_output(_number(scanout, "scanout"), size)
+        announced = await self._session.set_output(_number(scanout, "scanout"), size)
         logger.info(
             "output {}: {}", scanout, "unplugged" if size is None else f"{size[0]}x{size[1]}"
         )
-        return {}, []
+        return {"announced": announced}, []
 
 
 def _number(value: object, what: str) -> int:

@@ -162,18 +162,15 @@ class Frontend(Backend):
 
     async def announce_displays(self) -> bool:
         """Has the guest ask anew what displays there are; false when the front-end will not pass it
-        on.  Not for the task that reads the front-end's requests: this may need it.
+        on, ``FrontendError`` when it does not answer.  Not for the task that reads the front-end's requests: this may
+        need it.
         """
         self._config_space.events_read |= VIRTIO_GPU_EVENT_DISPLAY
         if not self._channels.there or ProtocolFeature.CONFIG not in self.protocol_features:
             return False
-        try:
-            if ProtocolFeature.REPLY_ACK in self.protocol_features:
-                return await self._channels.ask(BackendRequest.CONFIG_CHANGE_MSG) == 0
-            await self._channels.tell(BackendRequest.CONFIG_CHANGE_MSG)
-        except FrontendError as error:
-            logger.warning("the displays have changed, but {}", error)
-            return False
+        if ProtocolFeature.REPLY_ACK in self.protocol_features:
+            return await self._channels.ask(BackendRequest.CONFIG_CHANGE_MSG) == 0
+        await self._channels.tell(BackendRequest.CONFIG_CHANGE_MSG)
         return True
 
     # --- memory

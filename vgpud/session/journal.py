@@ -22,6 +22,7 @@ from vgpud.link.messages import (
     BackingAttached,
     BackingDetached,
     BlobCreated,
+    CapsetAsked,
     ContextCreated,
     ContextGone,
     HostBlobCreated,
@@ -43,6 +44,7 @@ DEBUG_NAME_CHARACTERS = 64  # of struct virtio_gpu_ctx_create
 MEMORY_ENTRY_BYTES = 16  # sizeof(struct virtio_gpu_mem_entry)
 UUID_BYTES = 16
 MAX_U64 = (1 << 64) - 1
+CAPSETS_MAX = 64  # as many bits as the numbers of capability sets have in Linux' masks
 
 
 AnyBlob = BlobCreated | HostBlobCreated
@@ -76,6 +78,8 @@ class Journal:
         self._resources: dict[int, _Resource] = {}
         self._entry_bytes = 0
         self._contexts: dict[int, ContextCreated] = {}
+        self._capsets_asked: set[int] = set()
+        self.contexts_made = 0
 
     def __len__(self) -> int:
         return len(self._resources)
@@ -106,6 +110,11 @@ class Journal:
         """The contexts that there are, as the device process says."""
         return list(self._contexts.values())
 
+    @property
+    def capsets_asked(self) -> list[int]:
+        """The capability sets that the guest has got since it began."""
+        return sorted(self._capsets_asked)
+
     def resources(self, most: int) -> list[ResourceUse]:
         """What there is to say of each resource, of the first ``most``."""
         return [
@@ -119,6 +128,9 @@ class Journal:
             return
         if isinstance(entry, ContextCreated | ContextGone):
             self._record_context(entry)
+            return
+        if isinstance(entry, CapsetAsked):
+            self._record_capset(entry)
             return
         resource = self._resources.get(entry.resource_id)
         if resource is None:
@@ -148,6 +160,12 @@ class Journal:
             raise LinkError(f"context {entry.ctx_id} is one too many")
         name = entry.debug_name[:DEBUG_NAME_CHARACTERS]
         self._contexts[entry.ctx_id] = entry._replace(debug_name=name)
+        self.contexts_made += 1
+
+    def _record_capset(self, entry: CapsetAsked) -> None:
+        if entry.capset_id >= CAPSETS_MAX:
+            raise LinkError(f"there is no capability set {entry.capset_id}")
+        self._capsets_asked.add(entry.capset_id)
 
     def _set_entries(self, resource: _Resource, entry: BackingAttached | BackingDetached) -> None:
         entries = entry.entries if isinstance(entry, BackingAttached) else b""
@@ -203,6 +221,8 @@ class Journal:
         for resource_id in list(self._resources):
             self._forget(resource_id)
         self._contexts.clear()
+        self._capsets_asked.clear()
+        self.contexts_made = 0
 
 
 def _possible(created: Created) -> bool:

@@ -33,13 +33,23 @@ from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.start_up import Parts, limits, num_scanouts
 from vgpud.session.supervisor import Supervisor
 from vgpud.session.vring import Vring
-from vgpud.tree.messages import Counters, Limits, Presented, QueueUse, Report, Scanout, Use
+from vgpud.tree.messages import (
+    Counters,
+    Driver,
+    Limits,
+    Presented,
+    QueueUse,
+    Report,
+    Scanout,
+    Use,
+)
 from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 
 # The daemon takes only so long a line.
 CONTEXTS_REPORTED = 1024
 RESOURCES_REPORTED = 10000
+REASON_CHARACTERS = 1024
 
 Asked = Callable[["Session", trio.Nursery], AbstractContextManager[None]]
 
@@ -172,6 +182,9 @@ class Session:
             renderer=supervisor.renderer or "",
             device_process=supervisor.pid or 0,
             restarts=supervisor.restarts,
+            last_reason=supervisor.last_reason[:REASON_CHARACTERS],
+            given_up=supervisor.given_up,
+            driver=self._driver(),
             display=self._displays.connected,
             decides_outputs=outputs is not None,
             outputs=tuple(
@@ -186,6 +199,15 @@ class Session:
             cursor_queue=self._queue(CURSOR_QUEUE, self._cursor_ring),
             counters=Counters(**self._state.counters()),
             presented=Presented(**self._presenter.counters()),
+        )
+
+    def _driver(self) -> Driver:
+        supervisor, journal = self._supervisor, self._journal
+        return Driver(
+            supervisor.device_features,
+            int(self._control_ring.features),
+            tuple(journal.capsets_asked),
+            journal.contexts_made,
         )
 
     def _limits(self) -> Limits:
@@ -232,14 +254,16 @@ class Session:
             return None
         return shown, image[0], os.dup(image[1])
 
-    async def set_output(self, scanout_id: int, size: Size | None) -> None:
-        """Plugs a display of that size into an output, or none, and has the guest look."""
+    async def set_output(self, scanout_id: int, size: Size | None) -> bool:
+        """Plugs a display of that size into an output, or none, and has the guest look; false when it will
+        see that at its next start only, since the front-end does not pass it on.
+        """
         self._displays.set_output(scanout_id, size)
-        if self._frontend is None or not await self._frontend.announce_displays():
-            raise ControlError(
-                f"output {scanout_id} is changed, but the guest will see that at its next start only:"
-                " the front-end refuses to announce it"
-            )
+        try:
+            return self._frontend is not None and await self._frontend.announce_displays()
+        except FrontendError as error:
+            logger.warning("the displays have changed, but {}", error)
+            raise ControlError(f"output {scanout_id} is changed, but {error}") from None
 
     async def _find_image(self, resource_id: int) -> None:
         # All that the device process said before its answer has been read by then.

@@ -39,17 +39,19 @@ class Supervisor:
     """Whatever changes is noted in the parts of the session and told under ``lock``.  That a
     process dies in between is no error: its successor is told everything.
 
-    ``restarts`` counts the processes after the first.
+    ``restarts`` counts the processes after the first, ``last_reason`` is why the last one of before ended.
     """
 
     def __init__(self, devices: Devices) -> None:
         self._devices = devices
         self.lock = trio.Lock()
         self.restarts = 0
+        self.last_reason = ""
         self._started: messages.Started | None = None
         self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
         self._given_up = False
+        self._fault = ""  # why we have ended the process ourselves
         self._settled = trio.Event()  # there is a process, or none is to be waited for
         self._revived = trio.Event()
 
@@ -57,6 +59,16 @@ class Supervisor:
     def pid(self) -> int | None:
         """The device process that works now."""
         return self._process.pid if self._process else None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether there is no process, and none to come until the guest begins anew."""
+        return self._given_up
+
+    @property
+    def device_features(self) -> int:
+        """What the device offers of VIRTIO_GPU_F_*, as far as that is known."""
+        return self._started.device_features if self._started else 0
 
     @property
     def renderer(self) -> str | None:
@@ -91,7 +103,8 @@ class Supervisor:
         try:
             await self._live(parts, report)
         except* (OSError, RendererError) as group:
-            logger.error("no device process: {}", first_error(group))
+            self.last_reason = str(first_error(group))
+            logger.error("no device process: {}", self.last_reason)
             # It may have worked for a while.
             if self._process is not None:
                 self._process = None
@@ -99,6 +112,7 @@ class Supervisor:
 
     async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
+        self._fault = ""
         async with device_process(self._devices) as process:
             failures: list[RendererError] = []
             with trio.CancelScope() as life:
@@ -120,6 +134,7 @@ class Supervisor:
             raise failures[0]
         if self._started is None:
             raise RendererError(f"the device process ended with {ending} when it was started")
+        self.last_reason = self._fault or f"ended with {ending}"
         logger.warning(
             "device process {device_process} ended with {ending}",
             device_process=process.pid,
@@ -130,6 +145,7 @@ class Supervisor:
         try:
             await process.link.run(partial(report, process.link))
         except LinkError as error:
+            self._fault = f"broke the link's rules: {error}"
             logger.error(
                 "device process {device_process} breaks the link's rules: {why}",
                 device_process=process.pid,
@@ -200,6 +216,7 @@ class Supervisor:
             device_process=process.pid,
             request=type(request).__name__,
         )
+        self._fault = f"did not answer {type(request).__name__}"
         process.kill()
         raise LinkClosedError("killed")
 

@@ -54,6 +54,7 @@ class Counters(NamedTuple):
 
     commands: int
     errors: int
+    out_of_memory: int
     fences: int
     transfers: int
     transfer_bytes: int
@@ -91,6 +92,17 @@ class Limits(NamedTuple):
     resources: Use
     contexts: Use
     backing_entries: Use
+
+
+class Driver(NamedTuple):
+    """How far the guest's driver has come: the features that were offered and those that were accepted, as virtio numbers
+    them, the capability sets that it has got, and how many contexts it has made since it began.
+    """
+
+    offered: int
+    accepted: int
+    capsets: tuple[int, ...]
+    contexts: int
 
 
 # --- to the spawner
@@ -226,13 +238,17 @@ class Meet(NamedTuple):
 
 class Report(NamedTuple):
     """What there is to say of a machine.  ``renderer`` is empty before it has started, ``device_process`` 0
-    when there is none; ``outputs`` holds when the VMM does not decide them.
+    when there is none; ``outputs`` holds when the VMM does not decide them.  ``last_reason`` is why there was a
+    restart last, and empty before; ``given_up``: there will be no other until the guest begins anew.
     """
 
     serial: int
     renderer: str
     device_process: int
     restarts: int
+    last_reason: str
+    given_up: bool
+    driver: Driver
     display: bool
     decides_outputs: bool
     outputs: tuple[DisplaySize, ...]

@@ -5,6 +5,7 @@ from vgpud.device.commands import Request
 from vgpud.device.device import Device
 from vgpud.device.responses import Answer, Response, with_body
 from vgpud.errors import GuestError
+from vgpud.link.messages import CapsetAsked
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
     VIRTIO_GPU_RESP_OK_CAPSET,
@@ -29,4 +30,7 @@ def get_capset_info(
 
 def get_capset(device: Device, request: Request, command: virtio_gpu_get_capset) -> Answer:
     data = device.renderer.capset(command.capset_id, command.capset_version)
+    if command.capset_id not in device.capsets_asked:
+        device.capsets_asked.add(command.capset_id)
+        device.link.send(CapsetAsked(command.capset_id))
     return Response(VIRTIO_GPU_RESP_OK_CAPSET, data)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a machine's process has used, as the kernel counts it.
+
+Read from stat and statm of proc(5), which wait for nobody: what names parts of the process's memory, as smaps and cmdline do,
+would wait for one that hangs.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+USER_TICKS, SYSTEM_TICKS = 11, 12
+"""Of the fields behind the name."""
+
+
+class ProcessUse(NamedTuple):
+    """Of a process: ``cpu_seconds`` since it began, and ``memory_bytes`` that it shares with no file, be it the guest's memory
+    or an image.
+    """
+
+    pid: int
+    cpu_seconds: float
+    memory_bytes: int
+
+
+def process_use(pid: int) -> ProcessUse | None:
+    """None when there is no such process."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        stat, statm = (folder / "stat").read_text(), (folder / "statm").read_text()
+    except OSError:
+        return None
+    # The name is in brackets, and may have some itself.
+    fields = stat.rpartition(")")[2].split()
+    _, resident, shared, *_ = (int(pages) for pages in statm.split())
+    ticks = int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS])
+    return ProcessUse(pid, ticks / TICKS, max(0, resident - shared) * PAGE_BYTES)
