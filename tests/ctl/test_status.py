@@ -49,6 +49,9 @@ MACHINE: dict[str, Any] = {
         "resources": {"used": 500, "limit": 8192},
         "contexts": {"used": 8, "limit": 64},
         "backing_entries": {"used": 123456, "limit": 1048576},
+        "blob_memory": {"used": 3 << 30, "limit": 4 << 30},
+        "hostmem": {"used": 2 << 30, "limit": 8 << 30},
+        "memory_slots": {"used": 300, "limit": 509},
     },
     "scanouts": [
         {"scanout_id": n, "resource_id": n + 3, "x": 0, "y": 0, "width": 3840, "height": 2160}
@@ -108,11 +111,26 @@ def test_one_machine_is_one_screen() -> None:
         "machines 1/500, of a user 1/400, silent connections 2/64, descriptors 30/1048576",
         "limits        guest memory 4.0 GiB/1.0 TiB, image memory 31.0 MiB/1.0 GiB,",
         "resources 500/8192, contexts 8/64",
+        "hostmem 2.0 GiB/8.0 GiB",
+        "memory slots 300/509",
         "3 lines of the log left out",
         "8: 1 program ?[2J?1 (virgl)",
         "500, 30.5 MiB: 499 499x64 124.8 KiB",
     ):
         assert part in text
+
+
+def test_what_there_is_not_is_not_shown() -> None:
+    one = status(1)
+    one["machines"][0]["limits"]["hostmem"] = {"used": 0, "limit": 0}
+    assert "hostmem" not in screenful(one)
+
+
+def test_a_blob_has_no_sides() -> None:
+    one = status(1)
+    blob = {"resource_id": 7, "kind": "host blob", "format": 0, "width": 0, "height": 0}
+    one["machines"][0]["resources"] = [blob | {"bytes": 4 << 20}]
+    assert "1, 4.0 MiB: 7 host blob 4.0 MiB" in screenful(one)
 
 
 def test_the_outputs_of_a_headless_machine_are_shown() -> None:

@@ -353,9 +353,12 @@ def test_what_is_used_of_each_limit_is_in_status_and_metrics(backend: Backend) -
         "resources": {"used": 2, "limit": 8192},
         "contexts": {"used": 0, "limit": 64},
         "backing_entries": {"used": entries, "limit": 1 << 20},
+        "blob_memory": {"used": 0, "limit": 4 << 30},
+        "hostmem": {"used": 0, "limit": 0},
+        "memory_slots": {"used": 1, "limit": 509},
     }
     assert 0 < first["limits"]["images"]["limit"] < descriptors
-    assert {use["used"] for use in second["limits"].values()} == {0, 64 << 20}
+    assert {use["used"] for use in second["limits"].values()} == {0, 1, 64 << 20}
     assert status["limits"].pop("descriptors")["limit"] == descriptors
     assert status["limits"] == {
         "machines": {"used": 2, "limit": 500},

@@ -245,3 +245,47 @@ def test_how_far_a_driver_has_come_is_kept_until_it_begins_anew(journal: Journal
 def test_capability_sets_have_numbers_within_reason(journal: Journal) -> None:
     with pytest.raises(LinkError):
         journal.record(messages.CapsetAsked(64), [])
+
+
+def test_a_host_blob_is_replayed_as_lost(journal: Journal) -> None:
+    journal.record(messages.HostBlobCreated(5, 8192), [])
+    journal.record(messages.BackingAttached(5, b"e" * 32), [])
+    journal.record(messages.UuidAssigned(5, bytes(16)), [])
+    assert journal.blob_bytes == 8192
+    assert list(journal.replay()) == [
+        (messages.AdoptHostBlob(5, 8192), []),
+        (messages.AdoptBacking(5, b"e" * 32), []),
+        (messages.AdoptUuid(5, bytes(16)), []),
+    ]
+    # Nothing of it is in the host's memory.
+    [use] = journal.resources(1)
+    assert (use.kind, use.bytes) == ("host blob", 0)
+    assert journal.blob_bytes == 0
+    # A cursor is no picture of it.
+    assert journal.blob(5) is None
+    assert journal.image(5) is None
+    # The next process has all of the quota.
+    journal.record(messages.HostBlobCreated(6, LIMITS.blob_bytes), [])
+    journal.record(messages.ResourceGone(5), [])
+    assert journal.blob_bytes == LIMITS.blob_bytes
+    journal.record(messages.ResourceGone(6), [])
+    assert journal.blob_bytes == 0
+
+
+def test_more_host_blobs_than_there_may_be_are_not_believed(journal: Journal) -> None:
+    journal.record(messages.HostBlobCreated(1, LIMITS.blob_bytes), [])
+    for entry in (
+        messages.HostBlobCreated(2, 1),
+        messages.HostBlobCreated(2, 0),
+        messages.HostBlobCreated(2, (1 << 64) - 1),
+        messages.HostBlobCreated(1 << 32, 1),
+        messages.HostBlobCreated(1, 1),
+        messages.BlobCreated(1, 1),
+    ):
+        with pytest.raises(LinkError):
+            journal.record(entry, [])
+    assert (len(journal), journal.blob_bytes) == (1, LIMITS.blob_bytes)
+    image = os.memfd_create("image")
+    with pytest.raises(LinkError):
+        journal.record(messages.ImageMade(1), [image])
+    os.close(image)

@@ -62,6 +62,10 @@ GAUGES: Values = {
     "scanouts": ("Scanouts that show something.", lambda machine: len(machine["scanouts"])),
     "contexts": ("Rendering contexts that exist.", lambda machine: len(machine["contexts"])),
     "resources": ("Resources that exist.", lambda machine: len(machine["resources"])),
+    "host_blobs": (
+        "Blobs of the host's memory that exist.",
+        lambda machine: sum(one["kind"] == "host blob" for one in machine["resources"]),
+    ),
     "resource_bytes": (
         "Host memory of all resources; estimated where the renderer has it.",
         lambda machine: used(machine["resources"]),

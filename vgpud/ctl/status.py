@@ -10,7 +10,7 @@ from vgpud.modes import capset_name
 COLUMNS = 80
 LABEL = 14
 NO_BREAK = "\N{NO-BREAK SPACE}"
-LARGEST = 4
+LARGEST = 2
 """So many of a machine's resources, and of its contexts, are named."""
 
 
@@ -88,7 +88,7 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
     yield "resources", _resources(machine["resources"])
 
 
-BYTES = ("guest_memory", "image_memory")
+BYTES = ("guest_memory", "image_memory", "blob_memory", "hostmem")
 """Limits that are counted in bytes."""
 LIMITS = {
     "connections_of_user": "of a user",
@@ -96,15 +96,18 @@ LIMITS = {
     "guest_memory": "guest memory",
     "image_memory": "image memory",
     "backing_entries": "backing entries",
+    "blob_memory": "blob memory",
+    "memory_slots": "memory slots",
 }
 """What those are called whose names are no words."""
 
 
 def _limits(limits: Fields) -> str:
-    """How much of each is used."""
+    """How much of each is used; without those that there are not."""
     parts = (
         f"{LIMITS.get(name, name)} {_used(name, use['used'])}/{_used(name, use['limit'])}"
         for name, use in limits.items()
+        if use["limit"]
     )
     return ", ".join(part.replace(" ", NO_BREAK) for part in parts)
 
@@ -114,7 +117,9 @@ def _used(name: str, number: int) -> str:
 
 
 def _unsaid(lines: int) -> str:
-    return f", {count(lines, 'line')} of the log left out" if lines else ""
+    if not lines:
+        return ""
+    return ", " + f"{count(lines, 'line')} of the log left out".replace(" ", NO_BREAK)
 
 
 def restarts(machine: Fields) -> str:
@@ -154,11 +159,15 @@ def _contexts(contexts: list[Fields]) -> str:
 
 def _resources(resources: list[Fields]) -> str:
     largest = sorted(resources, key=lambda one: one["bytes"] or 0, reverse=True)[:LARGEST]
-    named = [
-        f"{one['resource_id']} {one['width']}x{one['height']} {size(one['bytes'] or 0)}"
-        for one in largest
-    ]
+    named = [f"{one['resource_id']} {_kind(one)} {size(one['bytes'] or 0)}" for one in largest]
     return _listed(f"{len(resources)}, {size(used(resources))}", named, len(resources))
+
+
+def _kind(resource: Fields) -> str:
+    """Its sides in pixels; a blob has none."""
+    if resource["kind"] in ("2d", "3d"):
+        return f"{resource['width']}x{resource['height']}"
+    return str(resource["kind"])
 
 
 def _listed(total: str, named: list[str], whole: int) -> str:

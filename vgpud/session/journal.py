@@ -60,7 +60,7 @@ class Blob(NamedTuple):
 
 class _Resource:
     """``image`` is a descriptor, None for a resource that only the renderer has, which gets an image of its
-    process's when it is shown, and for a blob, which has none.
+    process's when it is shown, and for a blob, which has none.  ``lost``: the process that has made it has died.
     """
 
     def __init__(self, created: Created, image: int | None) -> None:
@@ -68,6 +68,14 @@ class _Resource:
         self.image = image
         self.entries = b""
         self.uuid = b""
+        self.lost = False
+
+    @property
+    def blob_bytes(self) -> int:
+        """Of a host blob of the process that is there, as the guest says."""
+        return (
+            self.created.size if isinstance(self.created, HostBlobCreated) and not self.lost else 0
+        )
 
 
 class Journal:
@@ -77,6 +85,7 @@ class Journal:
         self._limits = limits
         self._resources: dict[int, _Resource] = {}
         self._entry_bytes = 0
+        self._blob_bytes = 0
         self._contexts: dict[int, ContextCreated] = {}
         self._capsets_asked: set[int] = set()
         self.contexts_made = 0
@@ -104,6 +113,11 @@ class Journal:
     def backing_entries(self) -> int:
         """Pieces of guest memory that back all resources."""
         return self._entry_bytes // MEMORY_ENTRY_BYTES
+
+    @property
+    def blob_bytes(self) -> int:
+        """Of all host blobs, as the guest says; of those that are lost none."""
+        return self._blob_bytes
 
     @property
     def contexts(self) -> list[ContextCreated]:
@@ -149,8 +163,15 @@ class Journal:
             raise LinkError(f"resource {entry.resource_id} was created again, or is one too many")
         if not _possible(entry):
             raise LinkError(f"no guest can have created {entry}")
+        if isinstance(entry, HostBlobCreated):
+            self._add_blob(entry.size)
         image = descriptors.pop() if isinstance(entry, ResourceCreated) else None
         self._resources[entry.resource_id] = _Resource(entry, image)
+
+    def _add_blob(self, size: int) -> None:
+        if self._blob_bytes + size > self._limits.blob_bytes:
+            raise LinkError("more host blobs were created than a device may have")
+        self._blob_bytes += size
 
     def _record_context(self, entry: ContextCreated | ContextGone) -> None:
         if isinstance(entry, ContextGone):
@@ -189,6 +210,7 @@ class Journal:
     def _forget(self, resource_id: int) -> None:
         resource = self._resources.pop(resource_id)
         self._entry_bytes -= len(resource.entries)
+        self._blob_bytes -= resource.blob_bytes
         self._drop_image(resource)
 
     def _drop_image(self, resource: _Resource) -> None:
@@ -199,14 +221,16 @@ class Journal:
     def _forget_process(self) -> None:
         """What dies with it."""
         self._contexts.clear()
+        self._blob_bytes = 0
         for resource in self._resources.values():
+            resource.lost = True
             if not isinstance(resource.created, ResourceCreated):
                 self._drop_image(resource)
 
     def replay(self) -> Iterator[tuple[Request, list[int]]]:
         """What the next device process is to be told, with descriptors that stay the journal's.
 
-        It begins without contexts, and without images of the renderer's resources.
+        It begins without contexts, without images of the renderer's resources, and without the memory of host blobs.
         """
         self._forget_process()
         for resource_id, resource in self._resources.items():
@@ -236,7 +260,7 @@ def _use(resource_id: int, resource: _Resource) -> ResourceUse:
     if isinstance(created, BlobCreated):
         return ResourceUse(resource_id, "blob", 0, 0, 0, 0, True)
     if isinstance(created, HostBlobCreated):
-        return ResourceUse(resource_id, "host blob", 0, 0, 0, created.size, True)
+        return ResourceUse(resource_id, "host blob", 0, 0, 0, resource.blob_bytes, True)
     kind = "2d" if isinstance(created, ResourceCreated) else "3d"
     return ResourceUse(
         resource_id,

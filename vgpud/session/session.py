@@ -212,6 +212,7 @@ class Session:
 
     def _limits(self) -> Limits:
         limits, state, journal = self._config.limits, self._state.pointer, self._journal
+        shared = self._shared
         return Limits(
             guest_memory=Use(self._memory.bytes, self._memory.limit),
             # These two as the device process counts them.
@@ -220,6 +221,9 @@ class Session:
             resources=Use(len(journal), limits.resources),
             contexts=Use(len(journal.contexts), limits.contexts),
             backing_entries=Use(journal.backing_entries, limits.backing_entries),
+            blob_memory=Use(journal.blob_bytes, limits.blob_memory),
+            hostmem=Use(shared.region.mapped_bytes, shared.region.size if shared.there else 0),
+            memory_slots=Use(shared.slots_used, shared.slots),
         )
 
     def _queue(self, number: int, ring: Vring) -> QueueUse:

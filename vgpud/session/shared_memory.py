@@ -74,6 +74,18 @@ class SharedMemory:
         """Whether the guest has the region: a VMM may understand the feature and have none."""
         return self._asked and NEEDED in self.protocol_features
 
+    @property
+    def slots(self) -> int:
+        """Regions of memory that the VMM has been promised, ordinary ones and windows together."""
+        if ProtocolFeature.CONFIGURE_MEM_SLOTS in self.protocol_features:
+            return MAXIMUM_MEMORY_SLOTS
+        return MAXIMUM_TABLE_REGIONS
+
+    @property
+    def slots_used(self) -> int:
+        """Of those."""
+        return self._ordinary_regions() + len(self.region)
+
     def is_window(self, descriptor: int) -> bool:
         """Whether a region that the VMM adds is a window of its own making."""
         # Mostly there is none, and the descriptor is a stranger's.
@@ -84,7 +96,7 @@ class SharedMemory:
 
     def note(self, region: MemoryRegion) -> None:
         """The VMM has added a window."""
-        if len(self._told) >= self._slots:
+        if len(self._told) >= self.slots:
             raise OSError(errno.ENOSPC, "more regions than were offered")
         self._told.add(region[:3])
 
@@ -111,12 +123,6 @@ class SharedMemory:
         while not self._running.is_set():
             await self._running.wait()
 
-    @property
-    def _slots(self) -> int:
-        if ProtocolFeature.CONFIGURE_MEM_SLOTS in self.protocol_features:
-            return MAXIMUM_MEMORY_SLOTS
-        return MAXIMUM_TABLE_REGIONS
-
     async def map(
         self, resource_id: int, offset: int, length: int, descriptor: int, file_offset: int
     ) -> None:
@@ -128,7 +134,7 @@ class SharedMemory:
         """
         if not self.there:
             raise OSError(errno.EOPNOTSUPP, "there is no host-visible memory")
-        if self._ordinary_regions() + len(self.region) >= self._slots:
+        if self.slots_used >= self.slots:
             raise OSError(errno.ENOMEM, "the VMM can map no more")
         file = memory_file.check(descriptor, file_offset, length)
         window = Window(offset, length, file)

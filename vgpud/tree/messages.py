@@ -82,8 +82,10 @@ class Use(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Of a machine: bytes of guest memory and of the host's for images, numbers of all else.  ``images`` is what its
-    processes' descriptors allow, and 0 of 0 before there is a device process.
+    """Of a machine: bytes of guest memory, and of the host's for images and blobs, numbers of all else.  ``images`` is what
+    its processes' descriptors allow, and 0 of 0 before there is a device process; ``hostmem`` are bytes of the host-visible memory
+    that something is mapped at, 0 of 0 when the VMM has none; ``memory_slots`` are regions of memory that the VMM has been
+    promised, guest memory's and what is mapped.
     """
 
     guest_memory: Use
@@ -92,6 +94,9 @@ class Limits(NamedTuple):
     resources: Use
     contexts: Use
     backing_entries: Use
+    blob_memory: Use
+    hostmem: Use
+    memory_slots: Use
 
 
 class Driver(NamedTuple):
