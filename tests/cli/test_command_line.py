@@ -133,12 +133,6 @@ def test_help_has_every_flag(flag: str, home: dict[str, str]) -> None:
     assert {*SPELLINGS, *PEER_FLAGS} <= words
 
 
-def test_no_socket_is_a_mistake(home: dict[str, str], file: Path) -> None:
-    result = vgpud(environment=home)
-    assert result.returncode == 78
-    assert result.stderr == "vgpud: no socket to serve: give --socket-path PATH or --fd N\n"
-
-
 def test_a_renderer_that_does_not_exist_yet_is_unavailable(
     home: dict[str, str], file: Path
 ) -> None:

@@ -7,6 +7,7 @@ import types
 import pytest
 
 from vgpud.cli.main import run
+from vgpud.config.load import Loaded
 from vgpud.config.schema import Config
 from vgpud.errors import ConfigurationError, RendererError
 
@@ -20,7 +21,7 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 def failing(error: Exception) -> object:
-    def serve(config: Config, *_: object) -> int:
+    def serve(loaded: Loaded, *_: object) -> int:
         raise error
 
     return serve
@@ -31,8 +32,8 @@ def test_the_daemon_gets_the_configuration_and_its_status_is_the_program_s(
 ) -> None:
     served: list[Config] = []
 
-    def serve(config: Config, *_: object) -> int:
-        served.append(config)
+    def serve(loaded: Loaded, *_: object) -> int:
+        served.append(loaded.config)
         return 0
 
     daemon.__dict__["serve"] = serve

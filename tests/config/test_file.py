@@ -124,6 +124,15 @@ def test_a_file_that_is_no_toml_is_refused_with_the_place(
         read_file(file)
 
 
+@pytest.mark.parametrize("line", ["mode = 0660", "  socket.mode=0660 # as chmod has it"])
+def test_permissions_as_chmod_has_them_are_answered_with_how_they_are_written(
+    file: Path, line: str
+) -> None:
+    file.write_text(f"# a file\n{line}\n")
+    with pytest.raises(ConfigurationError, match=r'line 2.*permissions are written "0660"$'):
+        read_file(file)
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Is a directory"):
         read_file(tmp_path)

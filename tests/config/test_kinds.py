@@ -120,9 +120,29 @@ def test_any_text_is_a_value_or_refused_in_one_short_line(text: str) -> None:
 def test_permissions_are_octal_in_every_spelling() -> None:
     kind = Permissions()
     assert (
-        kind.parse("660") == kind.parse("0660") == kind.read("0o660") == kind.read(0o660) == 0o660
+        kind.parse("660") == kind.parse("0660") == kind.read("0o660") == kind.read("660") == 0o660
     )
     assert kind.write(0o660) == "0660"
+
+
+@pytest.mark.parametrize(
+    ("number", "spelled"),
+    [
+        # What was meant by 440 is 0440, and what TOML makes of 0o660 may be meant as 0432.
+        (440, '"0440" or "0670"'),
+        (0o660, '"0432" or "0660"'),
+        (660, '"0660"'),
+        (0, '"0000"'),
+        (99999, 'such as "0660"'),
+        (-1, 'such as "0660"'),
+    ],
+)
+def test_permissions_are_no_number_and_the_answer_says_how_to_spell_it(
+    number: int, spelled: str
+) -> None:
+    with pytest.raises(ValueError, match=r"in quotes") as raised:
+        Permissions().read(number)
+    assert str(raised.value) == f"expected octal permissions in quotes: {spelled}, not {number}"
 
 
 def test_an_alternative_spelling_of_a_choice_stands_for_the_name() -> None:

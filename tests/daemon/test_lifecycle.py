@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from vgpud import __version__
+
 from ..driver.backend import Backend, Machine
 from ..driver.frontend import Frontend
 from .running import COMMAND, daemon, devices, settled_descriptors, show, spawner, tree, wait_until
@@ -188,8 +190,8 @@ def test_a_path_that_cannot_be_had_is_a_clear_error(tmp_path: Path, kind: str) -
     expected = {
         "in use": "in use",
         "no socket": "no socket",
-        "no folder": "No such file or directory",
-        "too long": "too long",
+        "no folder": "there is no folder",
+        "too long": "at most 107",
         "no group": "no group",
     }[kind]
     if kind == "no folder":
@@ -311,5 +313,6 @@ def test_in_the_journal_lines_have_priorities_and_no_time(tmp_path: Path) -> Non
     assert frontend.disconnected()
     frontend.close()
     lines = finish(process).splitlines()
-    assert lines[0] == "<6>waiting for front-ends"
+    assert lines[0].startswith(f"<6>vgpud {__version__}: mode 2d, socket {tmp_path}/socket, ")
+    assert lines[1] == "<6>waiting for front-ends"
     assert any(line.startswith("<4>1, process") for line in lines)

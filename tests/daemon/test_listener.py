@@ -5,14 +5,17 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from vgpud.config.schema import Socket
+from vgpud.control.client import Client
 from vgpud.control.protocol import control_path
-from vgpud.daemon.listener import open_control_listener, open_listener
+from vgpud.daemon.folder import Folder, bind_in
+from vgpud.daemon.listener import PATH_BYTES_MAX, open_control_listener, open_listener
 from vgpud.errors import ConfigurationError
 
 # One that whoever runs this may give files to.
@@ -156,20 +159,68 @@ def test_the_permissions_are_the_configured_ones_whatever_the_mask(
     listener.close()
 
 
-def test_a_path_may_be_longer_than_a_socket_s_address(tmp_path: Path) -> None:
-    folder = tmp_path / ("x" * 120)
-    folder.mkdir()
+@pytest.fixture(params=["long name", "long folder"])
+def longest(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A path of as many bytes as a socket's address has room for."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="v") as folder:
+        place = Path(folder)
+        if request.param == "long folder":
+            place /= "x" * (PATH_BYTES_MAX - len(folder) - 3)
+            place.mkdir()
+        yield place / ("s" * (PATH_BYTES_MAX - len(str(place)) - 1))
+
+
+def test_the_longest_path_of_a_socket_s_address_can_be_connected_to(longest: Path) -> None:
+    assert len(os.fsencode(longest)) == 107
     before = descriptors()
-    listener = open_listener(Socket(path=folder / "vgpu.sock"))
-    assert [path.name for path in folder.iterdir()] == ["vgpu.sock"]
+    listener = open_listener(Socket(path=longest))
+    control = open_control_listener(Socket(path=longest))
+    assert control is not None
+    names = {longest.name, control_path(longest).name}
+    assert {path.name for path in longest.parent.iterdir()} == names
+    assert {stat.S_IMODE(path.stat().st_mode) for path in longest.parent.iterdir()} == {0o660}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as vmm:
+        vmm.connect(str(longest))
+    client = Client(control_path(longest))
+    control.end.accept()[0].close()
+    client.close()
+    with pytest.raises(ConfigurationError, match="in use"):
+        open_control_listener(Socket(path=longest))
     listener.close()
-    assert list(folder.iterdir()) == []
+    control.close()
+    assert list(longest.parent.iterdir()) == []
     assert descriptors() == before
+
+
+def test_a_longer_path_is_refused_and_the_limit_named(longest: Path) -> None:
+    longer = longest.with_name(f"{longest.name}s")
+    with pytest.raises(ConfigurationError, match=r"has 108 bytes, and a socket's at most 107$"):
+        open_listener(Socket(path=longer))
+    assert list(longer.parent.iterdir()) == []
+
+
+def test_what_came_first_to_a_long_name_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ("s" * 200)
+
+    def come_first() -> None:
+        path.write_text("somebody's")
+
+    Exchange(monkeypatch, come_first)
+    with Folder.open(tmp_path) as folder, pytest.raises(OSError, match="exists"):
+        bind_in(folder, path.name)
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["somebody's"]
+
+
+def test_a_folder_is_no_socket_and_a_place_in_it_is_proposed(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"such as {tmp_path}/vgpud.sock"):
+        open_listener(Socket(path=tmp_path))
 
 
 @pytest.mark.parametrize("path", ["/", ".", ".."])
 def test_a_path_without_a_name_is_no_socket(path: str) -> None:
-    with pytest.raises(ConfigurationError, match="there is a file that is no socket"):
+    with pytest.raises(ConfigurationError, match="this is a folder"):
         open_listener(Socket(path=Path(path)))
 
 
@@ -183,7 +234,7 @@ def test_a_group_that_does_not_exist_is_found_before_anything_is_made(tmp_path: 
 
 def test_a_folder_that_does_not_exist_is_said(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "vgpu.sock"
-    with pytest.raises(ConfigurationError, match="No such file"):
+    with pytest.raises(ConfigurationError, match=f"there is no folder {path.parent}"):
         open_listener(Socket(path=path))
 
 

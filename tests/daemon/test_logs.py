@@ -118,6 +118,8 @@ def test_the_journal_gets_a_priority_on_each_line(tmp_path: Path) -> None:
     )
     os.close(writing)
     with os.fdopen(reading, encoding="utf-8") as lines:
+        assert lines.readline().startswith("<6>blue: vgpud ")
+        assert lines.readline().startswith("<4>blue: --instance blue: there is no blue.toml in ")
         assert lines.readline() == "<6>blue: waiting for front-ends\n"
         process.terminate()
         assert lines.readline() == "<6>blue: SIGTERM: the end\n"

@@ -15,14 +15,20 @@ from vgpud.errors import ConfigurationError
 
 DESCRIPTION = "Gives virtual machines a GPU: a vhost-user backend of the VIRTIO GPU device."
 EPILOGUE = (
-    "Exit status: 0 success, 69 the renderer is not available, 70 internal error, 78 wrong flags or configuration. "
+    "Without a socket's path it listens at /run/vgpud/vgpud.sock for root, $XDG_RUNTIME_DIR/vgpud/vgpud.sock for others, "
+    "and prints the command line of a QEMU for it. Exit status: 0 success, 69 the renderer is not available, 70 internal error, 78 wrong flags or configuration. "
     "See vgpud(8) and vgpud.toml(5)."
 )
-USAGE = "vgpud --socket-path PATH [--gpu-mode MODE] [FLAG ...]"
+USAGE = "vgpud [--socket-path PATH] [--gpu-mode MODE] [FLAG ...]"
 # Flags that configure nothing: name, value's name or None, help.  The manual lists them too.
 ACTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (("--config",), "FILE", "Read this file in place of the general one of the search path."),
-    (("--instance",), "NAME", "Read NAME.toml too; what it says goes before the general file."),
+    (
+        ("--instance",),
+        "NAME",
+        "Read NAME.toml too; what it says goes before the general file. Each line of the log names it, and the socket of "
+        "a daemon that is told of no other is in a folder of that name.",
+    ),
     (("--check-config",), None, "List every mistake in the configuration and end."),
     (
         ("--print-config",),

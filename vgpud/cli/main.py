@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import evolve
 
@@ -13,9 +14,11 @@ from vgpud.cli import arguments
 from vgpud.cli.activation import take_socket
 from vgpud.cli.renderer_check import check_renderer
 from vgpud.cli.standard_error import keep_standard_error
+from vgpud.config.doubts import missing_instance
 from vgpud.config.load import Loaded, load
-from vgpud.config.schema import Config
-from vgpud.config.search import find_files
+from vgpud.config.runtime import default_socket, make_runtime_folder
+from vgpud.config.schema import Socket
+from vgpud.config.search import CONFIG_VARIABLE, INSTANCE_VARIABLE, find_files
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, ConfigurationError, RendererError
 
 
@@ -40,21 +43,29 @@ def run(argv: Sequence[str]) -> int:
 
 def _act(parsed: argparse.Namespace) -> int:
     loaded = _load(parsed)
-    if parsed.print_config:
-        return _print_config(loaded)
-    if parsed.check_config:
-        return _report_valid(loaded)
-    return _serve(parsed, loaded.config)
+    if parsed.print_config or parsed.check_config:
+        for doubt in loaded.doubts:
+            sys.stderr.write(f"vgpud: warning: {doubt}\n")
+        return _print_config(loaded) if parsed.print_config else _report_valid(loaded)
+    return _serve(parsed, loaded)
 
 
 def _load(parsed: argparse.Namespace) -> Loaded:
+    instance = _instance(parsed)
     files = find_files(
-        parsed.config or os.environ.get("VGPUD_CONFIG") or None,
-        parsed.instance or os.environ.get("VGPUD_INSTANCE") or None,
+        parsed.config or os.environ.get(CONFIG_VARIABLE) or None,
+        instance,
         os.environ,
         os.geteuid() == 0,
     )
-    return load(parsed.flags, os.environ, files, parsed.mistakes)
+    loaded = load(parsed.flags, os.environ, files, parsed.mistakes)
+    if instance is None or files.instance is not None:
+        return loaded
+    return evolve(loaded, doubts=(*loaded.doubts, missing_instance(instance, files.folders)))
+
+
+def _instance(parsed: argparse.Namespace) -> str | None:
+    return parsed.instance or os.environ.get(INSTANCE_VARIABLE) or None
 
 
 def _print_config(loaded: Loaded) -> int:
@@ -74,17 +85,43 @@ def _report_valid(loaded: Loaded) -> int:
     return EXIT_OK
 
 
-def _serve(parsed: argparse.Namespace, config: Config) -> int:
+def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:
+    instance = _instance(parsed)
     given = take_socket(os.environ)
+    default = default_socket(os.environ, os.geteuid(), instance)
 
-    def with_socket(config: Config) -> Config:
-        return config if given is None else evolve(config, socket=evolve(config.socket, fd=given))
+    def with_socket(loaded: Loaded) -> Loaded:
+        socket = _chosen_socket(loaded.config.socket, given, default)
+        return evolve(loaded, config=evolve(loaded.config, socket=socket))
 
-    config = with_socket(config)
-    if config.socket.path is None and config.socket.fd is None:
-        raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
-    check_renderer(config.renderer)
+    bare = given is None and loaded.config.socket.path is None and loaded.config.socket.fd is None
+    loaded = with_socket(loaded)
+    check_renderer(loaded.config.renderer)
+    if bare and loaded.config.socket.path is not None:
+        _make_folder(loaded.config.socket.path.parent)
     from vgpud.daemon import serve  # the event loop and the logger, which nothing above needs
 
-    instance = parsed.instance or os.environ.get("VGPUD_INSTANCE") or None
-    return serve(config, instance, lambda: with_socket(_load(parsed).config))
+    return serve(loaded, instance, lambda: with_socket(_load(parsed)), bare)
+
+
+def _chosen_socket(socket: Socket, given: int | None, default: Path | None) -> Socket:
+    """What is configured, with the socket that a service manager has opened, or else the one that is ours without
+    a word; ``ConfigurationError`` when there is no place for that.
+    """
+    if given is not None:
+        return evolve(socket, fd=given)
+    if socket.path is not None or socket.fd is not None:
+        return socket
+    if default is None:
+        raise ConfigurationError(
+            "no socket to serve: there is no runtime folder of yours (XDG_RUNTIME_DIR); "
+            "give --socket-path PATH or --fd N"
+        )
+    return evolve(socket, path=default)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        make_runtime_folder(folder, os.geteuid())
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: {error.strerror}") from None

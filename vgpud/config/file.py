@@ -5,6 +5,7 @@ Apart from `load` because cattrs costs time and memory, which a program without 
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,12 +30,14 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
 
     Raises ConfigurationError for a file that cannot be read or is no TOML at all.
     """
+    text = ""
     try:
-        raw = tomllib.loads(path.read_bytes().decode())
+        text = path.read_bytes().decode()
+        raw = tomllib.loads(text)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+        raise ConfigurationError(f"{path}: {error}{_number_hint(text, str(error))}") from None
     mistakes: list[Mistake] = []
     try:
         config = _CONVERTER.structure(raw, Config)
@@ -43,6 +46,18 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
         raw = _without(raw, {key for key, _ in mistakes})
         config = _CONVERTER.structure(raw, Config)
     return _values(raw, config), mistakes
+
+
+# The whole line, since TOML's reader stops behind the zero.
+_OCTAL_LINE = re.compile(r"\s*[\w.\-]+\s*=\s*(0[0-7]+)\s*(#.*)?")
+
+
+def _number_hint(text: str, error: str) -> str:
+    """What to write when a number begins with 0, as permissions do everywhere else."""
+    place = re.search(r"at line ([0-9]+)", error)
+    line = text.splitlines()[int(place[1]) - 1] if place else ""
+    octal = _OCTAL_LINE.fullmatch(line)
+    return f'; a number cannot begin with 0, permissions are written "{octal[1]}"' if octal else ""
 
 
 def _without(raw: dict[str, Any], wrong: set[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 T = TypeVar("T")
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+PERMISSIONS_MAX = 0o777
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -153,15 +154,19 @@ class Seconds(Kind[float]):
 
 @frozen
 class Permissions(Kind[int]):
-    """The permission bits of a file: `"0660"`, or `0o660` as TOML writes octal numbers."""
+    """The permission bits of a file, as a text of octal digits: `"0660"`.  A number is refused, since 660 and 0o660
+    are not the same one, and TOML has both.
+    """
 
     metavar: str = "MODE"
 
     def read(self, value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise ValueError(_permissions_meant(value))
         if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{3,4}", value):
-            value = int(value.removeprefix("0o"), 8)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
-            return value
+            mode = int(value.removeprefix("0o"), 8)
+            if mode <= PERMISSIONS_MAX:
+                return mode
         raise ValueError(f'expected octal permissions such as "0660", not {_shown(value)}')
 
     def write(self, value: int) -> object:
@@ -194,6 +199,15 @@ class Size(Kind[int]):
             if value and value % UNITS[unit] == 0:
                 return f"{value // UNITS[unit]}{unit}"
         return value
+
+
+def _permissions_meant(number: int) -> str:
+    """What to write for a number: its digits may be octal already, or be decimal ones of what was octal."""
+    meant = [f'"0{number}"'] if re.fullmatch(r"[0-7]{3}", str(number)) else []
+    if 0 <= number <= PERMISSIONS_MAX:
+        meant.append(f'"{number:04o}"')
+    spelled = " or ".join(meant) or 'such as "0660"'
+    return f"expected octal permissions in quotes: {spelled}, not {number}"
 
 
 def _bytes(value: object) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from vgpud.config.doubts import unknown_variables
 from vgpud.config.options import OPTIONS, SECTIONS, Option
 from vgpud.config.schema import Config
 from vgpud.config.search import Files
@@ -31,11 +32,14 @@ class Setting:
 
 @frozen
 class Loaded:
-    """A configuration; `origins` says of each key that is not built in where its value came from."""
+    """A configuration; `origins` says of each key that is not built in where its value came from, `doubts` has a line
+    for each thing that is probably not meant.
+    """
 
     config: Config
     origins: dict[str, str]
     files: tuple[Path, ...]
+    doubts: tuple[str, ...] = ()
 
 
 Layer = dict[str, Setting]
@@ -85,7 +89,8 @@ def load(
         _check_capsets(config, settings, sources.mistakes)
     if sources.mistakes:
         raise ConfigurationError(*sources.mistakes)
-    return Loaded(config, {key: setting.origin for key, setting in settings.items()}, paths)
+    origins = {key: setting.origin for key, setting in settings.items()}
+    return Loaded(config, origins, paths, tuple(unknown_variables(environment)))
 
 
 def _read_flags(flags: Iterable[Flag], sources: _Sources) -> None:

@@ -63,12 +63,15 @@ def option(
 
 @frozen
 class Socket:
-    """Where a VMM connects: one of `path` and `fd`."""
+    """Where a VMM connects: one of `path` and `fd`. Without either it is /run/vgpud/vgpud.sock for root, and
+    $XDG_RUNTIME_DIR/vgpud/vgpud.sock for other users; the folder is made when it is missing.
+    """
 
     path: Path | None = option(
         None,
         FilePath(),
-        "Listen at this Unix domain socket. A stale socket file is replaced; one in use is an error.",
+        "Listen at this Unix domain socket, whose path has at most 107 bytes. A stale socket file is replaced; "
+        "one in use is an error.",
         "-s",
         "--socket-path",
     )

@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vgpud.errors import ConfigurationError
+
+CONFIG_VARIABLE = "VGPUD_CONFIG"
+INSTANCE_VARIABLE = "VGPUD_INSTANCE"
 
 SYSTEM_FOLDER = Path("/etc/vgpud")
 GENERAL_NAME = "vgpud"
@@ -18,10 +21,11 @@ INSTANCE_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
 
 @frozen
 class Files:
-    """The files to read, each None where there is none."""
+    """The files to read, each None where there is none; ``folders`` are where an instance's was looked for."""
 
     general: Path | None
     instance: Path | None
+    folders: tuple[Path, ...] = field(default=(), eq=False)
 
 
 def find_files(
@@ -38,7 +42,7 @@ def find_files(
         return Files(general, None)
     if not INSTANCE_NAME.fullmatch(instance) or instance in (".", "..", GENERAL_NAME):
         raise ConfigurationError(f'--instance: "{instance}" cannot be the name of an instance')
-    return Files(general, _first(folders, instance))
+    return Files(general, _first(folders, instance), tuple(folders))
 
 
 def _folders(environment: Mapping[str, str], superuser: bool) -> list[Path]:

@@ -4,12 +4,13 @@
 import os
 import select
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 from typing import NoReturn
 
-from vgpud.config.schema import Config
+from vgpud.config.load import Loaded
 from vgpud.daemon.listener import (
     Listener,
     open_control_listener,
@@ -17,17 +18,22 @@ from vgpud.daemon.listener import (
     open_meeting_folder,
 )
 from vgpud.daemon.notify import ServiceManager
+from vgpud.daemon.qemu_line import say_qemu_line
 from vgpud.errors import EXIT_OK
 
 STANDARD_ERROR = 2
 
 
-def serve(config: Config, instance: str | None, read: Callable[[], Config]) -> int:
+def serve(
+    loaded: Loaded, instance: str | None, read: Callable[[], Loaded], bare: bool = False
+) -> int:
     """Serves front-ends until SIGTERM or SIGINT, or until the one that was given has left; the
     exit status.  ``ConfigurationError`` when the socket cannot be had.
 
-    ``instance`` is named in each line of the log; ``read`` gives the configuration anew.
+    ``instance`` is named in each line of the log; ``read`` gives the configuration anew.  ``bare``: who has
+    started us has named no socket, and is told how a machine finds it.
     """
+    config = loaded.config
     manager = ServiceManager.take(os.environ)
     # Until the event loop receives them itself, these end the program like any error would: with
     # the socket files removed.
@@ -48,13 +54,19 @@ def serve(config: Config, instance: str | None, read: Callable[[], Config]) -> i
             # the environment is its own, and would be told of a service that it does not have.
             manager = ServiceManager()
             _wait_for_word(listener)
+        if config.socket.path is not None and (bare or _at_terminal()):
+            say_qemu_line(config.socket.path)
         # Now that a front-end can connect, there is time for the event loop and the logger.
         from vgpud.daemon import logs
         from vgpud.daemon.daemon import Sockets, run
         from vgpud.daemon.reload import Current
 
         logs.name_instance(instance)
-        return run(Current(config, read), Sockets(listener, control, folder), manager)
+        return run(Current(loaded, read), Sockets(listener, control, folder), manager)
+
+
+def _at_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _wait_for_word(connected: Listener) -> None:

@@ -12,6 +12,7 @@ from vgpud.daemon import logs
 from vgpud.daemon.client_requests import Commands
 from vgpud.daemon.control_socket import ControlSocket
 from vgpud.daemon.folder import Folder
+from vgpud.daemon.introduction import introduce
 from vgpud.daemon.listener import Listener, group_of
 from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machines import Machines
@@ -41,6 +42,7 @@ def run(current: Current, sockets: Sockets, manager: ServiceManager) -> int:
     first = fork_process()
     name_process("vgpud")
     logs.set_up(current.config.log)
+    introduce(current.loaded)
     allow_many_descriptors()
     adopt_orphans()
     try:

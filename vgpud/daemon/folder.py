@@ -25,8 +25,7 @@ _FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 class Folder:
     """Owns ``descriptor``; ``path`` is for who reads a message.
 
-    A name may be as long as a socket's address leaves room for behind ``/proc/self/fd/N/``; the
-    folder's own path does not count.
+    Neither the folder's own path nor a name has to leave room for the other in a socket's address.
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:
@@ -100,18 +99,33 @@ class Folder:
             return
 
     def bind(self, end: socket.socket, name: str, mode: int) -> None:
-        """The file appears with no more permissions than ``mode``, and never has others.
+        """The file appears with no more permissions than ``mode``, and never has others; ``OSError``, as for a
+        name that there is already.
 
         Others are shown the address that is used here, so it is the path, where that fits and still leads to
         this folder.  (Should it lead elsewhere a moment later, there is an empty socket elsewhere, and none here.)
 
         Not while another thread makes files: the process has one mask.
         """
+        address = self._address(name)
         mask = os.umask(0o777 & ~mode)
         try:
-            end.bind(self._address(name))
+            if len(os.fsencode(address)) < ADDRESS_BYTES:
+                end.bind(address)
+            else:
+                self._bind_by_short_name(end, name)
         finally:
             os.umask(mask)
+
+    def _bind_by_short_name(self, end: socket.socket, name: str) -> None:
+        """A name that leaves no room in an address is given to the file afterwards."""
+        short = f".{os.urandom(8).hex()}"
+        end.bind(self._address(short))
+        try:
+            # Unlike renaming it this replaces nothing.
+            os.link(short, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        finally:
+            self.unlink(short)
 
     def _address(self, name: str) -> str:
         path = os.fspath(self.path / name)

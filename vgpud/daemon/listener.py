@@ -15,13 +15,15 @@ from pathlib import Path
 
 from attrs import evolve
 
+from vgpud.config.runtime import SOCKET_NAME
 from vgpud.config.schema import Socket
 from vgpud.control.protocol import control_path
-from vgpud.daemon.folder import Folder, give_to_group
+from vgpud.daemon.folder import ADDRESS_BYTES, Folder, give_to_group
 from vgpud.errors import ConfigurationError
 
 # A host that starts all of its machines at once.
 BACKLOG = 128
+PATH_BYTES_MAX = ADDRESS_BYTES - 1  # a null character ends it
 MEETING_SUFFIX = ".machines"
 
 
@@ -72,8 +74,18 @@ def _open_listener(options: Socket) -> Listener:
     if options.fd is not None:
         return _inherited(options.fd)
     if options.path is not None:
+        _check_length(options.path)
         return _listen(options.path, options)
     raise ConfigurationError("no socket to serve: give --socket-path PATH or --fd N")
+
+
+def _check_length(path: Path) -> None:
+    """We could listen at a longer one, and no front-end could connect to it."""
+    length = len(os.fsencode(path))
+    if length > PATH_BYTES_MAX:
+        raise ConfigurationError(
+            f"{path}: this path has {length} bytes, and a socket's at most {PATH_BYTES_MAX}"
+        )
 
 
 def open_control_listener(options: Socket) -> Listener | None:
@@ -125,6 +137,8 @@ def _listen(path: Path, options: Socket) -> Listener:
 
 
 def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    if error.errno == errno.ENOENT:
+        return ConfigurationError(f"{path}: there is no folder {path.parent}")
     return ConfigurationError(f"{path}: {error.strerror or error}")
 
 
@@ -139,6 +153,10 @@ def _remove_stale(folder: Folder, path: Path) -> None:
     found = folder.status(path.name or ".")
     if found is None:
         return
+    if stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(
+            f"{path}: this is a folder; name a socket in it, such as {path / SOCKET_NAME}"
+        )
     if not stat.S_ISSOCK(found.st_mode):
         raise ConfigurationError(f"{path}: there is a file that is no socket")
     if not _is_stale(folder, path.name):

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from attrs import evolve
 from loguru import logger
 
+from vgpud.config.load import Loaded
 from vgpud.config.options import OPTIONS
 from vgpud.config.schema import Config
 from vgpud.daemon import logs
+from vgpud.daemon.introduction import warn
 from vgpud.errors import ConfigurationError
 
 # Tables that stay as they were at the start: the socket is open, the renderer was seen to start.
@@ -18,9 +20,10 @@ FIXED = ("socket", "renderer")
 class Current:
     """The configuration in force, for front-ends that come from now on."""
 
-    def __init__(self, config: Config, read: Callable[[], Config]) -> None:
+    def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
         """``read`` gives the configuration as it would be at a start now."""
-        self.config = config
+        self.loaded = loaded
+        self.config = loaded.config
         self._read = read
         # Told the log's level when that may have changed.
         self.on_log_level: Callable[[str], None] = lambda level: None
@@ -28,18 +31,19 @@ class Current:
     def reload(self) -> None:
         """Takes over what it can, and names the rest in the log; mistakes change nothing."""
         try:
-            wanted = self._read()
+            self.loaded = self._read()
         except ConfigurationError as error:
             for mistake in error.mistakes:
                 logger.error("the configuration stays as it is: {}", mistake)
             return
-        before = self.config
+        before, wanted = self.config, self.loaded.config
         self.config = evolve(wanted, **{table: getattr(before, table) for table in FIXED})
         self._set_up_log()
         taken: list[str] = []
         refused: list[str] = []
         for key in changed(before, wanted):
             (refused if key.partition(".")[0] in FIXED else taken).append(key)
+        warn(self.loaded)
         for key in refused:
             logger.warning("{} has changed, which takes a restart", key)
         logger.info(

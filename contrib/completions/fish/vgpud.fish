@@ -2,7 +2,7 @@
 # Written by man/generate.py.
 
 complete -c vgpud -f
-complete -c vgpud -s s -l socket-path -r -F -d 'Listen at this Unix domain socket'
+complete -c vgpud -s s -l socket-path -r -F -d 'Listen at this Unix domain socket, whose path has at most 107 bytes'
 complete -c vgpud -l fd -r -d 'Use this inherited descriptor'
 complete -c vgpud -l socket-mode -r -d 'Permissions of the socket file, in octal'
 complete -c vgpud -l socket-group -r -d 'Group that owns the socket file, by name or number'

@@ -4,10 +4,9 @@
 import os
 from pathlib import Path
 
-from vgpud.device.renderers.virgl_library import VirglLibrary
+from vgpud.device.renderers.virgl_library import RENDER_NODES, VirglLibrary
 from vgpud.link.messages import RendererOptions
 
-RENDER_NODES = Path("/dev/dri")
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "lavapipe")
 """Mesa's names for renderers that draw without a GPU."""
 

@@ -5,9 +5,11 @@ It belongs to the thread that started it, and a process that cannot start it may
 know starts ``python -m vgpud.device.renderers.probe``.
 """
 
+import grp
 import os
 import stat
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from vgpud.device.renderers.interface import Capset
@@ -119,6 +121,8 @@ class VirglLibrary:
         return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
 
 
+RENDER_NODES = Path("/dev/dri")
+NO_NODES = f"this host has no render node in {RENDER_NODES}; --gpu-mode 2d needs none"
 DRM_MAJOR = 226
 """Of graphics devices (linux/major.h)."""
 
@@ -129,12 +133,34 @@ def _check_device(path: str) -> None:
         return
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise RendererError(f"there is no GPU {path}; {_nodes()}") from None
+    except PermissionError:
+        group = _group(Path(path).stat().st_gid)
+        raise RendererError(
+            f"the GPU {path} may not be used by user {os.geteuid()}, who is not in its group, {group}"
+        ) from None
     except OSError as error:
-        raise RendererError(f"the GPU {path} cannot be used: {error.strerror}") from None
+        raise RendererError(
+            f"the GPU {path} cannot be used: {error.strerror}; {_nodes()}"
+        ) from None
     kind = os.fstat(fd)
     os.close(fd)
     if not stat.S_ISCHR(kind.st_mode) or os.major(kind.st_rdev) != DRM_MAJOR:
-        raise RendererError(f"the GPU {path} cannot be used: it is no DRM device")
+        raise RendererError(f"the GPU {path} cannot be used: it is no DRM device; {_nodes()}")
+
+
+def _nodes() -> str:
+    """Which render nodes there are instead."""
+    nodes = ", ".join(map(str, sorted(RENDER_NODES.glob("renderD*"))))
+    return f"this host has {nodes}" if nodes else NO_NODES
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
 
 
 def _advice(options: RendererOptions, reason: str) -> str:
