@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from vgpud.ctl.setup import put, take_back
+from vgpud.ctl.setup_files import Place
+
 from ..daemon.running import (
     devices,
     is_running,
@@ -22,7 +25,7 @@ from ..daemon.running import (
     wait_until,
 )
 from ..driver.backend import Machine
-from .booted import Systemd
+from .booted import DROP_IN, Systemd
 
 # Connects to a socket, and says whether that was possible.
 CONNECT = "import socket, sys; print(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
@@ -241,3 +244,31 @@ def test_opengl_starts_within_the_unit_s_walls(systemd: Systemd) -> None:
         show(machine)
     assert "virgl" in systemd.property("vgpud@gl.service", "StatusText").lower()
     systemd.do("stop", "vgpud@gl.service")
+
+
+def test_a_program_in_a_home_is_started_by_the_units_that_setup_writes(systemd: Systemd) -> None:
+    program = systemd.path("/root/venv/bin/vgpud")
+    program.parent.mkdir(parents=True)
+    systemd.path("/usr/bin/vgpud").rename(program)
+    own = systemd.path("/etc/systemd/system/vgpud.service")
+    before = own.read_text()
+    # Doors that other tests need open.
+    drop_in = systemd.path("/etc/systemd/system/vgpud.service.d/log.conf")
+    doors = drop_in.read_text()
+    drop_in.write_text(DROP_IN)
+    place = Place(Path("/root/venv/bin/vgpud"), 0, {}, systemd.path("/"))
+    said: list[str] = []
+    try:
+        put(place, True, said.append, lambda question: False)
+        systemd.do("daemon-reload")
+        systemd.do("start", "vgpud.service")
+        with Machine(systemd.path("/run/vgpud/vgpud.sock")) as machine:
+            show(machine)
+        systemd.do("stop", "vgpud.service")
+    finally:
+        program.rename(systemd.path("/usr/bin/vgpud"))
+        drop_in.write_text(doors)
+        take_back(place, True, said.append, lambda question: False)
+        systemd.do("daemon-reload")
+    assert own.read_text() == before
+    assert not systemd.path("/etc/qemu/vhost-user/10-vgpud-gpu.json").exists()

@@ -115,6 +115,17 @@ def _log_level(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _setup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--undo", action="store_true", help="Take back what setup has written, and nothing else."
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="Do it without asking; without a terminal nothing is done otherwise.",
+    )
+
+
 ARGUMENTS = {
     "list": _list,
     "status": _status,
@@ -123,6 +134,7 @@ ARGUMENTS = {
     "screenshot": _screenshot,
     "displays": _displays,
     "log-level": _log_level,
+    "setup": _setup,
 }
 
 

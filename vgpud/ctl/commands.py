@@ -194,6 +194,16 @@ def _log_level(arguments: Arguments) -> int:
     return EXIT_OK
 
 
+# --- no daemon
+
+
+def _setup(arguments: Arguments) -> int:
+    from vgpud.ctl.setup import set_up
+
+    set_up(arguments.undo, arguments.yes)
+    return EXIT_OK
+
+
 def _meant(arguments: Arguments) -> Any:
     return _client(chosen(arguments.socket_path, getattr(arguments, "machine", None)))
 
@@ -249,4 +259,9 @@ COMMANDS = {
     ),
     "metrics": Command(_metrics, "Print the same numbers in Prometheus' text format."),
     "log-level": Command(_log_level, "Change the least important messages to log."),
+    "setup": Command(
+        _setup,
+        "Tell libvirt and systemd where this vgpud is, after showing what that takes: for all users by root, for one by "
+        "anybody else.",
+    ),
 }
