@@ -61,11 +61,11 @@ class NativeExtension(BuildHookInterface[Any]):
             self.app.abort(missing)
         root = Path(self.root)
         if version == "editable":
-            _build_module(root).build(root / "vgpud")
+            _build_module(root).build_all(root / "vgpud")
         else:
             self._work = tempfile.TemporaryDirectory()
-            extension: Path = _build_module(root).build(Path(self._work.name))
-            build_data["force_include"][str(extension)] = f"vgpud/{extension.name}"
+            for extension in _build_module(root).build_all(Path(self._work.name)):
+                build_data["force_include"][str(extension)] = f"vgpud/{extension.name}"
         build_data["pure_python"] = False
         tag = _tag()
         build_data["tag" if tag else "infer_tag"] = tag or True

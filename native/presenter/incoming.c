@@ -39,6 +39,7 @@ static void want_scanout(struct presenter *presenter, uint32_t scanout_id, uint3
     if (wanted->width == width && wanted->height == height)
         return;
     *wanted = (struct size){width, height};
+    viewing_set_size(&presenter->viewing, scanout_id, width, height);
     presenter_note_scanout(presenter, scanout_id);
     drop_pixels(presenter, scanout_id);
 }
@@ -62,6 +63,7 @@ static void queue_rectangle(struct presenter *presenter, struct pending *entry) 
         presenter_finish(presenter, entry);
         return;
     }
+    viewing_draw(&presenter->viewing, entry);
     if (!pending_staged(entry))
         drop_covered(presenter, entry);
     pending_append(&presenter->queue, entry);
@@ -108,6 +110,7 @@ static int take_buffer(struct presenter *presenter, const struct received *recei
     drop_pixels(presenter, buffer.scanout_id);
     buffers_show(&presenter->buffers, &buffer, received->fd);
     presenter->wanted[buffer.scanout_id] = (struct size){0, 0};
+    viewing_set_size(&presenter->viewing, buffer.scanout_id, 0, 0);
     presenter_note_scanout(presenter, buffer.scanout_id);
     return 0;
 }
@@ -147,6 +150,8 @@ int presenter_receive(struct presenter *presenter) {
         if (count < 0)
             return count;
         presenter->readable = count == SOURCE_BATCH;
+        /* What was made because of a viewer is not missed by him. */
+        viewing_collect(&presenter->viewing, &presenter->outbox);
         for (int i = 0; i < count; i++) {
             if (take_record(presenter, &batch[i]) < 0) {
                 source_close_descriptors(&batch[i + 1], count - i - 1);

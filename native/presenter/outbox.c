@@ -42,7 +42,13 @@ static void drop_messages(struct outbox *outbox) {
     }
 }
 
+static void drop_viewers(struct outbox *outbox) {
+    while (outbox->viewer_count > 0)
+        close(outbox->viewers[--outbox->viewer_count]);
+}
+
 void outbox_destroy(struct outbox *outbox) {
+    drop_viewers(outbox);
     drop_messages(outbox);
     drop_descriptor(&outbox->source);
     drop_descriptor(&outbox->display);
@@ -163,6 +169,7 @@ int outbox_post(struct outbox *outbox, const uint8_t *bytes, uint32_t length) {
 
 static void cursor_changed(struct outbox *outbox, uint32_t scanout_id) {
     outbox->cursors_waiting |= 1u << scanout_id;
+    outbox->cursors_unseen |= 1u << scanout_id;
     outbox->cursor_used = outbox_now();
 }
 
@@ -198,6 +205,7 @@ static int define(struct outbox *outbox, const struct display_cursor_update *upd
     cursor->hot_y = update->hot_y;
     cursor->visible = cursor->known = cursor->defined = true;
     cursor->moved = false;
+    outbox->pictures_unseen |= 1u << update->position.scanout_id;
     cursor_changed(outbox, update->position.scanout_id);
     return 0;
 }
@@ -222,6 +230,7 @@ static void forget_cursor(struct outbox *outbox, uint32_t scanout_id) {
     cursor->known = cursor->defined = cursor->visible = false;
     cursor->moved = true; /* hidden where it is */
     outbox->cursors_waiting |= 1u << scanout_id;
+    outbox->cursors_unseen |= 1u << scanout_id;
 }
 
 void outbox_forget_cursors(struct outbox *outbox) {
@@ -230,6 +239,30 @@ void outbox_forget_cursors(struct outbox *outbox) {
         forget_cursor(outbox, scanout_id);
     pthread_mutex_unlock(&outbox->lock);
     wake(outbox);
+}
+
+static int append_viewer(struct outbox *outbox, int fd, uint64_t canvas_max) {
+    if (outbox->viewer_count == OUTBOX_VIEWERS)
+        return -EBUSY;
+    outbox->viewers[outbox->viewer_count++] = fd;
+    outbox->canvas_max = canvas_max;
+    atomic_store(&outbox->viewers_wait, true);
+    return 0;
+}
+
+int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t canvas_max) {
+    int copy, error = duplicate(fd, &copy);
+
+    if (error < 0)
+        return error;
+    pthread_mutex_lock(&outbox->lock);
+    error = append_viewer(outbox, copy, canvas_max);
+    pthread_mutex_unlock(&outbox->lock);
+    if (error < 0)
+        close(copy);
+    else
+        wake(outbox);
+    return error;
 }
 
 void outbox_stop(struct outbox *outbox) {
@@ -338,4 +371,61 @@ uint64_t outbox_cursor_used(struct outbox *outbox) {
     used = outbox->cursor_used;
     pthread_mutex_unlock(&outbox->lock);
     return used;
+}
+
+unsigned outbox_take_viewers(struct outbox *outbox, int viewers[OUTBOX_VIEWERS],
+                             uint64_t *canvas_max) {
+    unsigned count;
+
+    if (!atomic_load(&outbox->viewers_wait))
+        return 0;
+    pthread_mutex_lock(&outbox->lock);
+    atomic_store(&outbox->viewers_wait, false);
+    count = outbox->viewer_count;
+    memcpy(viewers, outbox->viewers, sizeof(outbox->viewers));
+    outbox->viewer_count = 0;
+    *canvas_max = outbox->canvas_max;
+    pthread_mutex_unlock(&outbox->lock);
+    return count;
+}
+
+static bool see_picture(const struct outbox *outbox, uint32_t scanout_id,
+                        struct seen_cursor *seen) {
+    const struct outbox_cursor *cursor = &outbox->cursors[scanout_id];
+    bool another = (outbox->pictures_unseen & (1u << scanout_id)) || seen->scanout_id != scanout_id;
+
+    seen->known = cursor->known;
+    if (!another || !cursor->known)
+        return false;
+    memcpy(seen->pixels, cursor->pixels, sizeof(seen->pixels));
+    seen->hot_x = cursor->hot_x;
+    seen->hot_y = cursor->hot_y;
+    return true;
+}
+
+/* True: it is the one to be seen.  One that is hidden elsewhere is not. */
+static bool see(const struct outbox *outbox, uint32_t scanout_id, struct seen_cursor *seen,
+                bool *picture) {
+    const struct outbox_cursor *cursor = &outbox->cursors[scanout_id];
+
+    if (!cursor->visible && scanout_id != seen->scanout_id)
+        return false;
+    *picture |= see_picture(outbox, scanout_id, seen);
+    seen->scanout_id = scanout_id;
+    seen->visible = cursor->visible;
+    seen->x = cursor->x;
+    seen->y = cursor->y;
+    return true;
+}
+
+bool outbox_see_cursor(struct outbox *outbox, struct seen_cursor *seen, bool *picture) {
+    bool changed = false;
+
+    *picture = false;
+    pthread_mutex_lock(&outbox->lock);
+    for (; outbox->cursors_unseen != 0; outbox->cursors_unseen &= outbox->cursors_unseen - 1)
+        changed |= see(outbox, (uint32_t)__builtin_ctz(outbox->cursors_unseen), seen, picture);
+    outbox->pictures_unseen = 0;
+    pthread_mutex_unlock(&outbox->lock);
+    return changed;
 }

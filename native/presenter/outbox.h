@@ -14,7 +14,7 @@
 
 #include "presenter/display_message.h"
 
-enum { OUTBOX_MESSAGES = 64, OUTBOX_MESSAGE_MAX = 64 * 1024 };
+enum { OUTBOX_MESSAGES = 64, OUTBOX_MESSAGE_MAX = 64 * 1024, OUTBOX_VIEWERS = 8 };
 
 struct outbox_message {
     uint32_t length;
@@ -38,6 +38,15 @@ struct outbox_descriptor {
     int replies; /* of a display: where its replies go, -1: they are not read */
 };
 
+/* The cursor as viewers have it: of all scanouts that one which was shown last. */
+struct seen_cursor {
+    bool known; /* there is a picture */
+    bool visible;
+    uint32_t scanout_id;
+    uint32_t x, y, hot_x, hot_y;
+    uint32_t pixels[DISPLAY_CURSOR_PIXELS];
+};
+
 struct outbox {
     pthread_mutex_t lock;
     int wake;
@@ -50,8 +59,13 @@ struct outbox {
     struct outbox_message messages[OUTBOX_MESSAGES];
     unsigned first, count;
     struct outbox_cursor cursors[DISPLAY_SCANOUTS];
-    uint32_t cursors_waiting; /* a bit for each scanout */
-    uint64_t cursor_used;     /* when the cursor last changed, outbox_now() */
+    uint32_t cursors_waiting;                 /* a bit for each scanout */
+    uint64_t cursor_used;                     /* when the cursor last changed, outbox_now() */
+    uint32_t cursors_unseen, pictures_unseen; /* likewise, for viewers */
+    int viewers[OUTBOX_VIEWERS];              /* channels that wait to be collected */
+    unsigned viewer_count;
+    uint64_t canvas_max; /* bytes */
+    atomic_bool viewers_wait;
 };
 
 int outbox_init(struct outbox *outbox);
@@ -68,6 +82,8 @@ int outbox_move_cursor(struct outbox *outbox, uint32_t scanout_id, uint32_t x, u
                        bool visible);
 int outbox_set_cursor(struct outbox *outbox, const struct display_cursor_update *update);
 void outbox_forget_cursors(struct outbox *outbox);
+/* Duplicates `fd`; -EBUSY: so many wait already. */
+int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t canvas_max);
 void outbox_stop(struct outbox *outbox);
 
 /* The presenter's thread. */
@@ -83,5 +99,10 @@ bool outbox_take_message(struct outbox *outbox, struct outbox_message *message);
 /* Writes the next cursor message into `update` and returns its length, 0 when there is none. */
 uint32_t outbox_take_cursor(struct outbox *outbox, struct display_cursor_update *update);
 uint64_t outbox_cursor_used(struct outbox *outbox);
+/* The channels that have been added since the last call, how many. */
+unsigned outbox_take_viewers(struct outbox *outbox, int viewers[OUTBOX_VIEWERS],
+                             uint64_t *canvas_max);
+/* Brings `seen` up to date; false: nothing has changed.  `picture`: it is another one. */
+bool outbox_see_cursor(struct outbox *outbox, struct seen_cursor *seen, bool *picture);
 
 #endif

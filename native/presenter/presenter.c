@@ -24,6 +24,7 @@ struct presenter *presenter_new(void) {
     sender_init(&presenter->sender);
     replies_init(&presenter->replies);
     buffers_init(&presenter->buffers);
+    viewing_init(&presenter->viewing);
     pending_pool_init(&presenter->pool);
     presenter->band = BAND_FIRST;
     return presenter;
@@ -66,6 +67,10 @@ int presenter_set_cursor(struct presenter *presenter, uint32_t scanout_id, uint3
 
 void presenter_forget_cursors(struct presenter *presenter) {
     outbox_forget_cursors(&presenter->outbox);
+}
+
+int presenter_add_viewer(struct presenter *presenter, int channel_fd, uint64_t canvas_max) {
+    return outbox_add_viewer(&presenter->outbox, channel_fd, canvas_max);
 }
 
 void presenter_count(struct presenter *presenter, struct presented *presented) {
@@ -131,6 +136,7 @@ void presenter_free(struct presenter *presenter) {
     use_display(presenter, -1, -1);
     use_source(presenter, -1);
     buffers_destroy(&presenter->buffers);
+    viewing_destroy(&presenter->viewing);
     sender_destroy(&presenter->sender);
     outbox_destroy(&presenter->outbox);
     free(presenter);
@@ -210,6 +216,7 @@ static int collect(struct presenter *presenter) {
         return 0;
     presenter->woken = false;
     outbox_collect(&presenter->outbox, &changes);
+    viewing_collect(&presenter->viewing, &presenter->outbox);
     if (changes.source.given)
         use_source(presenter, changes.source.fd);
     if (changes.display.given)
@@ -272,20 +279,40 @@ static bool read_display(struct presenter *presenter) {
     return frames >= 0;
 }
 
+enum { POLLED = 3 }; /* and viewers behind them */
+
+static nfds_t poll_viewers(const struct viewing *viewing, struct pollfd *polled) {
+    for (unsigned i = 0; i < viewing->count; i++)
+        polled[i] = (struct pollfd){.fd = viewing->viewers[i].fd,
+                                    .events = viewing->viewers[i].blocked ? POLLOUT : 0};
+    return viewing->count;
+}
+
+/* From the last to the first: one that goes leaves its place to the last. */
+static void look_at_viewers(struct viewing *viewing, const struct pollfd *polled, nfds_t count) {
+    while (count-- > 0)
+        if (polled[count].revents & (POLLHUP | POLLERR))
+            viewing_remove(viewing, (unsigned)count);
+        else if (polled[count].revents & POLLOUT)
+            viewing->viewers[count].blocked = false;
+}
+
 static int wait_for_more(struct presenter *presenter) {
-    struct pollfd polled[] = {
+    struct pollfd polled[POLLED + OUTBOX_VIEWERS] = {
         {.fd = presenter->outbox.wake, .events = POLLIN},
         {.fd = presenter->source.fd, .events = source_events(presenter)},
         {.fd = presenter->sender.fd, .events = display_events(presenter)},
     };
+    nfds_t viewers = poll_viewers(&presenter->viewing, &polled[POLLED]);
     struct timespec patience = {.tv_nsec = (long)presenter->patience_ns};
 
     if (presenter->source.ended)
         return lose_source(presenter, -EPIPE);
     if (presenter->readable && (polled[1].events & POLLIN) && polled[1].fd >= 0)
         return 0;
-    if (ppoll(polled, 3, presenter->patience_ns > 0 ? &patience : NULL, NULL) < 0)
+    if (ppoll(polled, POLLED + viewers, presenter->patience_ns > 0 ? &patience : NULL, NULL) < 0)
         return 0; /* interrupted */
+    look_at_viewers(&presenter->viewing, &polled[POLLED], viewers);
     presenter->woken = polled[0].revents != 0;
     presenter->readable = (polled[1].revents & POLLIN) != 0;
     grow_patience(presenter, (polled[2].revents & POLLOUT) != 0);
@@ -319,6 +346,7 @@ int presenter_run(struct presenter *presenter) {
         if (reason == 0)
             reason = write_display(presenter);
         answer(presenter);
+        viewing_tell(&presenter->viewing, &presenter->outbox);
         if (reason == 0)
             reason = wait_for_more(presenter);
     }

@@ -58,6 +58,13 @@ int presenter_set_cursor(struct presenter *presenter, uint32_t scanout_id, uint3
 /* The device was reset: every cursor is hidden, and not shown again on a new display. */
 void presenter_forget_cursors(struct presenter *presenter);
 
+/*
+ * Another who looks on, by a view channel (view.h), until its other end is closed or it is shut
+ * down. What he sees in all has at most `canvas_max` bytes.  The device process has to be asked to
+ * repaint after this.  -EBUSY: too many at once.
+ */
+int presenter_add_viewer(struct presenter *presenter, int channel_fd, uint64_t canvas_max);
+
 /* presenter_run() returns PRESENTER_STOPPED, the one that runs or the next one.  The display in use
  * is shut down: nothing else ends a write that waits, since a VMM can make its socket block. */
 void presenter_stop(struct presenter *presenter);

@@ -16,6 +16,7 @@
 #include "presenter/replies.h"
 #include "presenter/sender.h"
 #include "presenter/source.h"
+#include "presenter/viewing.h"
 #include "shared/state.h"
 
 _Static_assert((int)STATE_SCANOUTS == (int)DISPLAY_SCANOUTS, "one table serves both sides");
@@ -33,6 +34,7 @@ struct presenter {
     struct sender sender;
     struct replies replies;
     struct buffers buffers;
+    struct viewing viewing;
 
     struct size wanted[DISPLAY_SCANOUTS], announced[DISPLAY_SCANOUTS];
     uint32_t changed; /* a bit for each scanout where those two differ */

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vgpud.config import kinds
+from vgpud.config.address import PORT_MAX, Address, LocalAddress
 from vgpud.config.dump import dump, example
 from vgpud.config.file import read_file
 from vgpud.config.load import Flag, Loaded, load
@@ -40,9 +41,18 @@ def strategy(option: Option) -> st.SearchStrategy[Any]:
         ).map(lambda count: count * kind.multiple),
         kinds.Seconds: lambda kind: st.floats(kind.low, kind.high),
         kinds.Permissions: lambda _: st.integers(0, 0o777),
+        LocalAddress: lambda _: text.map(lambda path: Address(path=Path(path))) | ports(),
     }
     values: st.SearchStrategy[Any] = some[type(kind)](kind)
     return values | st.none() if option.default is None else values
+
+
+def ports() -> st.SearchStrategy[Address]:
+    return st.builds(
+        Address,
+        host=st.sampled_from(["127.0.0.1", "127.1.2.3", "::1"]),
+        port=st.integers(1, PORT_MAX),
+    )
 
 
 def tables() -> st.SearchStrategy[Config]:

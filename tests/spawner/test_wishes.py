@@ -6,13 +6,14 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from vgpud.daemon.spawner import Process, start_process
 from vgpud.link import rights
-from vgpud.spawner.machine import DEVICES_AT_ONCE
+from vgpud.spawner.machine import FORKS_AT_ONCE, VIEWS_MAX
 from vgpud.tree import codec
 from vgpud.tree.links import NewLinks
 from vgpud.tree.messages import (
@@ -27,6 +28,8 @@ from vgpud.tree.messages import (
     Ping,
     Pong,
     Stop,
+    ViewNotStarted,
+    ViewStarted,
 )
 
 from ..daemon.running import is_running, process_name, wait_until
@@ -129,7 +132,7 @@ def test_there_is_one_device_process_at_a_time(session: Session) -> None:
 
 def test_device_processes_without_end_are_refused(spawner: Spawner, session: Session) -> None:
     answers = []
-    for _ in range(DEVICES_AT_ONCE + 10):
+    for _ in range(FORKS_AT_ONCE + 10):
         session.wish(b"D")
         answer, ends = session.granted()
         answers.append(answer)
@@ -143,7 +146,7 @@ def test_device_processes_without_end_are_refused(spawner: Spawner, session: Ses
 
 
 def test_whatever_else_is_wished_is_an_end_at_most(spawner: Spawner, session: Session) -> None:
-    session.wish(bytes(set(range(256)) - {ord("D")}) * 16)
+    session.wish(bytes(set(range(256)) - {ord("D"), ord("V")}) * 16)
     spawner.tell(Ping(2))
     assert spawner.says(Pong) == Pong(2)
     session.wish(b"D")
@@ -188,3 +191,55 @@ def test_without_its_daemon_it_goes_on_until_its_last_child_has_ended() -> None:
     rights.close([*ends, spawner.process.reports, spawner.process.log])
     session.close()
     assert not is_running(started.pid)
+
+
+def test_view_processes_are_few_at_a_time_and_all_end_at_a_wish(
+    spawner: Spawner, session: Session
+) -> None:
+    session.wish(b"V" * (VIEWS_MAX + 1))
+    granted = [session.granted() for _ in range(VIEWS_MAX + 1)]
+    started = [message for message, _ in granted if isinstance(message, ViewStarted)]
+    assert len(started) == VIEWS_MAX
+    assert granted[-1][0] == ViewNotStarted(errno.EBUSY)
+    # Whoever looks on keeps no device process away.
+    session.wish(b"D")
+    device, ends = session.granted()
+    assert isinstance(device, DeviceStarted)
+    session.wish(b"W")
+    assert wait_until(lambda: not any(is_running(one.pid) for one in started), 5)
+    assert is_running(device.pid)
+    for _, descriptors in granted:
+        rights.close(descriptors)
+    rights.close(ends)
+
+
+def test_a_view_process_ends_with_its_life(spawner: Spawner, session: Session) -> None:
+    session.wish(b"V")
+    started, (channel, life) = session.granted()
+    assert process_name(started.pid) == "vgpud-view"
+    os.close(life)
+    assert wait_until(lambda: not is_running(started.pid), 5)
+    os.close(channel)
+
+
+def has_gone(process: int) -> bool:
+    return not is_running(process)
+
+
+def test_viewers_who_come_and_go_are_slowed_down_and_no_device_process_is(
+    spawner: Spawner, session: Session
+) -> None:
+    refused = 0
+    for _ in range(FORKS_AT_ONCE + 5):
+        session.wish(b"V")
+        message, descriptors = session.granted()
+        rights.close(descriptors)
+        if isinstance(message, ViewNotStarted):
+            refused += 1
+            continue
+        assert wait_until(partial(has_gone, message.pid), 5)
+    assert refused
+    session.wish(b"D")
+    device, ends = session.granted()
+    assert isinstance(device, DeviceStarted)
+    rights.close(ends)

@@ -47,6 +47,34 @@ PLAIN = {
     | {"sendmmsg", "fallocate", "statfs", "fstatfs", "fadvise64", "getpeername", "mincore", "msync"}
     | {"eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime"}
     | {"sched_get_priority_min", "sched_get_priority_max"},
+    # Much less than every other: what strangers say is read here.
+    "view": {"read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendmsg", "lseek"}
+    | {"close", "dup", "fstat", "poll", "ppoll", "select", "pselect6", "shutdown"}
+    | {"getsockopt", "getsockname", "getpeername"}
+    | {"brk", "munmap", "mprotect", "mremap", "madvise"}
+    | {
+        "getpid",
+        "gettid",
+        "getuid",
+        "geteuid",
+        "getgid",
+        "getegid",
+        "getrandom",
+        "getcpu",
+        "uname",
+        "time",
+    }
+    | {
+        "gettimeofday",
+        "clock_gettime",
+        "clock_getres",
+        "clock_nanosleep",
+        "nanosleep",
+        "sched_yield",
+    }
+    | {"rt_sigaction", "rt_sigprocmask", "sigaltstack", "restart_syscall"}
+    | ENDING
+    | FUTEX,
 }
 """Calls that are made whatever is asked of them."""
 
@@ -130,15 +158,46 @@ _GRAPHICS: list[Attempt] = [
     ("getpriority", (0, 0)),
     ("setpriority", (0, 0, 0)),
 ]
+# Of the addresses of files none is looked at, but for what is open already.
+AT_EMPTY_PATH = 0x1000
+_VIEW: list[Attempt] = [
+    ("fcntl", (ANY, 1)),
+    ("fcntl", (ANY, 4, os.O_NONBLOCK)),
+    ("fcntl", (ANY, 1034)),
+    ("ioctl", (ANY, 0x5421)),
+    ("sendto", (ANY, ANY, ANY, 0, 0, 0)),
+    ("mmap", (0, 0, 0, 0x22, ANY, 0)),
+    ("newfstatat", (ANY, 0, 0, AT_EMPTY_PATH)),
+    ("setsockopt", (ANY, 6, 1, 0, 4)),
+    ("tgkill", (OWN, ANY, signal.SIGABRT)),
+    ("prlimit64", (0, 7, 0, 0)),
+]
+_NOT_A_VIEWS: list[Attempt] = [
+    ("open", (0, os.O_RDONLY | os.O_CLOEXEC)),
+    ("openat", (ANY, 0, os.O_RDONLY | os.O_CLOEXEC)),
+    ("newfstatat", (ANY, 0, 0, 0)),
+    ("fcntl", (ANY, 1033, 0)),
+    ("ioctl", (ANY, 0x5411)),
+    ("memfd_create", (0, 2)),
+    ("prctl", (15, 0)),
+    ("sched_getaffinity", (0, 0, 0)),
+    ("socket", (1, SOCK_STREAM, 0)),
+    ("connect", (ANY, 0, 0)),
+    ("accept4", (ANY, 0, 0, 0)),
+    ("setsockopt", (ANY, 6, 4, 0, 4)),
+    ("setsockopt", (ANY, 1, 1, 0, 4)),
+]
 
 ALLOWED: dict[str, list[Attempt]] = {
     "session": _ALL_ALLOWED + _SESSION,
     "device": _ALL_ALLOWED,
     "graphics": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING],
+    "view": _VIEW,
 }
 """Calls that are made with these arguments; the kernel refuses each for another reason."""
 REFUSED: dict[str, list[Attempt]] = {
     "session": _ALL_REFUSED + _OPENING,
     "device": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD,
     "graphics": _ALL_REFUSED + _SESSION,
+    "view": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _NOT_A_VIEWS,
 }

@@ -15,6 +15,7 @@ from vgpud.cli.activation import take_socket
 from vgpud.cli.renderer_check import check_renderer
 from vgpud.cli.standard_error import keep_standard_error
 from vgpud.config.doubts import missing_instance
+from vgpud.cli.view_check import check_view
 from vgpud.config.load import Loaded, load
 from vgpud.config.runtime import default_socket, make_runtime_folder
 from vgpud.config.schema import Socket
@@ -97,6 +98,7 @@ def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:
     bare = given is None and loaded.config.socket.path is None and loaded.config.socket.fd is None
     loaded = with_socket(loaded)
     check_renderer(loaded.config.renderer)
+    check_view(loaded.config.view)
     if bare and loaded.config.socket.path is not None:
         _make_folder(loaded.config.socket.path.parent)
     from vgpud.daemon import serve  # the event loop and the logger, which nothing above needs

@@ -44,12 +44,12 @@ class Boolean(Kind[bool]):
             return True
         if text.lower() in FALSE:
             return False
-        raise ValueError(f"expected true or false, not {_shown(text)}")
+        raise ValueError(f"expected true or false, not {shown(text)}")
 
     def read(self, value: object) -> bool:
         if isinstance(value, bool):
             return value
-        raise ValueError(f"expected true or false, not {_shown(value)}")
+        raise ValueError(f"expected true or false, not {shown(value)}")
 
 
 @frozen
@@ -59,7 +59,7 @@ class Text(Kind[str]):
     def read(self, value: object) -> str:
         if isinstance(value, str) and value:
             return value
-        raise ValueError(f"expected a text that is not empty, not {_shown(value)}")
+        raise ValueError(f"expected a text that is not empty, not {shown(value)}")
 
 
 @frozen
@@ -68,7 +68,7 @@ class FilePath(Kind[Path]):
 
     def read(self, value: object) -> Path:
         if not isinstance(value, str) or not value:
-            raise ValueError(f"expected a path, not {_shown(value)}")
+            raise ValueError(f"expected a path, not {shown(value)}")
         if "\0" in value:
             raise ValueError("expected a path, which cannot hold a null character")
         return Path(value)
@@ -88,7 +88,7 @@ class Choice(Kind[str]):
     def read(self, value: object) -> str:
         if isinstance(value, str) and self.also.get(value, value) in self.values:
             return self.also.get(value, value)
-        raise ValueError(f"expected {_either(self.values)}, not {_shown(value)}")
+        raise ValueError(f"expected {_either(self.values)}, not {shown(value)}")
 
 
 @frozen
@@ -103,10 +103,10 @@ class Choices(Kind[tuple[str, ...]]):
 
     def read(self, value: object) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise ValueError(f"expected an array of names, not {_shown(value)}")
+            raise ValueError(f"expected an array of names, not {shown(value)}")
         for word in value:
             if word not in self.values:
-                raise ValueError(f"expected {_either(self.values)}, not {_shown(word)}")
+                raise ValueError(f"expected {_either(self.values)}, not {shown(word)}")
         return tuple(dict.fromkeys(value))
 
     def write(self, value: tuple[str, ...]) -> object:
@@ -121,12 +121,12 @@ class Integer(Kind[int]):
 
     def parse(self, text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,20}", text):
-            raise ValueError(f"expected a whole number, not {_shown(text)}")
+            raise ValueError(f"expected a whole number, not {shown(text)}")
         return self.read(int(text))
 
     def read(self, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"expected a whole number, not {_shown(value)}")
+            raise ValueError(f"expected a whole number, not {shown(value)}")
         if not self.low <= value <= self.high:
             raise ValueError(f"expected {self.low} to {self.high}, not {value}")
         return value
@@ -140,12 +140,12 @@ class Seconds(Kind[float]):
 
     def parse(self, text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-            raise ValueError(f"expected a number of seconds, not {_shown(text)}")
+            raise ValueError(f"expected a number of seconds, not {shown(text)}")
         return self.read(float(text))
 
     def read(self, value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError(f"expected a number of seconds, not {_shown(value)}")
+            raise ValueError(f"expected a number of seconds, not {shown(value)}")
         # Written so that "nan", which TOML has, fails too.
         if not self.low <= value <= self.high:
             raise ValueError(f"expected {self.low:g} to {self.high:g} seconds, not {value:g}")
@@ -167,7 +167,7 @@ class Permissions(Kind[int]):
             mode = int(value.removeprefix("0o"), 8)
             if mode <= PERMISSIONS_MAX:
                 return mode
-        raise ValueError(f'expected octal permissions such as "0660", not {_shown(value)}')
+        raise ValueError(f'expected octal permissions such as "0660", not {shown(value)}')
 
     def write(self, value: int) -> object:
         return f"{value:04o}"
@@ -215,11 +215,11 @@ def _bytes(value: object) -> int:
         return value
     match = re.fullmatch(r"([0-9]{1,20}) ?(|B|[KMGT]iB)", value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError(f'expected a size such as "512MiB", not {_shown(value)}')
+        raise ValueError(f'expected a size such as "512MiB", not {shown(value)}')
     return int(match[1]) * UNITS[match[2]]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value as a TOML file has it, cut so that a mistake stays one line."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
     text = {"True": "true", "False": "false"}.get(text, text)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import attrs
 from attrs import frozen
 
+from vgpud.config.address import Address, LocalAddress
 from vgpud.config.kinds import (
     Boolean,
     Choice,
@@ -159,6 +160,20 @@ class DisplayOptions:
 
 
 @frozen
+class View:
+    """Who may look at a machine's screen with a VNC viewer."""
+
+    address: Address | None = option(
+        None,
+        LocalAddress(),
+        "Let VNC viewers look at a machine's screen at this address: unix:PATH, a socket for those who may "
+        "use the control socket, or HOST:PORT on a loopback address, for everybody on this computer. "
+        "Where several machines are served, each has a socket at PATH.NUMBER.",
+        "--view",
+    )
+
+
+@frozen
 class Display:
     """One display that the guest is told of while no VMM provides any."""
 
@@ -262,6 +277,7 @@ class Config:
     socket: Socket = attrs.field(factory=Socket)
     renderer: Renderer = attrs.field(factory=Renderer)
     display: DisplayOptions = attrs.field(factory=DisplayOptions)
+    view: View = attrs.field(factory=View)
     displays: tuple[Display, ...] = (Display(),)
     limits: Limits = attrs.field(factory=Limits)
     device_process: DeviceProcess = attrs.field(factory=DeviceProcess)

@@ -16,6 +16,7 @@ from vgpud.daemon.listener import (
     open_control_listener,
     open_listener,
     open_meeting_folder,
+    open_view_listener,
 )
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.qemu_line import say_qemu_line
@@ -49,6 +50,9 @@ def serve(
         if control is not None:
             owned.callback(control.close)
         folder = open_meeting_folder(config.socket, owned)
+        view = open_view_listener(config)
+        if view is not None:
+            owned.callback(view.close)
         if not listener.listening:
             # Started by a front-end for itself (libvirt does): the service manager that it leaves in
             # the environment is its own, and would be told of a service that it does not have.
@@ -62,7 +66,7 @@ def serve(
         from vgpud.daemon.reload import Current
 
         logs.name_instance(instance)
-        return run(Current(loaded, read), Sockets(listener, control, folder), manager)
+        return run(Current(loaded, read), Sockets(listener, control, folder, view), manager)
 
 
 def _at_terminal() -> bool:

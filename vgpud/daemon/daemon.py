@@ -20,6 +20,7 @@ from vgpud.daemon.newcomers import Newcomers
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.reload import Current
 from vgpud.daemon.spawner import Process, fork_process
+from vgpud.daemon.viewers import Viewers
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.tree.messages import NotTried, Tried
 from vgpud.tree.process import adopt_orphans, allow_many_descriptors, name_process
@@ -28,12 +29,19 @@ TRIAL_SECONDS = 40.0
 
 
 class Sockets:
-    """What the daemon serves on; ``folder`` is where its sessions listen for the next daemon."""
+    """What the daemon serves on; ``folder`` is where its sessions listen for the next daemon, ``view`` where viewers connect."""
 
-    def __init__(self, main: Listener, control: Listener | None, folder: Folder | None) -> None:
+    def __init__(
+        self,
+        main: Listener,
+        control: Listener | None,
+        folder: Folder | None,
+        view: Listener | None = None,
+    ) -> None:
         self.main = main
         self.control = control
         self.folder = folder
+        self.view = view
 
 
 def run(current: Current, sockets: Sockets, manager: ServiceManager) -> int:
@@ -61,6 +69,10 @@ async def _main(current: Current, sockets: Sockets, manager: ServiceManager, fir
             await nursery.start(_watch_signals, everything, current, manager)
             await nursery.start(machines.run)
             nursery.start_soon(shares.run)
+            if sockets.view is not None:
+                several = sockets.main.listening
+                viewers = Viewers(current.config, sockets.view, machines, several)
+                nursery.start_soon(viewers.run)
             newcomers = Newcomers(current, machines, shares)
             status = await _serve(current, sockets, machines, newcomers, manager)
         with trio.CancelScope(shield=True):

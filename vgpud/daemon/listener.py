@@ -15,8 +15,9 @@ from pathlib import Path
 
 from attrs import evolve
 
+from vgpud.config.address import Address
 from vgpud.config.runtime import SOCKET_NAME
-from vgpud.config.schema import Socket
+from vgpud.config.schema import Config, Socket
 from vgpud.control.protocol import control_path
 from vgpud.daemon.folder import ADDRESS_BYTES, Folder, give_to_group
 from vgpud.errors import ConfigurationError
@@ -94,7 +95,37 @@ def open_control_listener(options: Socket) -> Listener | None:
     """
     if options.path is None:
         return None
-    return _listen(control_path(options.path), evolve(options, mode=options.mode & 0o660))
+    return listen_beside(control_path(options.path), options)
+
+
+def listen_beside(path: Path, options: Socket) -> Listener:
+    """A socket at that path, for those who may use the control socket."""
+    return _listen(path, evolve(options, mode=options.mode & 0o660))
+
+
+def open_view_listener(config: Config) -> Listener | None:
+    """Where viewers of the only machine connect; None where nobody is to look on.  ``ConfigurationError``."""
+    address = config.view.address
+    if address is None:
+        return None
+    if address.path is not None:
+        return listen_beside(address.path, config.socket)
+    return _listen_at_port(address)
+
+
+def _listen_at_port(address: Address) -> Listener:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    with ExitStack() as unless_made:
+        end = unless_made.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        try:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            end.bind((address.host, address.port))
+            end.listen(BACKLOG)
+        except OSError as error:
+            where = f"{address.host}:{address.port}"
+            raise ConfigurationError(f"view.address: {where}: {error.strerror}") from error
+        unless_made.pop_all()
+    return Listener(end, listening=True)
 
 
 def open_meeting_folder(options: Socket, owned: ExitStack) -> Folder | None:

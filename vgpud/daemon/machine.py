@@ -22,6 +22,7 @@ from vgpud.tree.messages import (
     DEVICE,
     FROM_SESSION,
     SESSION,
+    VIEW,
     AskReport,
     Ended,
     Forked,
@@ -103,6 +104,7 @@ class Machine:
         self._forked = trio.Event()
         self._reaped = trio.Event()
         self._devices: dict[int, int] = {}  # pidfds, by pid
+        self._views: dict[int, int] = {}
         self._nursery: trio.Nursery | None = None
         self._watching = trio.CancelScope()
         self._serial = 0
@@ -134,11 +136,12 @@ class Machine:
                 self._nursery.start_soon(self._read)
                 self._nursery.start_soon(self._relay)
                 # The spawner may have been quicker than this task.
-                for pid in list(self._devices):
-                    self._nursery.start_soon(self._watch_device, pid)
+                for processes in (self._devices, self._views):
+                    for pid in list(processes):
+                        self._nursery.start_soon(self._watch_process, processes, pid)
                 await self._wait_for_end()
                 self._watching.cancel()
-                self._end_devices()
+                self._end_processes()
                 self._nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
         finally:
             self._close()
@@ -195,39 +198,49 @@ class Machine:
     def note(self, message: Forked | Ended) -> None:
         """What the spawner says of one of its processes."""
         if isinstance(message, Forked):
-            note = self._note_device if message.kind == DEVICE else self.is_process
+            note = {DEVICE: self._note_device, VIEW: self._note_view}.get(message.kind)
             with suppress(OSError):
-                note(message.pid)
+                (note or self.is_process)(message.pid)
         elif message.kind == SESSION:
             self.ending = Ending(message.code, message.signal)
             self._reaped.set()
 
     def _note_device(self, pid: int) -> None:
         # A machine has one: of an earlier spawner's, which cannot end it any more, this is the end.
-        self._end_devices()
-        self._devices[pid] = os.pidfd_open(pid)
-        if self._nursery is not None:
-            self._nursery.start_soon(self._watch_device, pid)
+        self._end(self._devices)
+        self._note_process(self._devices, pid)
 
-    async def _watch_device(self, pid: int) -> None:
-        pidfd = self._devices[pid]
+    def _note_view(self, pid: int) -> None:
+        self._note_process(self._views, pid)
+
+    def _note_process(self, processes: dict[int, int], pid: int) -> None:
+        processes[pid] = os.pidfd_open(pid)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._watch_process, processes, pid)
+
+    async def _watch_process(self, processes: dict[int, int], pid: int) -> None:
+        pidfd = processes[pid]
         try:
             await trio.lowlevel.wait_readable(pidfd)
         finally:
             # Ours, when its spawner has died before it.
             reap(pidfd)
-            del self._devices[pid]
+            del processes[pid]
             os.close(pidfd)
 
-    def _end_devices(self) -> None:
-        for pidfd in self._devices.values():
+    def _end(self, processes: dict[int, int]) -> None:
+        for pidfd in processes.values():
             kill(pidfd)
+
+    def _end_processes(self) -> None:
+        self._end(self._devices)
+        self._end(self._views)
 
     def kill(self) -> None:
         """The session and what belongs to it."""
         if self.pidfd is not None:
             kill(self.pidfd)
-        self._end_devices()
+        self._end_processes()
 
     def _close(self) -> None:
         self.ends.orders.close()

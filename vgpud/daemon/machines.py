@@ -168,6 +168,10 @@ class Machines:
             self._folder.unlink(str(machine.number))
         self._tell_change()
 
+    async def changed(self) -> None:
+        """Waits until there is another machine, or one less."""
+        await self._changed.wait()
+
     def _tell_change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()

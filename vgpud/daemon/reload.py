@@ -13,8 +13,8 @@ from vgpud.daemon import logs
 from vgpud.daemon.introduction import warn
 from vgpud.errors import ConfigurationError
 
-# Tables that stay as they were at the start: the socket is open, the renderer was seen to start.
-FIXED = ("socket", "renderer")
+# Tables that stay as they were at the start: the sockets are open, the renderer was seen to start.
+FIXED = ("socket", "renderer", "view")
 
 
 class Current:

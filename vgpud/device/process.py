@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The device process, forked by the spawner for one session, which speaks to it on the link."""
 
-import fcntl
-import os
-import signal
 from select import POLLIN, poll
 
 from vgpud.device.dataplane import DataPlane
@@ -17,9 +14,8 @@ from vgpud.link.codec import LinkClosedError
 from vgpud.link.connection import Connection
 from vgpud.link.fields import LinkError
 from vgpud.link.messages import Failed, Log, Message, Start, Started
+from vgpud.tree.life import end_with
 from vgpud.walls import landlock, missing, seccomp
-
-F_SETSIG = 10  # <fcntl.h>
 
 
 def main(link: int, life: int) -> int:
@@ -32,26 +28,6 @@ def main(link: int, life: int) -> int:
         return serve(Connection(link))
     except LinkClosedError:
         return EXIT_OK
-
-
-def end_with(life: int) -> None:
-    """Has the kernel kill this process when the pipe has no writing end any more.
-
-    Whoever hangs in a library does not look at a link, and PR_SET_PDEATHSIG is about the parent, which the
-    session is not.
-    """
-    fcntl.fcntl(life, F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
-    if _is_closed(life):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _is_closed(life: int) -> bool:
-    """For one that was closed before the kernel knew."""
-    looking = poll()
-    looking.register(life, 0)
-    return bool(looking.poll(0))
 
 
 def serve(link: Connection) -> int:

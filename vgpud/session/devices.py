@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Device processes as a session has them: asked of the spawner, spoken to by a link, and ended."""
+"""Device and view processes as a session has them: asked of the spawner, spoken to by a link, and ended."""
 
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import trio
 
@@ -17,9 +17,13 @@ from vgpud.tree.messages import (
     GRANTS,
     WISH_DEVICE,
     WISH_END,
+    WISH_END_VIEWS,
+    WISH_VIEW,
     DeviceEnded,
     DeviceNotStarted,
     DeviceStarted,
+    ViewNotStarted,
+    ViewStarted,
 )
 from vgpud.tree.process import Ending
 
@@ -59,6 +63,14 @@ class DeviceProcess:
         return await self._life.ended()
 
 
+class ViewProcess(NamedTuple):
+    """Both descriptors belong to whoever has it.  ``life`` is what it is ended by, when it is closed."""
+
+    pid: int
+    channel: socket.socket
+    life: int
+
+
 class Devices(Protocol):
     """Where device processes come from; ``OSError`` when there can be none."""
 
@@ -83,6 +95,9 @@ async def device_process(devices: Devices) -> AsyncIterator[DeviceProcess]:
                 await process.ended()
 
 
+_Grant = DeviceStarted | DeviceNotStarted | DeviceEnded | ViewStarted | ViewNotStarted
+
+
 class Spawner:
     """One spawner's ends of grants and wishes, which belong to this; ``run`` reads the grants."""
 
@@ -92,6 +107,7 @@ class Spawner:
         self._answers, self._answered = trio.open_memory_channel[DeviceProcess | DeviceNotStarted](
             1
         )
+        self._views, self._viewed = trio.open_memory_channel[ViewProcess | ViewNotStarted](1)
         self._forked: dict[int, _Forked] = {}
         self.alive = True
 
@@ -102,11 +118,14 @@ class Spawner:
                 message, descriptors = received
                 if isinstance(message, DeviceEnded):
                     self._note_end(message)
+                elif isinstance(message, ViewStarted | ViewNotStarted):
+                    self._answer_viewer(message, descriptors)
                 else:
                     self._answer(message, descriptors)
         finally:
             self.alive = False
             self._answers.close()
+            self._views.close()
             for forked in self._forked.values():
                 forked.lost()
             self._grants.close()
@@ -114,7 +133,7 @@ class Spawner:
 
     async def _receive(
         self,
-    ) -> tuple[DeviceStarted | DeviceNotStarted | DeviceEnded, list[int]] | None:
+    ) -> tuple[_Grant, list[int]] | None:
         try:
             packet = await self._grants.recvmsg(
                 codec.PACKET_BYTES,
@@ -143,6 +162,20 @@ class Spawner:
                 answer.kill()
                 answer.link.close()
 
+    def _answer_viewer(self, message: ViewStarted | ViewNotStarted, descriptors: list[int]) -> None:
+        answer: ViewProcess | ViewNotStarted
+        if isinstance(message, ViewStarted):
+            channel, life = descriptors
+            answer = ViewProcess(message.pid, socket.socket(fileno=channel), life)
+        else:
+            answer = message
+        try:
+            self._views.send_nowait(answer)
+        except trio.WouldBlock:
+            if isinstance(answer, ViewProcess):
+                answer.channel.close()
+                os.close(answer.life)
+
     def _note_end(self, message: DeviceEnded) -> None:
         forked = self._forked.pop(message.pid, None)
         if forked is not None:
@@ -160,6 +193,14 @@ class Spawner:
         self.wish(WISH_DEVICE)
         answer = await self._answered.receive()
         if isinstance(answer, DeviceNotStarted):
+            raise OSError(answer.error, os.strerror(answer.error))
+        return answer
+
+    async def start_view(self) -> ViewProcess:
+        """Likewise."""
+        self.wish(WISH_VIEW)
+        answer = await self._viewed.receive()
+        if isinstance(answer, ViewNotStarted):
             raise OSError(answer.error, os.strerror(answer.error))
         return answer
 
@@ -196,6 +237,9 @@ class _Forked:
                     self._spawner.wish(WISH_END)
 
 
+Process = TypeVar("Process", DeviceProcess, ViewProcess)
+
+
 class SpawnedDevices:
     """Device processes of the spawner that the daemon has named last."""
 
@@ -216,12 +260,25 @@ class SpawnedDevices:
             await spawner.run()
 
     async def start(self) -> DeviceProcess:
+        return await self._ask(Spawner.start)
+
+    async def start_view(self) -> ViewProcess:
+        """For one viewer; ``OSError`` when there can be none."""
+        return await self._ask(Spawner.start_view)
+
+    def end_views(self) -> None:
+        """Nobody looks any more: one that is still there is of no use."""
+        if self._spawner is not None:
+            with suppress(BrokenPipeError):
+                self._spawner.wish(WISH_END_VIEWS)
+
+    async def _ask(self, wish: Callable[[Spawner], Awaitable[Process]]) -> Process:
         with trio.move_on_after(SPAWNER_SECONDS):
             while True:
                 spawner = self._spawner
                 try:
                     if spawner is not None and spawner.alive:
-                        return await spawner.start()
+                        return await wish(spawner)
                 except (trio.EndOfChannel, BrokenPipeError):
                     continue
                 await self._come.wait()

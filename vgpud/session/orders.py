@@ -22,6 +22,7 @@ from vgpud.tree.messages import (
     Ping,
     Pong,
     ServeClient,
+    ServeViewer,
     SetLogLevel,
     Stop,
     UseSpawner,
@@ -51,6 +52,7 @@ class Orders:
             AskReport: self._ask_report,
             Ping: self._ping,
             ServeClient: self._serve_client,
+            ServeViewer: self._serve_viewer,
             CloseConnection: self._close_connection,
             SetLogLevel: self._set_log_level,
             UseSpawner: self._use_spawner,
@@ -92,6 +94,14 @@ class Orders:
         if self._asked is None:
             raise ControlError("the machine has not begun yet, or has left")
         return await Commands(self._asked.session).answer(line)
+
+    def _serve_viewer(self, message: ServeViewer, descriptors: list[int]) -> None:
+        connection = socket.socket(fileno=descriptors.pop())
+        if self._asked is None:
+            connection.close()
+            return
+        serve = self._asked.session.serve_viewer
+        self._asked.nursery.start_soon(serve, connection, self._devices)
 
     def _close_connection(self, message: CloseConnection, descriptors: list[int]) -> None:
         discard(socket.socket(fileno=descriptors.pop()))

@@ -2,6 +2,7 @@
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
@@ -32,6 +33,7 @@ from vgpud.session.session_state import CONTROL_QUEUE, CURSOR_QUEUE, SessionStat
 from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.start_up import Parts, limits, num_scanouts
 from vgpud.session.supervisor import Supervisor
+from vgpud.session.viewers import Viewers, Views
 from vgpud.session.vring import Vring
 from vgpud.tree.messages import (
     Counters,
@@ -145,6 +147,7 @@ class Session:
         owned.callback(self._maps.close)
         self._displays = Displays(config, self._presenter, self._supervisor.kill)
         self._frontend: Frontend | None = None
+        self._viewers = Viewers(self._add_viewer, self._repaint)
 
     async def start(self, nursery: trio.Nursery) -> Frontend:
         """Starts every task."""
@@ -257,6 +260,17 @@ class Session:
         if image is None or not _lies_in(shown, image[0]):
             return None
         return shown, image[0], os.dup(image[1])
+
+    async def serve_viewer(self, connection: socket.socket, views: Views) -> None:
+        """Shows somebody the screen until he goes; takes his connection."""
+        await self._viewers.serve(connection, views)
+
+    def _add_viewer(self, channel: int) -> None:
+        self._presenter.add_viewer(channel, self._config.limits.image_memory)
+
+    async def _repaint(self) -> None:
+        async with self._supervisor.lock:
+            await self._supervisor.tell(messages.Repaint())
 
     async def set_output(self, scanout_id: int, size: Size | None) -> bool:
         """Plugs a display of that size into an output, or none, and has the guest look; false when it will

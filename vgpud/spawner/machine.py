@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""One machine as the spawner knows it: how its session asks, and its one device process."""
+"""One machine as the spawner knows it: how its session asks, its one device process, and those that serve viewers."""
 
 import errno
 import os
@@ -12,34 +12,55 @@ from typing import Any
 from vgpud.spawner.children import Child
 from vgpud.tree import codec
 
-# More device processes than this is no honest session's wish: each costs everybody a fork.
-DEVICES_AT_ONCE = 20
-DEVICES_PER_SECOND = 2.0
+# More device processes, or more view processes, than this are no honest session's wish: each costs everybody a fork.
+FORKS_AT_ONCE = 20
+FORKS_PER_SECOND = 2.0
+# Viewers at the same time: each has a process.
+VIEWS_MAX = 8
+
+
+class Allowance:
+    """How often something may be had."""
+
+    def __init__(self) -> None:
+        self._left = float(FORKS_AT_ONCE)
+        self._last = time.monotonic()
+
+    def take(self) -> bool:
+        """Whether it may be had once more now."""
+        now = time.monotonic()
+        grown = self._left + (now - self._last) * FORKS_PER_SECOND
+        self._left, self._last = min(grown, float(FORKS_AT_ONCE)), now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Machine:
-    """Owns its descriptors.  ``log`` is what its device processes have as standard error."""
+    """Owns its descriptors.  ``log`` is what its device and view processes have as standard error."""
 
     def __init__(self, number: int, grants: socket.socket, wishes: int, log: int) -> None:
         self.number = number
         self.wishes = wishes
         self.log = log
         self.device: Child | None = None
+        self.views: set[Child] = set()
         self._grants = grants
-        self._allowed = float(DEVICES_AT_ONCE)
-        self._last = time.monotonic()
+        # Apart: those who look on are no reason to have no device process.
+        self._devices, self._viewers = Allowance(), Allowance()
 
     def refusal(self) -> int:
         """Why there can be no device process for it now, as an errno; 0 when there can."""
-        now = time.monotonic()
-        grown = self._allowed + (now - self._last) * DEVICES_PER_SECOND
-        self._allowed, self._last = min(grown, float(DEVICES_AT_ONCE)), now
         if self.device is not None:
             return errno.EBUSY
-        if self._allowed < 1:
-            return errno.EAGAIN
-        self._allowed -= 1
-        return 0
+        return 0 if self._devices.take() else errno.EAGAIN
+
+    def view_refusal(self) -> int:
+        """Likewise for one more view process."""
+        if len(self.views) >= VIEWS_MAX:
+            return errno.EBUSY
+        return 0 if self._viewers.take() else errno.EAGAIN
 
     def grant(self, message: Any, descriptors: Sequence[int] = ()) -> None:
         """One that its session does not take is lost, as the session then is to itself."""

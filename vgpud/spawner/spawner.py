@@ -21,7 +21,11 @@ from vgpud.tree.messages import (
     DEVICE,
     SESSION,
     TO_SPAWNER,
+    VIEW,
     WISH_DEVICE,
+    WISH_END,
+    WISH_END_VIEWS,
+    WISH_VIEW,
     AdoptSession,
     DeviceEnded,
     DeviceNotStarted,
@@ -33,8 +37,11 @@ from vgpud.tree.messages import (
     Pong,
     StartSession,
     Stop,
+    ViewNotStarted,
+    ViewStarted,
 )
 from vgpud.tree.process import kill, name_process, reap
+from vgpud.view import process as view
 
 WISHES_AT_ONCE = 16
 # What a daemon that does not read is kept for at most.
@@ -70,6 +77,12 @@ class Spawner:
         self._children: dict[int, Child] = {}  # by their pidfd
         self._ready: dict[int, Callable[[], None]] = {}
         self._poll = select.poll()
+        self._granted: dict[bytes, Callable[[Machine], None]] = {
+            WISH_DEVICE: self._start_device,
+            WISH_END: self._end_device,
+            WISH_VIEW: self._start_view,
+            WISH_END_VIEWS: self._end_views,
+        }
         self._watch(orders.fileno(), partial(self._take_order, orders))
 
     @property
@@ -181,15 +194,13 @@ class Spawner:
             self._remove_machine(machine)
             return
         for wish in wishes:
-            if bytes([wish]) == WISH_DEVICE:
-                self._start_device(machine)
-            elif machine.device is not None:
-                kill(machine.device.pidfd)
+            if grant := self._granted.get(bytes([wish])):
+                grant(machine)
 
     def _remove_machine(self, machine: Machine) -> None:
         """Its session has ended."""
-        if machine.device is not None:
-            kill(machine.device.pidfd)
+        self._end_device(machine)
+        self._end_views(machine)
         self._unwatch(machine.wishes)
         machine.close()
         del self._machines[machine.number]
@@ -215,6 +226,36 @@ class Spawner:
         else:
             self._add_child(machine.device)
 
+    def _end_device(self, machine: Machine) -> None:
+        if machine.device is not None:
+            kill(machine.device.pidfd)
+
+    # --- view processes
+
+    def _start_view(self, machine: Machine) -> None:
+        refused = machine.view_refusal()
+        if refused:
+            machine.grant(ViewNotStarted(refused))
+            return
+        try:
+            with NewLinks() as links:
+                ours, theirs = links.view_channel()
+                life, their_life = links.reports(BELL_BYTES)
+                links.keep_nothing()
+                work = partial(view.main, theirs, life)
+                child = fork(machine.number, VIEW, machine.log, (theirs, life), work)
+                machine.views.add(child)
+                machine.grant(ViewStarted(child.pid), [ours, their_life])
+        except OSError as error:
+            machine.grant(ViewNotStarted(error.errno or 0))
+            self._report(NotForked(machine.number, VIEW, error.errno or 0))
+        else:
+            self._add_child(child)
+
+    def _end_views(self, machine: Machine) -> None:
+        for child in machine.views:
+            kill(child.pidfd)
+
     # --- children
 
     def _add_child(self, child: Child) -> None:
@@ -231,6 +272,9 @@ class Spawner:
         del self._children[child.pidfd]
         self._report(Ended(child.machine, child.kind, child.pid, *ending))
         machine = self._machines.get(child.machine)
-        if child.kind == DEVICE and machine is not None and machine.device is child:
+        if machine is None:
+            return
+        machine.views.discard(child)
+        if machine.device is child:
             machine.device = None
             machine.grant(DeviceEnded(child.pid, *ending))

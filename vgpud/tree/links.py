@@ -75,6 +75,14 @@ class NewLinks:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         return self.lend(ours), self.lend(theirs)
 
+    def view_channel(self) -> tuple[int, int]:
+        """A session's end and its view process's, for packets in both directions; both to be sent below."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A canvas that nobody takes keeps its memory: few are under way.
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
+        return self.lend(ours), self.lend(theirs)
+
     def lend(self, end: socket.socket) -> int:
         """A socket that is sent below."""
         self._lower.callback(end.close)

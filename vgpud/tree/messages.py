@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from vgpud.link.messages import ContextCreated, DisplaySize
 
-SESSION, DEVICE = "session", "device"
+SESSION, DEVICE, VIEW = "session", "device", "view"
 """The kinds of process that the spawner forks."""
 
 DEVICE_MODULE = "vgpud.device"
@@ -203,6 +203,18 @@ class DeviceEnded(NamedTuple):
     signal: int
 
 
+class ViewStarted(NamedTuple):
+    """Descriptors: the session's ends of the view channel and of life."""
+
+    pid: int
+
+
+class ViewNotStarted(NamedTuple):
+    """``error`` is an errno."""
+
+    error: int
+
+
 # --- to a session
 
 
@@ -216,6 +228,10 @@ class ServeClient(NamedTuple):
     """A control client asks for this machine; ``request`` is its line.  Descriptors: its connection."""
 
     request: str
+
+
+class ServeViewer(NamedTuple):
+    """Somebody wants to see this machine's screen.  Descriptors: his connection, unread."""
 
 
 class SetLogLevel(NamedTuple):
@@ -293,19 +309,30 @@ class NotTried(NamedTuple):
 
 TO_SPAWNER = (StartSession, AdoptSession, Ping, Stop)
 FROM_SPAWNER = (Forked, NotForked, Ended, Pong)
-GRANTS = (DeviceStarted, DeviceNotStarted, DeviceEnded)
-TO_SESSION = (AskReport, Ping, ServeClient, CloseConnection, SetLogLevel, UseSpawner, Stop)
+GRANTS = (DeviceStarted, DeviceNotStarted, DeviceEnded, ViewStarted, ViewNotStarted)
+TO_SESSION = (
+    AskReport,
+    Ping,
+    ServeClient,
+    ServeViewer,
+    CloseConnection,
+    SetLogLevel,
+    UseSpawner,
+    Stop,
+)
 MEETING = (Meet,)
 FROM_SESSION = (Report, Pong, Hello, Tried, NotTried)
 
-WISH_DEVICE, WISH_END = b"D", b"K"
-"""All that a session can ask its spawner for: a device process, and that one's end."""
+WISH_DEVICE, WISH_END, WISH_VIEW, WISH_END_VIEWS = b"D", b"K", b"V", b"W"
+"""All that a session can ask its spawner for: a device process, and that one's end; a view process, and the end of all."""
 
 _DESCRIPTORS: dict[type[Any], Callable[[Any], int]] = {
     StartSession: lambda message: 4 + message.meets + message.frontend,
     AdoptSession: lambda message: 3,
     DeviceStarted: lambda message: 2,
+    ViewStarted: lambda message: 2,
     ServeClient: lambda message: 1,
+    ServeViewer: lambda message: 1,
     CloseConnection: lambda message: 1,
     UseSpawner: lambda message: 2,
     Meet: lambda message: 3,

@@ -53,6 +53,7 @@ def joined(*lists: Calls) -> Calls:
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
 F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS = 1030, 1033, 1034
 O_ACCMODE, O_CREAT, O_TRUNC, O_TMPFILE = 0o3, 0o100, 0o1000, 0o20000000
+AT_EMPTY_PATH = 0x1000
 # <linux/sched.h>: what pthread_create() asks for, with glibc, and with musl's one bit more.
 CLONE_DETACHED = 0x400000
 THREAD = 0x3D0F00
@@ -62,6 +63,8 @@ MAP_HUGETLB, MFD_HUGETLB = 0x40000, 0x4
 AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
 SOCK_FLAGS = 0o2004000  # SOCK_CLOEXEC, SOCK_NONBLOCK
 SOL_SOCKET, SO_SNDBUF, SO_PASSCRED, SO_SNDBUFFORCE = 1, 7, 16, 32
+# <netinet/tcp.h>
+IPPROTO_TCP, TCP_NODELAY = 6, 1
 # <sys/ioctl.h>, <linux/sockios.h>
 TCGETS, FIONBIO, FIONREAD, FIOCLEX, SIOCOUTQ = 0x5401, 0x5421, 0x541B, 0x5451, 0x5411
 # <sys/prctl.h>
@@ -188,3 +191,34 @@ GRAPHICS: Calls = joined(
         "setpriority": ((Argument(0, PRIO_PROCESS), Argument(1, 0)),),
     },
 )
+
+VIEW: Calls = joined(
+    # What is open already, and what the session sends; nothing is opened any more, not to be read either.
+    plain(
+        "read readv write writev close dup fstat poll ppoll select pselect6 sendmsg recvmsg recvfrom shutdown"
+        " getsockopt getsockname getpeername lseek"
+    ),
+    {
+        "fcntl": one_of(
+            1, F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GET_SEALS
+        ),
+        "ioctl": one_of(1, FIONBIO, FIONREAD),
+        "sendto": one_of(4, 0),
+        "setsockopt": ((Argument(1, IPPROTO_TCP), Argument(2, TCP_NODELAY)),),
+        # As glibc has fstat().
+        "newfstatat": one_of(3, AT_EMPTY_PATH),
+    },
+    plain("brk munmap mprotect mremap madvise"),
+    {"mmap": ((without(3, MAP_HUGETLB),),)},
+    # The process itself, and its time.
+    plain(
+        "futex sched_yield gettid getpid getuid geteuid getgid getegid exit exit_group rt_sigaction rt_sigprocmask rt_sigreturn"
+        " sigaltstack restart_syscall clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time getrandom uname"
+        " getcpu"
+    ),
+    {
+        "tgkill": ((Argument(0, OWN_PROCESS), Argument(2, SIGABRT)),),
+        "prlimit64": ((Argument(0, 0), Argument(2, 0)),),
+    },
+)
+"""Of one that serves a viewer: no thread, no file."""

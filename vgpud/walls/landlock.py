@@ -51,6 +51,11 @@ def confine_to_programs() -> None:
     _confine(map(Path, (*PROGRAMS, *_python())), ())
 
 
+def confine_to_nothing() -> None:
+    """For who has loaded all that is to be loaded."""
+    _confine((), ())
+
+
 def confine_to_graphics(gpu_device: str) -> None:
     """Only ``gpu_device`` may be written, or where it is empty any graphics device."""
     _confine(_readable(os.environ), _writable(gpu_device))

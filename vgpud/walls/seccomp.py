@@ -14,9 +14,23 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from vgpud.walls import WallError
-from vgpud.walls.calls import DEVICE, GRAPHICS, MAX_U64, OWN_PROCESS, SESSION, Argument, Calls
+from vgpud.walls.calls import (
+    DEVICE,
+    GRAPHICS,
+    MAX_U64,
+    OWN_PROCESS,
+    SESSION,
+    VIEW,
+    Argument,
+    Calls,
+)
 
-LISTS: dict[str, Calls] = {"session": SESSION, "device": DEVICE, "graphics": GRAPHICS}
+LISTS: dict[str, Calls] = {
+    "session": SESSION,
+    "device": DEVICE,
+    "graphics": GRAPHICS,
+    "view": VIEW,
+}
 
 # <seccomp.h>
 SCMP_ACT_ALLOW = 0x7FFF0000

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "view/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <rfb/rfb.h>
+#include <rfb/rfbregion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shared/image.h"
+#include "shared/rectangle.h"
+#include "shared/sealed.h"
+#include "view/channel.h"
+#include "view/cursor.h"
+
+enum { PIXEL_BITS = 8, PIXEL_SAMPLES = 3, SIDE_MAX = 65535 };
+/* Before there is a picture. */
+enum { FIRST_WIDTH = 640, FIRST_HEIGHT = 480 };
+/* A viewer who takes nothing for so long, in the middle of an update, is dropped. */
+enum { STALLED_MS = 20000 };
+
+struct server {
+    int channel;
+    int connection; /* -1: it has not come yet */
+    bool listens;   /* to keys and pointer */
+    rfbScreenInfoPtr screen;
+    rfbClientPtr client;
+    bool gone;
+
+    const uint8_t *canvas; /* mapped, NULL: none yet */
+    uint32_t width, height;
+    char *pixels; /* what the library reads, and draws the cursor into */
+    struct rectangle damage;
+    struct guest_cursor cursor;
+};
+
+/* ---- the picture ---- */
+
+static uint64_t pixel_bytes(const struct server *server) {
+    return view_pixel_bytes(server->width, server->height);
+}
+
+static void drop_canvas(struct server *server) {
+    if (server->canvas != NULL)
+        munmap((void *)(uintptr_t)server->canvas, view_canvas_bytes(server->width, server->height));
+    server->canvas = NULL;
+}
+
+/* B, G, R in memory, whatever the order of bytes here. */
+static void set_format(struct server *server) {
+    rfbPixelFormat *format = &server->screen->serverFormat;
+
+    format->redShift = format->bigEndian ? 8 : 16;
+    format->greenShift = format->bigEndian ? 16 : 8;
+    format->blueShift = format->bigEndian ? 24 : 0;
+    if (server->client != NULL)
+        server->screen->setTranslateFunction(server->client);
+}
+
+/* The library forgets the format with that. */
+static void use_pixels(struct server *server, char *pixels) {
+    rfbNewFramebuffer(server->screen, pixels, (int)server->width, (int)server->height, PIXEL_BITS,
+                      PIXEL_SAMPLES, IMAGE_PIXEL_BYTES);
+    set_format(server);
+    free(server->pixels);
+    server->pixels = pixels;
+}
+
+static int use_canvas(struct server *server, uint32_t width, uint32_t height, int fd) {
+    uint64_t bytes = view_canvas_bytes(width, height);
+    const uint8_t *canvas;
+    char *pixels;
+
+    if (width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX || fd < 0 ||
+        sealed_memory_check(fd, bytes) < 0)
+        return -EPROTO;
+    canvas = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (canvas == MAP_FAILED)
+        return -ENOMEM;
+    pixels = calloc(1, view_pixel_bytes(width, height));
+    if (pixels == NULL) {
+        munmap((void *)(uintptr_t)canvas, bytes);
+        return -ENOMEM;
+    }
+    drop_canvas(server);
+    server->canvas = canvas;
+    server->width = width;
+    server->height = height;
+    use_pixels(server, pixels);
+    server->damage = (struct rectangle){.width = width, .height = height};
+    return 0;
+}
+
+/* Not where the session has it: an encoder that looks at a pixel twice has to see it twice. */
+static void bring_up_to_date(struct server *server) {
+    struct rectangle damage = server->damage;
+    size_t stride = image_stride(server->width), row = image_stride(damage.width);
+    size_t from = damage.y * stride + image_stride(damage.x);
+
+    if (server->canvas == NULL || rectangle_empty(&damage))
+        return;
+    server->damage = (struct rectangle){0};
+    for (uint32_t y = 0; y < damage.height; y++, from += stride)
+        memcpy(server->pixels + from, server->canvas + from, row);
+    rfbMarkRectAsModified(server->screen, (int)damage.x, (int)damage.y,
+                          (int)(damage.x + damage.width), (int)(damage.y + damage.height));
+}
+
+/* ---- what the session says ---- */
+
+static int take_damage(struct server *server, const struct view_record *record) {
+    const struct rectangle damage = {record->x, record->y, record->width, record->height};
+
+    if (!rectangle_within(&damage, server->width, server->height))
+        return -EPROTO;
+    server->damage = rectangle_around(&server->damage, &damage);
+    return 0;
+}
+
+static int take_connection(struct server *server, const struct view_record *record, int fd) {
+    if (fd < 0 || server->connection >= 0)
+        return -EPROTO;
+    server->connection = dup(fd);
+    server->listens = record->value != 0;
+    return server->connection < 0 ? -ENOMEM : 0;
+}
+
+static int take_cursor(struct server *server, const struct view_record *record) {
+    if (server->canvas == NULL)
+        return -EPROTO;
+    return guest_cursor_define(&server->cursor, server->screen, record,
+                               server->canvas + pixel_bytes(server));
+}
+
+static int take_message(struct server *server, const struct view_message *message) {
+    const struct view_record *record = &message->record;
+
+    switch (record->kind) {
+    case VIEW_CONNECTION:
+        return take_connection(server, record, message->fd);
+    case VIEW_CANVAS:
+        return use_canvas(server, record->width, record->height, message->fd);
+    case VIEW_DAMAGE:
+        return take_damage(server, record);
+    case VIEW_CURSOR:
+        return take_cursor(server, record);
+    case VIEW_CURSOR_AT:
+        return guest_cursor_move(&server->cursor, server->screen, record);
+    default:
+        return -EPROTO;
+    }
+}
+
+/* Of what has come; 0, or why this is the end. */
+static int listen_to_session(struct server *server) {
+    struct view_message message;
+    int result;
+
+    while ((result = view_channel_receive(server->channel, &message)) > 0) {
+        result = take_message(server, &message);
+        if (message.fd >= 0)
+            close(message.fd);
+        if (result < 0)
+            return result;
+    }
+    return result;
+}
+
+/* ---- what the viewer says ---- */
+
+static struct server *server_of(rfbClientPtr client) {
+    return client->screen->screenData;
+}
+
+static void press(rfbBool down, rfbKeySym keysym, rfbClientPtr client) {
+    struct server *server = server_of(client);
+    const struct view_record record = {.kind = VIEW_KEY, .value = (uint32_t)keysym, .x = down != 0};
+
+    if (server->listens)
+        view_channel_send(server->channel, &record);
+}
+
+static uint32_t across(int place, uint32_t length) {
+    uint32_t last = length > 1 ? length - 1 : 1;
+    uint32_t inside = place < 0 ? 0 : (uint32_t)place;
+
+    return (uint32_t)((uint64_t)smaller_u32(inside, last) * VIEW_POINTER_MAX / last);
+}
+
+static void point(int buttons, int x, int y, rfbClientPtr client) {
+    struct server *server = server_of(client);
+    const struct view_record record = {.kind = VIEW_POINTER,
+                                       .value = (uint32_t)buttons,
+                                       .x = across(x, (uint32_t)client->screen->width),
+                                       .y = across(y, (uint32_t)client->screen->height)};
+
+    if (server->listens)
+        view_channel_send(server->channel, &record);
+}
+
+static void note_end(rfbClientPtr client) {
+    server_of(client)->gone = true;
+}
+
+/* ---- the library ---- */
+
+static void say_nothing(const char *format, ...) {
+    (void)format;
+}
+
+static rfbScreenInfoPtr make_screen(struct server *server) {
+    rfbScreenInfoPtr screen = rfbGetScreen(NULL, NULL, (int)server->width, (int)server->height,
+                                           PIXEL_BITS, PIXEL_SAMPLES, IMAGE_PIXEL_BYTES);
+
+    if (screen == NULL)
+        return NULL;
+    screen->screenData = server;
+    screen->frameBuffer = server->pixels;
+    screen->desktopName = "vgpud";
+    screen->alwaysShared = TRUE;
+    screen->deferUpdateTime = 0;
+    screen->maxClientWait = STALLED_MS;
+    screen->kbdAddEvent = press;
+    screen->ptrAddEvent = point;
+    screen->permitFileTransfer = FALSE;
+    return guest_cursor_begin(screen) == 0 ? screen : NULL;
+}
+
+/*
+ * A page in a browser may connect to any port of its own computer, and would be let in: who wants
+ * to look by a browser puts a program of his own between (docs/viewer.md).
+ */
+static bool by_browser(const rfbClientRec *client) {
+#ifdef LIBVNCSERVER_WITH_WEBSOCKETS
+    return client->wsctx != NULL || client->sslctx != NULL;
+#else
+    (void)client;
+    return false;
+#endif
+}
+
+static enum rfbNewClientAction look_at_client(rfbClientPtr client) {
+    client->clientGoneHook = note_end;
+    client->viewOnly = FALSE;
+    return by_browser(client) ? RFB_CLIENT_REFUSE : RFB_CLIENT_ACCEPT;
+}
+
+static int start(struct server *server) {
+    server->screen->newClientHook = look_at_client;
+    server->client = rfbNewClient(server->screen, server->connection);
+    return server->client != NULL && !server->gone ? 0 : -EPIPE;
+}
+
+static bool wants_update(const rfbClientRec *client) {
+    return client->requestedRegion != NULL && !sraRgnEmpty(client->requestedRegion);
+}
+
+static void serve_client(struct server *server, bool readable) {
+    if (readable)
+        rfbProcessClientMessage(server->client);
+    if (!server->gone && server->client->sock == RFB_INVALID_SOCKET)
+        rfbClientConnectionGone(server->client);
+    if (server->gone)
+        return;
+    if (wants_update(server->client)) {
+        bring_up_to_date(server);
+        rfbUpdateClient(server->client);
+    }
+    if (!server->gone && server->client->sock == RFB_INVALID_SOCKET)
+        rfbClientConnectionGone(server->client);
+}
+
+/* -1: for as long as it takes.  The session's word and the viewer's are waited for alike. */
+static int serve(struct server *server) {
+    struct pollfd polled[] = {{.fd = server->channel, .events = POLLIN},
+                              {.fd = server->connection, .events = POLLIN}};
+    int error;
+
+    if (poll(polled, server->client != NULL ? 2 : 1, -1) < 0)
+        return errno == EINTR ? 0 : -errno;
+    error = polled[0].revents != 0 ? listen_to_session(server) : 0;
+    if (error < 0)
+        return error;
+    if (server->client == NULL)
+        return server->connection >= 0 ? start(server) : 0;
+    serve_client(server, polled[1].revents != 0);
+    return 0;
+}
+
+static int prepare(struct server *server) {
+    server->pixels = calloc(1, pixel_bytes(server));
+    if (server->pixels == NULL)
+        return -ENOMEM;
+    server->screen = make_screen(server);
+    if (server->screen == NULL)
+        return -ENOMEM;
+    set_format(server);
+    return 0;
+}
+
+int view_serve(int channel) {
+    struct server server = {
+        .channel = channel, .connection = -1, .width = FIRST_WIDTH, .height = FIRST_HEIGHT};
+    int error;
+
+    rfbLog = rfbErr = say_nothing;
+    error = prepare(&server);
+    while (error == 0 && !server.gone)
+        error = serve(&server);
+    /* The process ends with this: what it holds is the kernel's to give back. */
+    return error == -EPIPE ? 0 : error;
+}

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The sockets that viewers connect to: each connection is handed down, unread, to the session of a machine."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import trio
+from loguru import logger
+
+from vgpud.config.schema import Config
+from vgpud.daemon.control_socket import may_ask
+from vgpud.daemon.listener import Listener, group_of, listen_beside
+from vgpud.daemon.machine import Machine
+from vgpud.daemon.machines import Machines
+from vgpud.errors import ConfigurationError
+from vgpud.link.limited_log import LimitedLog
+from vgpud.tree.messages import ServeViewer
+
+# When descriptors have run out, trying again at once would only burn time.
+AGAIN_SECONDS = 0.5
+
+
+class Viewers:
+    """``main`` is where viewers of the only machine connect; those of each of several at sockets beside it, where it has
+    a path and there may be several.
+    """
+
+    def __init__(self, config: Config, main: Listener, machines: Machines, several: bool) -> None:
+        self._options = config.socket
+        self._main = main
+        self._beside = config.view.address.path if config.view.address and several else None
+        self._checked = config.view.address is not None and config.view.address.path is not None
+        self._machines = machines
+        self._complain = LimitedLog(partial(logger.warning, "{}")).write
+
+    async def run(self) -> None:
+        """Never returns."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._accept, self._main, self._only_machine)
+            if self._beside is not None:
+                nursery.start_soon(self._follow_machines, self._beside)
+
+    # --- a socket for each machine
+
+    async def _follow_machines(self, path: Path) -> None:
+        served: dict[Machine, trio.CancelScope] = {}
+        async with trio.open_nursery() as nursery:
+            while True:
+                shown = [machine for machine in self._machines if machine.shown]
+                for machine in served.keys() - set(shown):
+                    served.pop(machine).cancel()
+                for machine in shown:
+                    if machine not in served:
+                        served[machine] = trio.CancelScope()
+                        beside = path.with_name(f"{path.name}.{machine.number}")
+                        nursery.start_soon(self._serve_machine, machine, beside, served[machine])
+                await self._machines.changed()
+
+    async def _serve_machine(self, machine: Machine, path: Path, scope: trio.CancelScope) -> None:
+        try:
+            listener = listen_beside(path, self._options)
+        except ConfigurationError as error:
+            logger.error("nobody can look at machine {}: {}", machine.name, error)
+            return
+        try:
+            with scope:
+                await self._accept(listener, lambda: machine)
+        finally:
+            listener.close()
+
+    # --- those who connect
+
+    async def _accept(self, listener: Listener, find: Callable[[], Machine | None]) -> None:
+        end = trio.socket.from_stdlib_socket(listener.end)
+        while True:
+            try:
+                connection, _ = await end.accept()
+            except OSError as error:
+                self._complain(f"no viewer can be accepted: {error}; who connects waits")
+                await trio.sleep(AGAIN_SECONDS)
+                continue
+            with connection:
+                try:
+                    self._hand_down(connection, find())
+                except OSError as error:
+                    self._complain(f"a viewer is turned away: {error}")
+
+    def _only_machine(self) -> Machine | None:
+        shown = [machine for machine in self._machines if machine.shown]
+        if len(shown) == 1:
+            return shown[0]
+        count = "no machine is" if not shown else f"{len(shown)} machines are"
+        self._complain(f"a viewer is turned away: {count} served, and one could be shown here")
+        return None
+
+    def _hand_down(self, connection: trio.socket.SocketType, machine: Machine | None) -> None:
+        if machine is None:
+            return
+        if self._checked and not may_ask(connection, group_of(self._options)):
+            self._complain("a viewer is turned away, who may not use the control socket either")
+            return
+        machine.order(ServeViewer(), [connection.fileno()])

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""The pipe that a process of a machine lives by: who closes its other end ends the process."""
+
+import fcntl
+import os
+import signal
+from select import poll
+
+F_SETSIG = 10  # <fcntl.h>
+
+
+def end_with(life: int) -> None:
+    """Has the kernel kill this process when the pipe has no writing end any more.
+
+    Whoever hangs in a library does not look at a link, and PR_SET_PDEATHSIG is about the parent, which the
+    session is not.
+    """
+    fcntl.fcntl(life, F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    if _is_closed(life):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _is_closed(life: int) -> bool:
+    """For one that was closed before the kernel knew."""
+    looking = poll()
+    looking.register(life, 0)
+    return bool(looking.poll(0))
