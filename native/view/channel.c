@@ -2,9 +2,12 @@
 #include "view/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { PATIENCE_MS = 1000 };
 
 /* The session sends one at most; more than one would lie in the padding. */
 static int take_descriptor(struct msghdr *message) {
@@ -41,5 +44,9 @@ int view_channel_receive(int channel, struct view_message *message) {
 }
 
 void view_channel_send(int channel, const struct view_record *record) {
-    (void)!send(channel, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL);
+    struct pollfd room = {.fd = channel, .events = POLLOUT};
+
+    if (send(channel, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+        errno == EAGAIN && poll(&room, 1, PATIENCE_MS) > 0)
+        (void)!send(channel, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -12,7 +12,7 @@ struct view_message {
 
 /* 1: a message; 0: none now; -EPIPE: the session has closed its end; -EPROTO. */
 int view_channel_receive(int channel, struct view_message *message);
-/* Lost when there is no room: a session that does not read is in no state to press keys. */
+/* Waits for room; lost when there is none for a second: QEMU does not listen then. */
 void view_channel_send(int channel, const struct view_record *record);
 
 #endif

@@ -219,7 +219,6 @@ static rfbScreenInfoPtr make_screen(struct server *server) {
         return NULL;
     screen->screenData = server;
     screen->frameBuffer = server->pixels;
-    screen->desktopName = "vgpud";
     screen->alwaysShared = TRUE;
     screen->deferUpdateTime = 0;
     screen->maxClientWait = STALLED_MS;
@@ -250,6 +249,7 @@ static enum rfbNewClientAction look_at_client(rfbClientPtr client) {
 
 static int start(struct server *server) {
     server->screen->newClientHook = look_at_client;
+    server->screen->desktopName = server->listens ? "vgpud" : "vgpud (view only)";
     server->client = rfbNewClient(server->screen, server->connection);
     return server->client != NULL && !server->gone ? 0 : -EPIPE;
 }

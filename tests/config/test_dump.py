@@ -71,13 +71,16 @@ def tables() -> st.SearchStrategy[Config]:
 def usable(config: Config) -> Config:
     """The same without what does not go together."""
     socket = attrs.evolve(config.socket, fd=None if config.socket.path else config.socket.fd)
+    view = attrs.evolve(config.view, qmp=config.view.qmp if config.view.address else None)
     renderer = config.renderer
     capsets = tuple(
         capset
         for capset in renderer.capsets
         if CAPSETS[capset].mode == renderer.mode and (capset != "gfxstream-gles" or renderer.gles)
     )
-    return attrs.evolve(config, socket=socket, renderer=attrs.evolve(renderer, capsets=capsets))
+    return attrs.evolve(
+        config, socket=socket, view=view, renderer=attrs.evolve(renderer, capsets=capsets)
+    )
 
 
 @settings(

@@ -87,6 +87,7 @@ def load(
     config = _built(settings)
     if not sources.doubtful & {"renderer", "renderer.mode", "renderer.gles"}:
         _check_capsets(config, settings, sources.mistakes)
+        _check_view(config, settings, sources.mistakes)
     if sources.mistakes:
         raise ConfigurationError(*sources.mistakes)
     origins = {key: setting.origin for key, setting in settings.items()}
@@ -178,6 +179,12 @@ def _built(settings: Layer) -> Config:
     if "displays" in settings:
         tables["displays"] = settings["displays"].value
     return Config(**tables)
+
+
+def _check_view(config: Config, settings: Layer, mistakes: list[str]) -> None:
+    if config.view.qmp is not None and config.view.address is None:
+        origin = settings["view.qmp"].origin
+        mistakes.append(f"{origin}: view.qmp: nobody can look without view.address")
 
 
 def _check_capsets(config: Config, settings: Layer, mistakes: list[str]) -> None:

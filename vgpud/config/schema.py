@@ -171,6 +171,13 @@ class View:
         "Where several machines are served, each has a socket at PATH.NUMBER.",
         "--view",
     )
+    qmp: Path | None = option(
+        None,
+        FilePath(),
+        "Let viewers press keys and move the pointer: the socket of the VMM's QMP, for vgpud alone "
+        "(-qmp unix:PATH,server=on,wait=off). Without it they see, and press nothing.",
+        "--view-qmp",
+    )
 
 
 @frozen

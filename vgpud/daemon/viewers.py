@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The sockets that viewers connect to: each connection is handed down, unread, to the session of a machine."""
 
+import os
+import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,8 +16,9 @@ from vgpud.daemon.listener import Listener, group_of, listen_beside
 from vgpud.daemon.machine import Machine
 from vgpud.daemon.machines import Machines
 from vgpud.errors import ConfigurationError
+from vgpud.link.credentials import peer_of
 from vgpud.link.limited_log import LimitedLog
-from vgpud.tree.messages import ServeViewer
+from vgpud.tree.messages import HoldQmp, ServeViewer
 
 # When descriptors have run out, trying again at once would only burn time.
 AGAIN_SECONDS = 0.5
@@ -31,6 +34,7 @@ class Viewers:
         self._main = main
         self._beside = config.view.address.path if config.view.address and several else None
         self._checked = config.view.address is not None and config.view.address.path is not None
+        self._qmp = config.view.qmp
         self._machines = machines
         self._complain = LimitedLog(partial(logger.warning, "{}")).write
 
@@ -100,4 +104,31 @@ class Viewers:
         if self._checked and not may_ask(connection, group_of(self._options)):
             self._complain("a viewer is turned away, who may not use the control socket either")
             return
-        machine.order(ServeViewer(), [connection.fileno()])
+        machine.order(ServeViewer(self._connect_qmp(machine)), [connection.fileno()])
+
+    def _connect_qmp(self, machine: Machine) -> bool:
+        """Whether the machine's session has a connection to its VMM's QMP.
+
+        It is given the socket before that is connected: what a VMM puts into it is never ours to close.
+        """
+        if self._qmp is None:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+            end.setblocking(False)
+            machine.order(HoldQmp(), [end.fileno()])
+            try:
+                end.connect(os.fspath(self._qmp))
+            except OSError as error:
+                self._complain(f"viewers can press no keys: {self._qmp}: {error.strerror}")
+                return False
+            return self._is_of(machine, end)
+
+    def _is_of(self, machine: Machine, qmp: socket.socket) -> bool:
+        """Of several machines' that one's whose VMM listens there."""
+        if peer_of(qmp).process == machine.sender or self._count() == 1:
+            return True
+        self._complain(f"viewers can press no keys: {self._qmp} is another machine's")
+        return False
+
+    def _count(self) -> int:
+        return sum(machine.shown for machine in self._machines)

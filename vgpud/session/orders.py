@@ -19,6 +19,7 @@ from vgpud.session.turned_away import discard
 from vgpud.tree.messages import (
     AskReport,
     CloseConnection,
+    HoldQmp,
     Ping,
     Pong,
     ServeClient,
@@ -52,6 +53,7 @@ class Orders:
             AskReport: self._ask_report,
             Ping: self._ping,
             ServeClient: self._serve_client,
+            HoldQmp: self._hold_qmp,
             ServeViewer: self._serve_viewer,
             CloseConnection: self._close_connection,
             SetLogLevel: self._set_log_level,
@@ -95,13 +97,21 @@ class Orders:
             raise ControlError("the machine has not begun yet, or has left")
         return await Commands(self._asked.session).answer(line)
 
+    def _hold_qmp(self, message: HoldQmp, descriptors: list[int]) -> None:
+        qmp = socket.socket(fileno=descriptors.pop())
+        if self._asked is None:
+            qmp.close()
+            return
+        self._asked.session.viewers.hold_qmp(qmp)
+
     def _serve_viewer(self, message: ServeViewer, descriptors: list[int]) -> None:
         connection = socket.socket(fileno=descriptors.pop())
         if self._asked is None:
             connection.close()
             return
-        serve = self._asked.session.serve_viewer
-        self._asked.nursery.start_soon(serve, connection, self._devices)
+        viewers = self._asked.session.viewers
+        viewers.use_qmp(message.qmp)
+        self._asked.nursery.start_soon(viewers.serve, connection, self._devices)
 
     def _close_connection(self, message: CloseConnection, descriptors: list[int]) -> None:
         discard(socket.socket(fileno=descriptors.pop()))

@@ -2,7 +2,6 @@
 """One front-end, from its connection to its end: everything that it owns, in one nursery."""
 
 import os
-import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
@@ -33,7 +32,7 @@ from vgpud.session.session_state import CONTROL_QUEUE, CURSOR_QUEUE, SessionStat
 from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.start_up import Parts, limits, num_scanouts
 from vgpud.session.supervisor import Supervisor
-from vgpud.session.viewers import Viewers, Views
+from vgpud.session.viewers import Viewers
 from vgpud.session.vring import Vring
 from vgpud.tree.messages import (
     Counters,
@@ -147,7 +146,8 @@ class Session:
         owned.callback(self._maps.close)
         self._displays = Displays(config, self._presenter, self._supervisor.kill)
         self._frontend: Frontend | None = None
-        self._viewers = Viewers(self._add_viewer, self._repaint)
+        self.viewers = Viewers(self._add_viewer, self._repaint)
+        owned.callback(self.viewers.close)
 
     async def start(self, nursery: trio.Nursery) -> Frontend:
         """Starts every task."""
@@ -260,10 +260,6 @@ class Session:
         if image is None or not _lies_in(shown, image[0]):
             return None
         return shown, image[0], os.dup(image[1])
-
-    async def serve_viewer(self, connection: socket.socket, views: Views) -> None:
-        """Shows somebody the screen until he goes; takes his connection."""
-        await self._viewers.serve(connection, views)
 
     def _add_viewer(self, channel: int) -> None:
         self._presenter.add_viewer(channel, self._config.limits.image_memory)

@@ -1,27 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Those who look at a machine's screen: each has a view process, which is given what the presenter copies for it.
 
-What a viewer says is read by that process alone, and what that process says is believed to be keys and a pointer at most.
+What a viewer says is read by that process alone, and what that process says is believed to be keys and a pointer at most.  The
+session alone holds QMP, by which all of QEMU can be controlled.
 """
 
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from struct import Struct
 from typing import Protocol
 
 import trio
 from loguru import logger
 
 from vgpud.link import rights
-from vgpud.native import ffi, lib
+from vgpud.link.limited_log import LimitedLog
+from vgpud.native import lib
 from vgpud.session.devices import ViewProcess
+from vgpud.session.input import Input, Record
+from vgpud.session.qmp import Qmp
 
 # As many as the presenter serves (OUTBOX_VIEWERS).
 VIEWERS_MAX = 8
-RECORD_BYTES = int(ffi.sizeof("struct view_record"))
+RECORD = Struct(f"={len(Record._fields)}I")  # struct view_record
 # Of what a view process says: no hand is quicker.
 RECORDS_AT_ONCE, RECORDS_SECONDS = 64, 0.02
+# What a viewer held is let go of when he has gone, if QEMU still listens.
+RELEASE_SECONDS = 0.3
 
 
 class Views(Protocol):
@@ -38,6 +46,41 @@ class Viewers:
         self._add = add
         self._repaint = repaint
         self._count = 0
+        self._held: socket.socket | None = None
+        self._qmp: Qmp | None = None
+        self._complain = LimitedLog(partial(logger.warning, "{}")).write
+
+    def close(self) -> None:
+        """When nobody is served any more."""
+        self._let_go_of_qmp()
+
+    # --- QMP
+
+    def hold_qmp(self, end: socket.socket) -> None:
+        """Takes a socket that is about to be connected; what is said to QEMU comes from here alone."""
+        if self._held is not None:
+            self._held.close()
+        end.setblocking(False)
+        self._held = end
+
+    def use_qmp(self, connected: bool) -> None:
+        """What was held is connected, or will not be.  One that serves already serves on."""
+        held, self._held = self._held, None
+        if held is None:
+            return
+        if connected and (self._qmp is None or not self._qmp.alive):
+            self._qmp = Qmp(held)
+        else:
+            held.close()
+
+    def _let_go_of_qmp(self) -> None:
+        """For whoever else wants it: QEMU serves one connection at a time."""
+        self.use_qmp(False)
+        if self._qmp is not None:
+            self._qmp.close()
+            self._qmp = None
+
+    # --- viewers
 
     async def serve(self, connection: socket.socket, views: Views) -> None:
         """Until the viewer has gone; takes his connection."""
@@ -71,29 +114,48 @@ class Viewers:
         finally:
             self._count -= 1
             if not self._count:
+                self._let_go_of_qmp()
                 views.end_views()
 
     async def _serve(self, process: ViewProcess, connection: socket.socket) -> None:
-        process.channel.sendmsg([_record(lib.VIEW_CONNECTION)], rights.pack([connection.fileno()]))
+        qmp = self._qmp if self._qmp is not None and self._qmp.alive else None
+        first = _record(lib.VIEW_CONNECTION, int(qmp is not None))
+        process.channel.sendmsg([first], rights.pack([connection.fileno()]))
         # It is the viewer's and that process's from here on: its end is that one's to see.
         connection.close()
         self._add(process.channel.fileno())
         await self._repaint()
         with trio.socket.from_stdlib_socket(process.channel.dup()) as end:
-            await _listen(end)
+            if qmp is None:
+                await _listen(end, _ignore)
+            else:
+                await self._serve_input(end, Input(qmp, self._complain))
+
+    async def _serve_input(self, end: trio.socket.SocketType, input: Input) -> None:
+        try:
+            await _listen(end, input.take)
+        finally:
+            with trio.move_on_after(RELEASE_SECONDS, shield=True):
+                await input.release_all()
 
 
 def _record(kind: int, value: int = 0) -> bytes:
-    return bytes(ffi.buffer(ffi.new("struct view_record *", {"kind": kind, "value": value})))
+    return RECORD.pack(kind, value, 0, 0, 0, 0)
 
 
-async def _listen(end: trio.socket.SocketType) -> None:
+async def _listen(end: trio.socket.SocketType, take: Callable[[Record], Awaitable[None]]) -> None:
     """Until the process has gone, or says what is no record."""
     while True:
         for _ in range(RECORDS_AT_ONCE):
-            if len(await end.recv(RECORD_BYTES + 1)) != RECORD_BYTES:
+            data = await end.recv(RECORD.size + 1)
+            if len(data) != RECORD.size:
                 return
+            await take(Record(*RECORD.unpack(data)))
         await trio.sleep(RECORDS_SECONDS)
+
+
+async def _ignore(record: Record) -> None:
+    """There is no way to QEMU."""
 
 
 def _end(process: ViewProcess) -> None:

@@ -230,8 +230,16 @@ class ServeClient(NamedTuple):
     request: str
 
 
+class HoldQmp(NamedTuple):
+    """Descriptors: a socket that is about to be connected to the VMM's QMP: whatever that puts into it is the session's."""
+
+
 class ServeViewer(NamedTuple):
-    """Somebody wants to see this machine's screen.  Descriptors: his connection, unread."""
+    """Somebody wants to see this machine's screen.  ``qmp``: what was held is connected.  Descriptors: his connection,
+    unread.
+    """
+
+    qmp: bool
 
 
 class SetLogLevel(NamedTuple):
@@ -314,6 +322,7 @@ TO_SESSION = (
     AskReport,
     Ping,
     ServeClient,
+    HoldQmp,
     ServeViewer,
     CloseConnection,
     SetLogLevel,
@@ -332,6 +341,7 @@ _DESCRIPTORS: dict[type[Any], Callable[[Any], int]] = {
     DeviceStarted: lambda message: 2,
     ViewStarted: lambda message: 2,
     ServeClient: lambda message: 1,
+    HoldQmp: lambda message: 1,
     ServeViewer: lambda message: 1,
     CloseConnection: lambda message: 1,
     UseSpawner: lambda message: 2,

@@ -18,6 +18,7 @@ complete -c vgpud -l hostmem -r -d 'Address space of the guest that memory of th
 complete -c vgpud -l headless -a 'true false' -d 'Show nothing'
 complete -c vgpud -l display-transport -r -a 'auto dmabuf pixels' -d 'How the frames that OpenGL draws reach the VMM'
 complete -c vgpud -l view -r -d 'Let VNC viewers look at a machine\'s screen at this address'
+complete -c vgpud -l view-qmp -r -F -d 'Let viewers press keys and move the pointer'
 complete -c vgpud -l log-level -r -a 'debug info warning error' -d 'Least important messages to log'
 complete -c vgpud -l log-format -r -a 'auto text journal json' -d 'text has a time on each line, journal a priority as in sd-daemon(3), json an object with time, level, instance, machine, module, message and extra'
 complete -c vgpud -l config -r -F -d 'Read this file in place of the general one of the search path'
