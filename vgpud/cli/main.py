@@ -14,8 +14,8 @@ from vgpud.cli import arguments
 from vgpud.cli.activation import take_socket
 from vgpud.cli.renderer_check import check_renderer
 from vgpud.cli.standard_error import keep_standard_error
-from vgpud.config.doubts import missing_instance
 from vgpud.cli.view_check import check_view
+from vgpud.config.doubts import missing_instance
 from vgpud.config.load import Loaded, load
 from vgpud.config.runtime import default_socket, make_runtime_folder
 from vgpud.config.schema import Socket
