@@ -216,7 +216,7 @@ def test_view_processes_are_few_at_a_time_and_all_end_at_a_wish(
 def test_a_view_process_ends_with_its_life(spawner: Spawner, session: Session) -> None:
     session.wish(b"V")
     started, (channel, life) = session.granted()
-    assert process_name(started.pid) == "vgpud-view"
+    assert wait_until(lambda: process_name(started.pid) == "vgpud-view", 5)
     os.close(life)
     assert wait_until(lambda: not is_running(started.pid), 5)
     os.close(channel)
