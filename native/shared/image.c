@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* fallocate */
 #include "shared/image.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "shared/sealed.h"
 
@@ -31,4 +34,13 @@ const uint8_t *image_pixels(const uint8_t *mapped, uint32_t width, uint32_t heig
     uint32_t slot = __atomic_load_n(&header->slot, __ATOMIC_ACQUIRE) % IMAGE_SLOTS;
 
     return mapped + image_slot_offset(width, height, slot);
+}
+
+int image_forget_pixels(int fd) {
+    struct stat file;
+
+    if (fstat(fd, &file) < 0)
+        return -1;
+    return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, IMAGE_HEADER_BYTES,
+                     file.st_size - IMAGE_HEADER_BYTES);
 }

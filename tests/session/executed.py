@@ -12,6 +12,7 @@ import trio
 import vgpud
 from vgpud.link.trio_connection import TrioConnection
 from vgpud.session.devices import DeviceProcess
+from vgpud.tree.process import Ending
 
 from ..device.program import PROGRAM
 
@@ -19,25 +20,36 @@ PLACE = str(Path(vgpud.__file__).parent.parent)
 
 
 class _Life:
-    def __init__(self, process: trio.Process, life: int) -> None:
+    def __init__(self, process: trio.Process, life: int, out_of_memory: bool) -> None:
         self._process = process
+        self._out_of_memory = out_of_memory
         self._life = life
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending:
         status = await self._process.wait()
         if self._life >= 0:
             os.close(self._life)
             self._life = -1
-        return f"status {status}"
+        return Ending(max(status, 0), max(-status, 0), self._out_of_memory and status < 0)
 
     def kill(self) -> None:
         self._process.kill()
 
 
 class ExecutedDevices:
-    """Each runs ``program`` with the numbers of its link and its life as arguments."""
+    """Each runs ``program`` with the numbers of its link and its life as arguments.
 
-    def __init__(self, program: str = PROGRAM, environment: dict[str, str] | None = None) -> None:
+    ``out_of_memory``: those that are killed are said to be killed by the kernel, for want of memory.
+    """
+
+    def __init__(
+        self,
+        program: str = PROGRAM,
+        environment: dict[str, str] | None = None,
+        *,
+        out_of_memory: bool = False,
+    ) -> None:
+        self._out_of_memory = out_of_memory
         self._program = program
         self._environment = (
             os.environ | {"PYTHONPATH": PLACE} if environment is None else environment
@@ -55,4 +67,6 @@ class ExecutedDevices:
                 env=self._environment,
             )
         os.close(reading)
-        return DeviceProcess(process.pid, TrioConnection(ours), _Life(process, writing))
+        return DeviceProcess(
+            process.pid, TrioConnection(ours), _Life(process, writing, self._out_of_memory)
+        )

@@ -24,7 +24,7 @@ from vgpud.session.start_up import Parts
 from ..daemon.running import children, wait_until
 from ..driver.display import DisplayServer
 from ..driver.frontend import Frontend
-from ..driver.gpu import Guest
+from ..driver.gpu import Guest, Resource
 from ..driver.memory import GuestMemory, MiB
 from .executed import ExecutedDevices
 
@@ -34,6 +34,7 @@ class Running(NamedTuple):
 
     guest: Guest
     frontend: Frontend
+    display: DisplayServer
     log: list[str]
 
 
@@ -42,16 +43,23 @@ async def in_thread(work: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-async def running(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> AsyncIterator[Running]:
+def devices(request: pytest.FixtureRequest) -> ExecutedDevices:
+    """Ordinary ones, or those that a test names."""
+    chosen: ExecutedDevices = getattr(request, "param", ExecutedDevices())
+    return chosen
+
+
+@pytest.fixture
+async def running(
+    monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery, devices: ExecutedDevices
+) -> AsyncIterator[Running]:
     """Less patient than others."""
     monkeypatch.setattr(supervisor, "ANSWER_SECONDS", 2.0)
     monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.1)
     log: list[str] = []
     handler = logger.add(lambda line: log.append(str(line)), format="{message}")
     ours, theirs = socket.socketpair()
-    nursery.start_soon(
-        serve_frontend, trio.socket.from_stdlib_socket(theirs), Config(), ExecutedDevices()
-    )
+    nursery.start_soon(serve_frontend, trio.socket.from_stdlib_socket(theirs), Config(), devices)
     with ExitStack() as owned:
         owned.callback(logger.remove, handler)
         memory, display = GuestMemory(16 * MiB), DisplayServer()
@@ -60,7 +68,7 @@ async def running(monkeypatch: pytest.MonkeyPatch, nursery: trio.Nursery) -> Asy
         for closing in (guest.close, display.close, frontend.close):
             owned.callback(closing)
         await in_thread(lambda: frontend.start(memory, guest.queues, display.theirs))
-        yield Running(guest, frontend, log)
+        yield Running(guest, frontend, display, log)
         frontend.close()
         await in_thread(lambda: wait_until(lambda: not children(os.getpid())))
 
@@ -88,6 +96,44 @@ async def test_a_process_that_waits_for_work_is_left_in_peace(running: Running) 
     await trio.sleep(0.5)
     assert children(os.getpid()) == [process_id]
     assert not any("does not answer" in line for line in running.log)
+
+
+def draw_and_lose(running: Running) -> tuple[Resource, bytes]:
+    """A resource that was drawn, and hidden by another, which is shown when the process has been killed."""
+    guest = running.guest
+    hidden, seen = guest.create_2d(128, 128), guest.create_2d(128, 128)
+    pictures = []
+    for resource in (hidden, seen):
+        pictures.append(os.urandom(resource.size))
+        guest.draw(resource, resource.whole, pictures[-1])
+        guest.show(resource)
+        assert running.display.wait_for_picture(0, pictures[-1])
+    [process_id] = children(os.getpid())
+    os.kill(process_id, signal.SIGKILL)
+    guest.display_info()
+    guest.flush(seen)
+    assert running.display.wait_for_picture(0, pictures[1])
+    return hidden, pictures[0]
+
+
+def show_again(running: Running, resource: Resource, picture: bytes) -> bool:
+    running.guest.set_scanout(0, resource)
+    running.guest.flush(resource)
+    return running.display.wait_for_picture(0, picture)
+
+
+async def test_what_is_not_shown_outlives_a_process_that_was_killed(running: Running) -> None:
+    hidden, picture = await trio.to_thread.run_sync(draw_and_lose, running)
+    await in_thread(lambda: show_again(running, hidden, picture))
+
+
+@pytest.mark.parametrize("devices", [ExecutedDevices(out_of_memory=True)], indirect=True)
+async def test_a_process_killed_for_want_of_memory_leaves_black_what_is_not_shown(
+    running: Running,
+) -> None:
+    hidden, _ = await trio.to_thread.run_sync(draw_and_lose, running)
+    assert any("1 images that are not shown are black" in line for line in running.log)
+    await in_thread(lambda: show_again(running, hidden, bytes(hidden.size)))
 
 
 async def test_a_process_that_cannot_be_brought_up_is_tried_again(

@@ -117,8 +117,8 @@ def test_a_wish_is_a_device_process_and_both_are_told(spawner: Spawner, session:
     assert wait_until(lambda: process_name(started.pid) == "vgpud-device")
     session.wish(b"K")
     ended, _ = session.granted()
-    assert ended == DeviceEnded(started.pid, 0, 9)
-    assert spawner.says(Ended) == Ended(7, "device", started.pid, 0, 9)
+    assert ended == DeviceEnded(started.pid, 0, 9, False)
+    assert spawner.says(Ended) == Ended(7, "device", started.pid, 0, 9, False)
     rights.close(ends)
 
 

@@ -145,6 +145,9 @@ _SESSION: list[Attempt] = [
     ("socketpair", (1, SOCK_SEQPACKET | os.O_CLOEXEC, 0, 0)),
     *(("setsockopt", (ANY, 1, option, 0, 4)) for option in (7, 16, 32)),
 ]
+# Punching a hole gives memory back; allocating, as mode 0 does, takes some.
+_GIVING_BACK: list[Attempt] = [("fallocate", (ANY, 3, 0, 0))]
+_TAKING: list[Attempt] = [("fallocate", (ANY, mode, 0, 0)) for mode in (0, 1, 2, 0x10, 0x43)]
 _GRAPHICS: list[Attempt] = [
     ("ioctl", (ANY, DRM_IOCTL_VERSION)),
     ("kcmp", (OWN, OWN, 0, 0, 0)),
@@ -189,14 +192,14 @@ _NOT_A_VIEWS: list[Attempt] = [
 ]
 
 ALLOWED: dict[str, list[Attempt]] = {
-    "session": _ALL_ALLOWED + _SESSION,
+    "session": _ALL_ALLOWED + _SESSION + _GIVING_BACK,
     "device": _ALL_ALLOWED,
     "graphics": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING],
     "view": _VIEW,
 }
 """Calls that are made with these arguments; the kernel refuses each for another reason."""
 REFUSED: dict[str, list[Attempt]] = {
-    "session": _ALL_REFUSED + _OPENING,
+    "session": _ALL_REFUSED + _OPENING + _TAKING,
     "device": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD,
     "graphics": _ALL_REFUSED + _SESSION,
     "view": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _NOT_A_VIEWS,

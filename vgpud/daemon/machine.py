@@ -202,7 +202,7 @@ class Machine:
             with suppress(OSError):
                 (note or self.is_process)(message.pid)
         elif message.kind == SESSION:
-            self.ending = Ending(message.code, message.signal)
+            self.ending = Ending(message.code, message.signal, message.out_of_memory)
             self._reaped.set()
 
     def _note_device(self, pid: int) -> None:

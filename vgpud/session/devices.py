@@ -39,8 +39,8 @@ SPAWNER_SECONDS = 3.0
 class Life(Protocol):
     """What a device process is kept alive by, and ended with."""
 
-    async def ended(self) -> str:
-        """How it ended, for a log, once it has."""
+    async def ended(self) -> Ending | None:
+        """How it ended, once it has; None when nobody has seen it."""
         ...
 
     def kill(self) -> None: ...
@@ -58,8 +58,8 @@ class DeviceProcess:
         """For one that does not answer: the end of its link follows."""
         self._life.kill()
 
-    async def ended(self) -> str:
-        """With what it ended, once it has."""
+    async def ended(self) -> Ending | None:
+        """How it ended, once it has; None when nobody has seen it."""
         return await self._life.ended()
 
 
@@ -179,7 +179,7 @@ class Spawner:
     def _note_end(self, message: DeviceEnded) -> None:
         forked = self._forked.pop(message.pid, None)
         if forked is not None:
-            forked.note(Ending(message.code, message.signal))
+            forked.note(Ending(message.code, message.signal, message.out_of_memory))
 
     def wish(self, wish: bytes) -> None:
         """``BrokenPipeError`` when the spawner has gone."""
@@ -223,9 +223,9 @@ class _Forked:
         """Nobody will tell of its end; it goes on as long as its link does."""
         self._end.set()
 
-    async def ended(self) -> str:
+    async def ended(self) -> Ending | None:
         await self._end.wait()
-        return str(self._ending or "an end that nobody has seen")
+        return self._ending
 
     def kill(self) -> None:
         """By the kernel, which watches that descriptor; by the spawner, for one that has closed its end."""

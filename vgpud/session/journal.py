@@ -6,7 +6,7 @@ same limits that it is to keep itself.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ MEMORY_ENTRY_BYTES = 16  # sizeof(struct virtio_gpu_mem_entry)
 UUID_BYTES = 16
 MAX_U64 = (1 << 64) - 1
 CAPSETS_MAX = 64  # as many bits as the numbers of capability sets have in Linux' masks
+CURSOR_SIDE = 64  # of a cursor's resource (VIRTIO 1.2, 5.7.6.10)
 
 
 AnyBlob = BlobCreated | HostBlobCreated
@@ -227,6 +228,17 @@ class Journal:
             if not isinstance(resource.created, ResourceCreated):
                 self._drop_image(resource)
 
+    def forget_pixels(self, shown: Set[int]) -> int:
+        """Of each image but those of the resources that are ``shown``, and those that may be a cursor's; how many."""
+        images = [
+            resource.image
+            for number, resource in self._resources.items()
+            if resource.image is not None
+            and number not in shown
+            and not _may_be_cursor(resource.created)
+        ]
+        return sum(lib.image_forget_pixels(image) == 0 for image in images)
+
     def replay(self) -> Iterator[tuple[Request, list[int]]]:
         """What the next device process is to be told, with descriptors that stay the journal's.
 
@@ -253,6 +265,12 @@ def _possible(created: Created) -> bool:
     if isinstance(created, AnyBlob):
         return created.resource_id <= MAX_U32 and 0 < created.size <= MAX_U64
     return max(created) <= MAX_U32
+
+
+def _may_be_cursor(created: Created) -> bool:
+    return (
+        isinstance(created, ResourceCreated) and max(created.width, created.height) <= CURSOR_SIDE
+    )
 
 
 def _use(resource_id: int, resource: _Resource) -> ResourceUse:

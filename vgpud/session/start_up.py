@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from loguru import logger
+
 from vgpud.config.schema import MAX_SCANOUTS, Config
 from vgpud.link import messages
 from vgpud.link.messages import Limits, Request
@@ -41,6 +43,15 @@ class Parts(NamedTuple):
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PRESENTED_BYTES)
             self.set_source(ours.fileno())
             return start_message(self.config), (self.state.descriptor, theirs.detach())
+
+    def forget_unseen(self) -> None:
+        """Gives back the memory of what no scanout shows, which the next process would otherwise be killed for too."""
+        shown = {scanout.resource_id for scanout in self.state.scanouts()}
+        forgotten = self.journal.forget_pixels(shown)
+        if forgotten:
+            logger.warning(
+                "{} images that are not shown are black until the guest draws them again", forgotten
+            )
 
 
 def limits(config: Config) -> Limits:

@@ -31,6 +31,8 @@ START_SECONDS = 30.0
 LOOK_SECONDS = 10.0
 IDLE_LOOKS = 4
 
+UNSEEN = "an end that nobody has seen"
+
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
 
@@ -133,13 +135,17 @@ class Supervisor:
         if failures:
             raise failures[0]
         if self._started is None:
-            raise RendererError(f"the device process ended with {ending} when it was started")
-        self.last_reason = self._fault or f"ended with {ending}"
+            raise RendererError(
+                f"the device process ended with {ending or UNSEEN} when it was started"
+            )
+        self.last_reason = self._fault or f"ended with {ending or UNSEEN}"
         logger.warning(
             "device process {device_process} ended with {ending}",
             device_process=process.pid,
-            ending=ending,
+            ending=ending or UNSEEN,
         )
+        if ending is not None and ending.out_of_memory:
+            parts.forget_unseen()
 
     async def _read(self, process: DeviceProcess, report: Report, life: trio.CancelScope) -> None:
         try:

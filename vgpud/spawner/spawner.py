@@ -15,6 +15,7 @@ from vgpud.link import rights
 from vgpud.session import process as session
 from vgpud.spawner.children import Child, fork
 from vgpud.spawner.machine import Machine
+from vgpud.spawner.out_of_memory import OutOfMemoryKills
 from vgpud.tree import codec
 from vgpud.tree.links import BELL_BYTES, NewLinks
 from vgpud.tree.messages import (
@@ -76,6 +77,7 @@ class Spawner:
         self._machines: dict[int, Machine] = {}
         self._children: dict[int, Child] = {}  # by their pidfd
         self._ready: dict[int, Callable[[], None]] = {}
+        self._kills = OutOfMemoryKills()
         self._poll = select.poll()
         self._granted: dict[bytes, Callable[[Machine], None]] = {
             WISH_DEVICE: self._start_device,
@@ -267,6 +269,8 @@ class Spawner:
         ending = reap(child.pidfd)
         if ending is None:
             return
+        if ending.signal == signal.SIGKILL:
+            ending = ending._replace(out_of_memory=self._kills.more())
         self._unwatch(child.pidfd)
         os.close(child.pidfd)
         del self._children[child.pidfd]

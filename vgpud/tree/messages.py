@@ -165,13 +165,14 @@ class NotForked(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """It has ended: by ``signal``, or when that is 0 with the exit status ``code``."""
+    """It has ended: by ``signal``, or when that is 0 with the exit status ``code``; ``out_of_memory`` as in ``Ending``."""
 
     machine: int
     kind: str
     pid: int
     code: int
     signal: int
+    out_of_memory: bool
 
 
 class Pong(NamedTuple):
@@ -201,6 +202,7 @@ class DeviceEnded(NamedTuple):
     pid: int
     code: int
     signal: int
+    out_of_memory: bool
 
 
 class ViewStarted(NamedTuple):

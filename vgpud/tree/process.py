@@ -59,12 +59,18 @@ def go_before_others(points: int) -> None:
 
 
 class Ending(NamedTuple):
-    """How a process ended: by ``signal``, or when that is 0 with the exit status ``code``."""
+    """How a process ended: by ``signal``, or when that is 0 with the exit status ``code``.
+
+    ``out_of_memory``: the kernel has killed it, since there was no more memory for its control group.
+    """
 
     code: int
     signal: int
+    out_of_memory: bool = False
 
     def __str__(self) -> str:
+        if self.out_of_memory:
+            return "SIGKILL by the kernel, which had no memory left for the service"
         if not self.signal:
             return f"status {self.code}"
         try:

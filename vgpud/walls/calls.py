@@ -73,6 +73,8 @@ SIGABRT = 6
 # <sys/resource.h>: the other kinds of a priority are of a process group or a user.
 PRIO_PROCESS = 0
 KCMP_FILE = 0
+# <linux/falloc.h>, with FALLOC_FL_KEEP_SIZE, without which it is refused.
+FALLOC_FL_PUNCH_HOLE = 0x2 | 0x1
 
 READ_ONLY = O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE
 EXISTING = O_CREAT | O_TRUNC | O_TMPFILE
@@ -147,6 +149,8 @@ SESSION: Calls = joined(
             (Argument(1, SOL_SOCKET), Argument(2, option))
             for option in (SO_SNDBUF, SO_SNDBUFFORCE, SO_PASSCRED)
         ),
+        # To give memory back; any other kind takes some.
+        "fallocate": one_of(1, FALLOC_FL_PUNCH_HOLE),
     },
 )
 
