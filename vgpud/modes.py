@@ -21,6 +21,12 @@ class CapabilitySet(NamedTuple):
     mode: str
     available: bool = False
     """Whether this version has it."""
+    render_server: bool = False
+    """Whether it needs one.  Such a set is offered without being asked for where it can start, and where it cannot others are
+    offered all the same.
+    """
+    shared_memory: bool = False
+    """Whether its drivers need the host-visible memory region."""
 
 
 # As the values of --gpu-mode and --capset are listed.
@@ -33,7 +39,9 @@ MODES = {
 CAPSETS = {
     "virgl": CapabilitySet(1, "virglrenderer", available=True),
     "virgl2": CapabilitySet(2, "virglrenderer", available=True),
-    "venus": CapabilitySet(4, "virglrenderer"),
+    "venus": CapabilitySet(
+        4, "virglrenderer", available=True, render_server=True, shared_memory=True
+    ),
     "drm": CapabilitySet(6, "virglrenderer"),
     "gfxstream-vulkan": CapabilitySet(3, "gfxstream"),
     "gfxstream-gles": CapabilitySet(8, "gfxstream"),
@@ -50,6 +58,24 @@ def available_modes() -> tuple[str, ...]:
 def available_capsets(mode: str) -> tuple[str, ...]:
     """The names of those that a mode offers when none was chosen, in their order; a driver takes the last it knows."""
     return tuple(name for name, one in CAPSETS.items() if one.available and one.mode == mode)
+
+
+def wants_render_server(mode: str, capsets: tuple[str, ...]) -> bool:
+    """Whether a mode is to offer, of the sets that were chosen or of all, one that needs it."""
+    return any(
+        CAPSETS[name].render_server and CAPSETS[name].mode == mode
+        for name in capsets or available_capsets(mode)
+    )
+
+
+def needs_render_server(capset_id: int) -> bool:
+    """Whether that set's contexts are executed by one."""
+    return any(one.render_server for one in CAPSETS.values() if one.capset_id == capset_id)
+
+
+def needs_shared_memory(capset_id: int) -> bool:
+    """Whether that set is nothing for a front-end without host-visible memory."""
+    return any(one.shared_memory for one in CAPSETS.values() if one.capset_id == capset_id)
 
 
 def capset_name(capset_id: int) -> str:

@@ -89,6 +89,7 @@ static void note_request(struct device *device, const struct virtio_gpu_ctrl_hdr
     chain->fence_id = header->fence_id;
     chain->ctx_id = header->ctx_id;
     chain->ring_idx = header->ring_idx;
+    device->state->command_ctx_id = header->ctx_id;
     device->state->progress++;
     device->state->counters.commands++;
 }

@@ -30,7 +30,7 @@ uint32_t submit_3d(struct device *device, const void *request) {
         return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
     if (context->waiting_count > 0)
         context_settle(device, context);
-    render3d->drawing = true;
+    render3d->drawing |= !context->vulkan;
     return response_of(
         render3d->library->operations->submit(render3d->library, context->ctx_id, stream, bytes));
 }

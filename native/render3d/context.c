@@ -52,7 +52,8 @@ int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init
                                                           name, length);
     if (error != 0)
         return -EINVAL;
-    render3d->contexts[render3d->context_count++] = (struct context){.ctx_id = ctx_id};
+    render3d->contexts[render3d->context_count++] =
+        (struct context){.ctx_id = ctx_id, .vulkan = context_init == CAPSET_VENUS};
     return 0;
 }
 
@@ -68,6 +69,7 @@ int context_destroy(struct device *device, uint32_t ctx_id) {
     if (context == NULL)
         return -ESRCH;
     destroy(device->render3d, context);
+    held_end_context(device, ctx_id);
     return 0;
 }
 
@@ -110,7 +112,7 @@ int context_attach_resource(struct device *device, uint32_t ctx_id, uint32_t res
     if (resource == NULL)
         return -ENOENT;
     if (resource->texture == NULL)
-        return wait_for(context, resource_id);
+        return context->vulkan ? 0 : wait_for(context, resource_id);
     library_of(device)->operations->context_attach(library_of(device), ctx_id, resource_id);
     return 0;
 }

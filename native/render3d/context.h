@@ -6,6 +6,7 @@
 #ifndef VGPUD_CONTEXT_H
 #define VGPUD_CONTEXT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* [python] */
@@ -25,6 +26,8 @@ struct render3d;
 
 struct context {
     uint32_t ctx_id;
+    bool vulkan; /* it has no textures */
+    bool lost;   /* the library refuses what it does */
     /* 2D resources that were attached and that the library does not know yet. */
     uint32_t *waiting;
     uint32_t waiting_count, waiting_room;

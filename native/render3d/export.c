@@ -9,14 +9,6 @@
 
 static struct limited_log export_log = LIMITED_LOG("display", PRIORITY_WARNING);
 
-static void say(const char *format, ...) {
-    va_list arguments;
-
-    va_start(arguments, format);
-    limited_log_write(&export_log, format, arguments);
-    va_end(arguments);
-}
-
 int device_export_buffers(struct device *device, int told) {
     int error = library_of(device)->operations->can_export(library_of(device));
 
@@ -57,8 +49,9 @@ void export_take(struct device *device, struct resource *resource) {
     if (reason == NULL || !exports->told)
         return;
     exports->told = false;
-    say("resource %u cannot be shown from a DMA buffer (%s): its pixels are sent",
-        resource->resource_id, reason);
+    limited_log_say(&export_log,
+                    "resource %u cannot be shown from a DMA buffer (%s): its pixels are sent",
+                    resource->resource_id, reason);
 }
 
 void export_close(struct device *device, struct resource *resource) {

@@ -29,8 +29,14 @@ static void wake(struct fence_ring *ring) {
     (void)!eventfd_write(ring->eventfd, 1);
 }
 
+/* A library may tell of an older one after a later one, which implies it. */
 void fence_ring_retire(struct fence_ring *ring, uint32_t fence) {
-    atomic_store_explicit(&ring->retired, fence, memory_order_release);
+    uint32_t before = atomic_load_explicit(&ring->retired, memory_order_relaxed);
+
+    while ((int32_t)(fence - before) > 0 &&
+           !atomic_compare_exchange_weak_explicit(&ring->retired, &before, fence,
+                                                  memory_order_release, memory_order_relaxed))
+        continue;
     wake(ring);
 }
 
@@ -62,8 +68,10 @@ void fence_ring_retire_context(struct fence_ring *ring, uint32_t ctx_id, uint32_
         if (ring->count == ring->capacity)
             grow(ring);
         entry = &ring->entries[ring->count++];
+        *entry = (struct retired_fence){ctx_id, ring_idx, fence_id};
     }
-    *entry = (struct retired_fence){ctx_id, ring_idx, fence_id};
+    if (fence_id > entry->fence_id)
+        entry->fence_id = fence_id;
     pthread_mutex_unlock(&ring->lock);
     wake(ring);
 }

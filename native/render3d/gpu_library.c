@@ -25,3 +25,12 @@ int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uin
     library->operations->capset_fill(library, capset_id, version, data);
     return 0;
 }
+
+int gpu_library_try_context(struct gpu_library *library, uint32_t capset_id) {
+    static const char name[] = "trial";
+    int error = library->operations->context_create(library, 1, capset_id, name, sizeof(name) - 1);
+
+    if (error == 0)
+        library->operations->context_destroy(library, 1);
+    return error == 0 ? 0 : -ENODEV;
+}

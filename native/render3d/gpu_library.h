@@ -48,7 +48,14 @@ int gpu_library_capset_size(struct gpu_library *library, uint32_t capset_id, uin
 /* Fills `data`, of gpu_library_capset_size() bytes; slow, so ask once. */
 int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                             uint8_t *data);
+/* Makes a context for a capability set, and ends it: 0 when there can be such.  Before any other.
+ */
+int gpu_library_try_context(struct gpu_library *library, uint32_t capset_id);
 /* [end python] */
+
+/* VIRTIO_GPU_CAPSET_VENUS, which older headers lack: contexts of it have processes of their own,
+ * and a timeline for each of their rings. */
+enum { CAPSET_VENUS = 4 };
 
 /* Targets and binds of RESOURCE_CREATE_3D, which VIRTIO leaves to the protocol: Gallium's. */
 enum { PIPE_BUFFER = 0, PIPE_TEXTURE_2D = 2, PIPE_TEXTURE_CUBE = 4, PIPE_TARGETS = 9 };

@@ -7,6 +7,9 @@
 
 #include "device/unanswered.h"
 #include "render3d/render3d.h"
+#include "shared/limited_log.h"
+
+static struct limited_log lost_log = LIMITED_LOG("virglrenderer", PRIORITY_WARNING);
 
 enum { STOP_MILLISECONDS = 200, TAKEN = 64 /* fences, at a time */ };
 
@@ -18,11 +21,12 @@ static bool same_timeline(const struct held *held, bool of_ring, uint32_t ctx_id
            (!of_ring || (held->ctx_id == ctx_id && held->ring_idx == ring_idx));
 }
 
-static bool under_way(struct render3d *render3d, bool of_ring, uint32_t ctx_id, uint32_t ring_idx) {
-    for (uint32_t i = 0; i < render3d->held_count; i++)
-        if (same_timeline(&render3d->held[i], of_ring, ctx_id, ring_idx))
-            return true;
-    return false;
+/* The last on a timeline; NULL: nothing is under way there. */
+static const struct held *last_under_way(const struct render3d *render3d, const struct held *like) {
+    for (uint32_t i = render3d->held_count; i > 0; i--)
+        if (same_timeline(&render3d->held[i - 1], like->of_ring, like->ctx_id, like->ring_idx))
+            return &render3d->held[i - 1];
+    return NULL;
 }
 
 /* --- holding */
@@ -35,10 +39,32 @@ static bool create_ring_fence(struct render3d *render3d, struct held *held) {
                                 library, held->ctx_id, held->ring_idx, held->fence) == 0;
 }
 
-static bool create_fence(struct render3d *render3d, struct held *held) {
+static void say_lost(struct context *context, const struct held *held) {
+    if (!context->lost)
+        limited_log_say(&lost_log,
+                        "context %u takes no fence of its ring %u: what it draws is lost",
+                        context->ctx_id, held->ring_idx);
+    context->lost = true;
+}
+
+/* The process of a context has gone, or it has no such ring: there is nothing more to wait for than
+ * what is waited for already. */
+static bool follow_last(struct render3d *render3d, struct held *held) {
+    const struct held *last = last_under_way(render3d, held);
+
+    if (last != NULL)
+        held->fence = last->fence;
+    return last != NULL;
+}
+
+static bool create_fence(struct render3d *render3d, struct context *vulkan, struct held *held) {
     held->fence = ++render3d->last_context_fence;
     if (create_ring_fence(render3d, held))
         return true;
+    if (vulkan != NULL) {
+        say_lost(vulkan, held);
+        return follow_last(render3d, held);
+    }
     held->of_ring = false;
     held->fence = ++render3d->last_fence;
     return render3d->library->operations->create_fence(render3d->library, render3d->last_fence) ==
@@ -58,9 +84,23 @@ static bool keep_response(struct held *held, const uint8_t *response, uint32_t l
     return true;
 }
 
+/* A context whose rings do not know of each other, nor of other contexts. */
+static struct context *find_vulkan(struct render3d *render3d, uint32_t ctx_id) {
+    struct context *context = context_find(render3d, ctx_id);
+
+    return context != NULL && context->vulkan ? context : NULL;
+}
+
+/* Whether there may be something on the request's timeline that nobody waits for yet. */
+static bool begun(const struct render3d *render3d, const struct context *vulkan,
+                  const struct virtio_gpu_ctrl_hdr *request) {
+    return vulkan != NULL ? request->type == VIRTIO_GPU_CMD_SUBMIT_3D : render3d->drawing;
+}
+
 bool held_add(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length) {
     const struct virtio_gpu_ctrl_hdr *request = &device->unanswered[chain]->header;
     struct render3d *render3d = device->render3d;
+    struct context *vulkan;
     struct held held = {.chain = chain,
                         .ctx_id = request->ctx_id,
                         .ring_idx = request->ring_idx,
@@ -68,9 +108,10 @@ bool held_add(struct device *device, uint32_t chain, const uint8_t *response, ui
 
     if (!(request->flags & VIRTIO_GPU_FLAG_FENCE) || render3d->held_count == QUEUE_SIZE_MAX)
         return false;
-    if (!render3d->drawing && !under_way(render3d, held.of_ring, held.ctx_id, held.ring_idx))
+    vulkan = held.of_ring ? find_vulkan(render3d, held.ctx_id) : NULL;
+    if (!begun(render3d, vulkan, request) && last_under_way(render3d, &held) == NULL)
         return false;
-    if (!create_fence(render3d, &held) || !keep_response(&held, response, length))
+    if (!create_fence(render3d, vulkan, &held) || !keep_response(&held, response, length))
         return false;
     /* From here on something is under way only when it was begun later, or is in the list. */
     render3d->drawing = render3d->drawing && held.of_ring;
@@ -96,6 +137,12 @@ static bool ring_passed(const struct held *held, const struct retired_fence *ret
     return false;
 }
 
+static bool has_passed(struct render3d *render3d, const struct held *held,
+                       const struct retired_fence *retired, uint32_t count) {
+    return held->of_ring ? ring_passed(held, retired, count)
+                         : fence_ring_passed(&render3d->library->fences, (uint32_t)held->fence);
+}
+
 /* Answers in order what has passed, and closes the gaps. */
 static void release(struct device *device, const struct retired_fence *retired, uint32_t count,
                     bool all) {
@@ -104,10 +151,21 @@ static void release(struct device *device, const struct retired_fence *retired, 
 
     for (uint32_t i = 0; i < held_count; i++) {
         struct held held = render3d->held[i];
-        bool passed = held.of_ring
-                          ? ring_passed(&held, retired, count)
-                          : fence_ring_passed(&render3d->library->fences, (uint32_t)held.fence);
-        if (all || passed)
+        if (all || has_passed(render3d, &held, retired, count))
+            answer(device, &held);
+        else
+            render3d->held[kept++] = held;
+    }
+    render3d->held_count = kept;
+}
+
+void held_end_context(struct device *device, uint32_t ctx_id) {
+    struct render3d *render3d = device->render3d;
+    uint32_t kept = 0, held_count = render3d->held_count;
+
+    for (uint32_t i = 0; i < held_count; i++) {
+        struct held held = render3d->held[i];
+        if (held.of_ring && held.ctx_id == ctx_id)
             answer(device, &held);
         else
             render3d->held[kept++] = held;

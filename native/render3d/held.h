@@ -29,6 +29,8 @@ struct held {
 bool held_add(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
 bool held_release(struct device *device, bool all);
 int held_release_fd(const struct device *device);
+/* The context has gone, and with it its timelines: what waits for them is answered. */
+void held_end_context(struct device *device, uint32_t ctx_id);
 /* The device was reset: nobody waits any more. */
 void held_forget(struct device *device);
 

@@ -192,16 +192,17 @@ static bool round_up(uint64_t *bytes, uint64_t page) {
 /* Whoever touches what is beyond the end of a file is ended for it, and what a guest says of a
  * blob's size nobody else has checked. */
 static int measure(uint64_t size, struct blob_file *file) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end, there;
     struct stat status;
 
     if (fstat(file->fd, &status) < 0)
         return -errno;
     if (file->offset % page != 0)
         return -EOPNOTSUPP;
-    if (__builtin_add_overflow(file->offset, size, &end) || end > (uint64_t)status.st_size)
+    /* The last page of a file is there as a whole: drivers round up to it, libraries may not. */
+    there = (uint64_t)status.st_size;
+    if (!round_up(&there, page) || __builtin_add_overflow(file->offset, size, &end) || end > there)
         return -EINVAL;
-    /* The last page of a file is there as a whole. */
     file->length = size;
     return round_up(&file->length, page) ? 0 : -EINVAL;
 }

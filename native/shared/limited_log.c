@@ -87,7 +87,7 @@ void limited_log_write(struct limited_log *log, const char *format, va_list argu
     pthread_mutex_unlock(&log->lock);
 }
 
-static void write_formatted(struct limited_log *log, const char *format, ...) {
+void limited_log_say(struct limited_log *log, const char *format, ...) {
     va_list arguments;
 
     va_start(arguments, format);
@@ -98,6 +98,6 @@ static void write_formatted(struct limited_log *log, const char *format, ...) {
 void limited_log_refusal(uint32_t type, uint32_t response) {
     static struct limited_log log = LIMITED_LOG("guest", PRIORITY_WARNING);
 
-    write_formatted(&log, "%s (%#06x) is refused: %s", name_of(COMMANDS, type), type,
+    limited_log_say(&log, "%s (%#06x) is refused: %s", name_of(COMMANDS, type), type,
                     name_of(RESPONSES, response));
 }

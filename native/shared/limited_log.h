@@ -26,6 +26,8 @@ enum { PRIORITY_WARNING = 4, PRIORITY_INFO = 6 };
 
 /* From any thread. */
 void limited_log_write(struct limited_log *log, const char *format, va_list arguments);
+void limited_log_say(struct limited_log *log, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The guest's command `type` was answered with the error `response` (VIRTIO 1.2, section 5.7.6.7).
  */

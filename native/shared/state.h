@@ -70,9 +70,9 @@ struct counters {
 struct session_state {
     uint32_t magic;
     uint32_t version;
-    uint64_t progress; /* goes on with each command and each wake-up */
-    uint32_t command;  /* type of the command in execution, 0: none */
-    uint32_t reserved;
+    uint64_t progress;       /* goes on with each command and each wake-up */
+    uint32_t command;        /* type of the command in execution, 0: none */
+    uint32_t command_ctx_id; /* its context, 0: none */
     struct queue_state queues[STATE_QUEUES];
     struct surface_state scanouts[STATE_SCANOUTS];
     struct counters counters;

@@ -20,7 +20,10 @@ enum {
     VIRGL_USE_GLX = 4,
     VIRGL_USE_SURFACELESS = 8,
     VIRGL_USE_GLES = 16,
+    VIRGL_VENUS = 64,
+    VIRGL_NO_VIRGL = 128,
     VIRGL_ASYNC_FENCE_CB = 256,
+    VIRGL_RENDER_SERVER = 512,
 };
 /* [end python] */
 

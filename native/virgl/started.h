@@ -12,6 +12,7 @@ struct virgl {
     struct gpu_operations operations; /* those that the library has */
     struct virgl_callbacks callbacks;
     char *render_node; /* NULL: none */
+    int server;        /* the render server's socket, until the library has it; -1: none */
 };
 
 static inline struct virgl *virgl_of(struct gpu_library *library) {

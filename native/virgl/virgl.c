@@ -36,10 +36,14 @@ static int get_drm_fd(void *cookie) {
     return virgl->render_node != NULL ? open(virgl->render_node, O_RDWR | O_CLOEXEC) : -1;
 }
 
+/* Of a server that was started for us: this process may start none. */
 static int get_server_fd(void *cookie, uint32_t version) {
-    (void)cookie;
+    struct virgl *virgl = cookie;
+    int server = virgl->server;
+
     (void)version;
-    return -1;
+    virgl->server = -1;
+    return server;
 }
 
 /* --- starting it */
@@ -54,8 +58,8 @@ static void watch(int epoll, int fd) {
 static int start(struct virgl *virgl, uint32_t flags, char *text) {
     int error;
 
-    /* Without either the library calls GL callbacks that we do not have. */
-    if ((flags & (VIRGL_USE_EGL | VIRGL_USE_GLX)) == 0) {
+    /* Without any of them the library calls GL callbacks that we do not have. */
+    if ((flags & (VIRGL_USE_EGL | VIRGL_USE_GLX | VIRGL_NO_VIRGL)) == 0) {
         snprintf(text, VIRGL_TEXT, "it needs EGL or GLX to draw with");
         return -EINVAL;
     }
@@ -90,7 +94,7 @@ static int open_and_start(struct virgl *virgl, uint32_t flags, char *text) {
     return start(virgl, flags, text);
 }
 
-static struct virgl *make(const char *render_node) {
+static struct virgl *make(const char *render_node, int server) {
     struct virgl *virgl = calloc(1, sizeof(*virgl));
 
     if (virgl == NULL || fence_ring_init(&virgl->library.fences) != 0) {
@@ -100,12 +104,13 @@ static struct virgl *make(const char *render_node) {
     virgl->library.poll_fd = -1;
     virgl->library.wake_fd = epoll_create1(EPOLL_CLOEXEC);
     watch(virgl->library.wake_fd, virgl->library.fences.eventfd);
+    virgl->server = server;
     virgl->render_node = *render_node != '\0' ? strdup(render_node) : NULL;
     return virgl;
 }
 
-struct gpu_library *virgl_open(uint32_t flags, const char *render_node, char *text) {
-    struct virgl *virgl = make(render_node);
+struct gpu_library *virgl_open(uint32_t flags, const char *render_node, int server, char *text) {
+    struct virgl *virgl = make(render_node, server);
 
     if (virgl == NULL) {
         snprintf(text, VIRGL_TEXT, "out of memory or descriptors");

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
+from vgpud.config.plain import to_plain
+from vgpud.config.schema import Config
 from vgpud.control.protocol import ControlError
 from vgpud.daemon import machine as machine_module
 from vgpud.daemon.log_shares import LogShares
@@ -40,7 +42,7 @@ class Session:
             upper, lower = session_ends(links)
             orders, self.reports, self.log, self.device_log = map(os.dup, lower)
         self.orders = socket.socket(fileno=orders)
-        self.machine = Machine(3, "3, ", upper, LogShares())
+        self.machine = Machine(3, "3, ", upper, LogShares(), to_plain(Config()))
         self.process = subprocess.Popen(["sleep", "60"])
         self.machine.is_process(self.process.pid)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The virglrenderer mode through the daemon: what contexts draw is seen, and a crash costs contexts alone."""
 
+import json
 import os
 import re
 import signal
@@ -324,7 +325,7 @@ def test_a_stream_that_takes_minutes_costs_contexts_and_nothing_else() -> None:
         (["--use-surfaceless=false"], "--gpu-device"),
         (["--gpu-device", "/dev/null"], "no DRM device"),
         (["--gpu-device", "/dev/nothing"], "No such file"),
-        (["--capset", "venus"], "virgl and virgl2 are"),
+        (["--capset", "drm"], "DRM native contexts"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
@@ -344,3 +345,29 @@ def test_the_mode_that_cannot_start_ends_with_69_and_one_line(
     assert len(done.stderr.splitlines()) == 1
     assert reason in done.stderr
     assert not path.exists()
+
+
+def test_what_is_missing_for_vulkan_is_said(tmp_path: Path) -> None:
+    """With the package that has it; without being asked for it is done without, and said too."""
+    environment = os.environ | {"RENDER_SERVER_EXEC_PATH": str(tmp_path / "nothing")}
+    done = subprocess.run(
+        [*vgpud(tmp_path / "socket"), "--capset", "virgl,venus"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 69
+    assert "virgl-server" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "vgpud", "--print-capabilities"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    found = json.loads(done.stdout)["renderers"]["virglrenderer"]
+    assert found["capsets"] == [1, 2]
+    assert "virgl-server" in found["without"]["venus"]

@@ -94,7 +94,7 @@ def test_stopping_the_queue_returns_its_base(bench: Bench) -> None:
 
 @pytest.mark.parametrize("features", [0, 1 << 26, 1 << 25, 0xFFFFFFFFFFFFFFFF])
 def test_only_the_logging_bit_of_the_features_matters(bench: Bench, features: int) -> None:
-    bench.request(messages.SetFeatures(features, 1))
+    bench.request(messages.SetFeatures(features, serial=1))
     assert bench.plane.calls == [("memory_set_logging", bool(features >> 26 & 1))]
 
 

@@ -31,7 +31,7 @@ MODULES = (
 def test_it_says_what_its_renderer_can_do() -> None:
     with DeviceProcess("2d") as process:
         assert process.started == messages.Started(
-            num_capsets=0,
+            capsets=(),
             device_features=1 << wire.VIRTIO_GPU_F_EDID
             | 1 << wire.VIRTIO_GPU_F_RESOURCE_UUID
             | 1 << wire.VIRTIO_GPU_F_RESOURCE_BLOB,

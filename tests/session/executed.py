@@ -35,6 +35,15 @@ class _Life:
     def kill(self) -> None:
         self._process.kill()
 
+    async def server_ended(self) -> str:
+        await trio.sleep_forever()
+
+    def kill_worker(self, ctx_id: int) -> None:
+        """It has none."""
+
+    def kill_server(self) -> None:
+        """It has none."""
+
 
 class ExecutedDevices:
     """Each runs ``program`` with the numbers of its link and its life as arguments.
@@ -55,7 +64,7 @@ class ExecutedDevices:
             os.environ | {"PYTHONPATH": PLACE} if environment is None else environment
         )
 
-    async def start(self) -> DeviceProcess:
+    async def start(self, vulkan: bool) -> DeviceProcess:
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
         with theirs:

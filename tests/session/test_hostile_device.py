@@ -33,7 +33,7 @@ def drain(handler):
     poll.poll()
     link.drain(handler)
 def start(message, descriptors):
-    link.send(m.Started(0, 6, "wicked", False, message.serial))
+    link.send(m.Started((), 6, "wicked", False, message.serial))
 drain(start)
 raw = socket.socket(fileno=os.dup(link.fileno()))
 image = os.memfd_create("no image")

@@ -58,7 +58,7 @@ def gone(resource):
 steps = iter(STEPS)
 def handle(message, descriptors):
     if isinstance(message, m.Start):
-        link.send(m.Started(0, 6, "scripted", True, message.serial))
+        link.send(m.Started((), 6, "scripted", True, message.serial))
         return
     if isinstance(message, m.Answer):
         print(message.request, message.error, file=answers, flush=True)

@@ -77,6 +77,11 @@ PLAIN = {
     | FUTEX,
 }
 """Calls that are made whatever is asked of them."""
+# It begins with a program of its own, and has children.
+PLAIN["vulkan"] = PLAIN["graphics"] | {
+    "execve", "arch_prctl", "set_tid_address", "pselect6", "signalfd4", "waitid", "flock",
+}  # fmt: skip
+PLAIN["vulkan-scoped"] = PLAIN["vulkan"]
 
 Attempt = tuple[str, tuple[int, ...]]
 
@@ -84,6 +89,7 @@ OPEN_TO_WRITE = os.O_WRONLY, os.O_RDWR
 CREATING = os.O_CREAT, os.O_TRUNC, os.O_TMPFILE
 SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET = 1, 2, 5
 PTHREAD, FORK, NAMESPACE = 0x3D0F00, signal.SIGCHLD, 0x40000000
+FORK_WITH_GLIBC = FORK | 0x1200000
 FIOSETOWN, SIOCSPGRP, FIOASYNC, TIOCSTI, DRM_IOCTL_VERSION = (
     0x8901,
     0x8902,
@@ -191,16 +197,33 @@ _NOT_A_VIEWS: list[Attempt] = [
     ("setsockopt", (ANY, 1, 1, 0, 4)),
 ]
 
+_FORKING: list[Attempt] = [
+    *(("clone", (flags, 0, 0, 0, 0)) for flags in (FORK, FORK_WITH_GLIBC)),
+    ("execve", (0, 0, 0)),
+]
+
 ALLOWED: dict[str, list[Attempt]] = {
     "session": _ALL_ALLOWED + _SESSION + _GIVING_BACK,
     "device": _ALL_ALLOWED,
     "graphics": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING],
     "view": _VIEW,
+    "vulkan": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING, *_THREAD, *_SESSION[:2], *_FORKING],
 }
+# A process of that number there is not.
+ALLOWED["vulkan-scoped"] = [*ALLOWED["vulkan"], ("kill", (0x7FFFFFFF, signal.SIGKILL))]
 """Calls that are made with these arguments; the kernel refuses each for another reason."""
 REFUSED: dict[str, list[Attempt]] = {
-    "session": _ALL_REFUSED + _OPENING + _TAKING,
-    "device": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD,
-    "graphics": _ALL_REFUSED + _SESSION,
-    "view": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _NOT_A_VIEWS,
+    "session": _ALL_REFUSED + _OPENING + _TAKING + _FORKING,
+    "device": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _FORKING,
+    "graphics": _ALL_REFUSED + _SESSION + _FORKING,
+    "view": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _NOT_A_VIEWS + _FORKING,
+    "vulkan": [one for one in _ALL_REFUSED if one not in _FORKING]
+    + _SESSION[2:]
+    + [("clone", (FORK | NAMESPACE, 0, 0, 0, 0)), ("setpgid", (0, 0)), ("setsid", ())],
 }
+_KILLING: list[Attempt] = [
+    *(("kill", (pid, signal.SIGKILL)) for pid in (ANY, -5)),
+    *(("kill", (0x7FFFFFFF, number)) for number in (0, signal.SIGTERM, 34)),
+]
+REFUSED["vulkan-scoped"] = REFUSED["vulkan"] + _KILLING
+REFUSED["vulkan"] = [*REFUSED["vulkan"], *_KILLING, ("kill", (OWN, signal.SIGKILL))]

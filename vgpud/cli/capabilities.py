@@ -10,6 +10,8 @@ from vgpud.errors import RendererError
 
 PRINT_CAPABILITIES = "--print-capabilities"
 RENDER_NODES = Path("/dev/dri")
+ENOUGH_MEMORY = 1 << 30
+"""For a render server that has no guest, in bytes."""
 
 
 def print_capabilities() -> None:
@@ -17,7 +19,7 @@ def print_capabilities() -> None:
 
     A feature is named only when it works: libvirt fails to start a machine on a host without a render node when
     ``render-node`` is named, and ``virgl`` asks for a renderer.  ``renderers``, which is ours, says of each mode that
-    something could be missing for what was found.
+    something could be missing for what was found, and which capability sets it is ``without``, and why.
     """
     virgl = _try({"mode": "virglrenderer"})
     features = ["virgl"] if "library" in virgl else []
@@ -38,6 +40,6 @@ def _try(options: dict[str, Any]) -> dict[str, Any]:
     from vgpud.cli.renderer_check import probe
 
     try:
-        return probe(options)
+        return probe({**options, "vulkan_memory": ENOUGH_MEMORY})
     except RendererError as error:
         return {"unavailable": str(error)}

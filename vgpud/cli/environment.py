@@ -9,7 +9,7 @@ import os
 # What is ours, the service manager's, and what graphics libraries, the interpreter and sanitizers are told by.
 KEPT = (
     "PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TERM", "COLUMNS", "LINES", "TMPDIR", "LIBGL", "DRI_PRIME",
-    "LD_LIBRARY_PATH", "LD_PRELOAD", "DISPLAY", "XAUTHORITY", "JOURNAL_STREAM",
+    "LD_LIBRARY_PATH", "LD_PRELOAD", "DISPLAY", "XAUTHORITY", "JOURNAL_STREAM", "RENDER_SERVER_EXEC_PATH",
     "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
 )  # fmt: skip
 KEPT_PREFIXES = (

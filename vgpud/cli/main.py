@@ -97,7 +97,7 @@ def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:
 
     bare = given is None and loaded.config.socket.path is None and loaded.config.socket.fd is None
     loaded = with_socket(loaded)
-    check_renderer(loaded.config.renderer)
+    check_renderer(loaded.config)
     check_view(loaded.config.view)
     if bare and loaded.config.socket.path is not None:
         _make_folder(loaded.config.socket.path.parent)

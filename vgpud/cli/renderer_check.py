@@ -20,14 +20,15 @@ from vgpud.errors import RendererError
 from vgpud.modes import MODES, available_modes
 
 if TYPE_CHECKING:
-    from vgpud.config.schema import Renderer
+    from vgpud.config.schema import Config
 
 PROBE = "vgpud.device.renderers.probe"
 SECONDS = 20
 
 
-def check_renderer(renderer: Renderer) -> None:
+def check_renderer(config: Config) -> None:
     """``RendererError``, with one line that says what to try, when it cannot start."""
+    renderer = config.renderer
     mode = MODES[renderer.mode]
     if not mode.renderer:
         available = ", ".join(available_modes())
@@ -45,6 +46,7 @@ def check_renderer(renderer: Renderer) -> None:
             "gles": renderer.gles,
             "surfaceless": renderer.surfaceless,
             "gpu_device": str(renderer.gpu_device or ""),
+            "vulkan_memory": config.limits.vulkan_memory,
         }
     )
 

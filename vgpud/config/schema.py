@@ -99,7 +99,7 @@ class Renderer:
         "2d",
         Choice(tuple(MODES), "MODE", also={"virgl-renderer": "virglrenderer"}),
         "What draws: 2d draws in software; null accepts every command and draws nothing; "
-        "virglrenderer draws OpenGL with the host's libvirglrenderer, on a GPU or in software; "
+        "virglrenderer draws OpenGL and Vulkan with the host's libvirglrenderer, on a GPU or in software; "
         "gfxstream is not available in this version (exit status 69).",
         "-g",
         "--gpu-mode",
@@ -108,8 +108,8 @@ class Renderer:
     capsets: tuple[str, ...] = option(
         (),
         Choices(tuple(CAPSETS), "CAPSET[,CAPSET...]"),
-        "Capability sets to offer; none given means all that the mode has. virglrenderer has virgl and "
-        "virgl2 (venus and drm are not available in this version); gfxstream has gfxstream-vulkan, "
+        "Capability sets to offer; none given means all that the mode has and that can start. "
+        "virglrenderer has virgl and virgl2 for OpenGL and venus for Vulkan (drm is not available); gfxstream has gfxstream-vulkan, "
         "gfxstream-gles, gfxstream-composer and cross-domain; 2d and null have none.",
         "-c",
         "--capset",
@@ -228,6 +228,11 @@ class Limits:
     backing_entries: int = option(
         1 << 20, Integer(1, MAX_U32), "Pieces of guest memory that back all resources together."
     )
+    vulkan_memory: int = option(
+        4 * GIB,
+        Size(256 * MIB, 1 * TIB),
+        "Memory that each process may map that executes Vulkan for a guest: there is one for each of its programs that use it.",
+    )
     request_bytes: int = option(4 * MIB, Size(4 * KIB, 1 * GIB), "Length of one command.")
     submit_bytes: int = option(
         16 * MIB, Size(4 * KIB, 1 * GIB), "Length of one submission of 3D commands."
@@ -253,6 +258,12 @@ class DeviceProcess:
         0.1,
         Seconds(0, 60),
         "Wait before the second restart within the window; doubled for each one that follows.",
+    )
+    vulkan_timeout: float = option(
+        3.0,
+        Seconds(0.2, 60),
+        "How long a command may take that waits for the process that executes a program's Vulkan; then that process is "
+        "killed, and after as long again the render server, with all that the guest's programs draw by Vulkan.",
     )
 
 

@@ -21,6 +21,7 @@ from vgpud.tree.links import NewLinks
 from vgpud.tree.messages import (
     DEVICE,
     FROM_SESSION,
+    RENDER_SERVER,
     SESSION,
     VIEW,
     AskReport,
@@ -35,7 +36,7 @@ from vgpud.tree.messages import (
     Stop,
     Tried,
 )
-from vgpud.tree.process import Ending, kill, reap
+from vgpud.tree.process import Ending, end_group, kill, reap, reap_group
 
 ANSWER_SECONDS = 1.0
 READ_BYTES = 64 * 1024
@@ -83,12 +84,16 @@ def session_ends(links: NewLinks) -> tuple[MachineEnds, list[int]]:
 class Machine:
     """Owns its ends; ``number`` tells it from all others of this daemon and those before it.
 
-    ``label`` is what its name begins with: a daemon for one machine needs no number.
+    ``label`` is what its name begins with: a daemon for one machine needs no number.  ``config`` is the text of
+    config.plain.
     """
 
-    def __init__(self, number: int, label: str, ends: MachineEnds, shares: LogShares) -> None:
+    def __init__(
+        self, number: int, label: str, ends: MachineEnds, shares: LogShares, config: str
+    ) -> None:
         self.number = number
         self.ends = ends
+        self.config = config
         self.shown = True
         self.sender = 0
         self.user = UNKNOWN_USER
@@ -103,8 +108,8 @@ class Machine:
         self._since = time.monotonic()
         self._forked = trio.Event()
         self._reaped = trio.Event()
-        self._devices: dict[int, int] = {}  # pidfds, by pid
-        self._views: dict[int, int] = {}
+        # Of its processes but the session: pidfds, by pid.
+        self._helpers: dict[str, dict[int, int]] = {DEVICE: {}, RENDER_SERVER: {}, VIEW: {}}
         self._nursery: trio.Nursery | None = None
         self._watching = trio.CancelScope()
         self._serial = 0
@@ -125,7 +130,7 @@ class Machine:
     @property
     def device_pid(self) -> int:
         """Its device process, as the spawner says; 0 when there is none."""
-        return next(reversed(self._devices), 0)
+        return next(reversed(self._helpers[DEVICE]), 0)
 
     # --- its life
 
@@ -136,12 +141,12 @@ class Machine:
                 self._nursery.start_soon(self._read)
                 self._nursery.start_soon(self._relay)
                 # The spawner may have been quicker than this task.
-                for processes in (self._devices, self._views):
-                    for pid in list(processes):
-                        self._nursery.start_soon(self._watch_process, processes, pid)
+                for kind, helpers in self._helpers.items():
+                    for pid in list(helpers):
+                        self._nursery.start_soon(self._watch_helper, kind, pid)
                 await self._wait_for_end()
                 self._watching.cancel()
-                self._end_processes()
+                self._end_helpers(*self._helpers)
                 self._nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
         finally:
             self._close()
@@ -150,7 +155,7 @@ class Machine:
         self.ended.set()
 
     async def _relay(self) -> None:
-        names = device_names(lambda: next(reversed(self._devices), None))
+        names = device_names(lambda: next(reversed(self._helpers[DEVICE]), None))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(relay_records, self.ends.log, lambda: self.name, self)
             nursery.start_soon(relay_text, self.ends.devices, lambda: self.name, names, self)
@@ -198,49 +203,55 @@ class Machine:
     def note(self, message: Forked | Ended) -> None:
         """What the spawner says of one of its processes."""
         if isinstance(message, Forked):
-            note = {DEVICE: self._note_device, VIEW: self._note_view}.get(message.kind)
             with suppress(OSError):
-                (note or self.is_process)(message.pid)
+                if message.kind in self._helpers:
+                    self._note_helper(message.kind, message.pid)
+                else:
+                    self.is_process(message.pid)
         elif message.kind == SESSION:
             self.ending = Ending(message.code, message.signal, message.out_of_memory)
             self._reaped.set()
 
-    def _note_device(self, pid: int) -> None:
-        # A machine has one: of an earlier spawner's, which cannot end it any more, this is the end.
-        self._end(self._devices)
-        self._note_process(self._devices, pid)
-
-    def _note_view(self, pid: int) -> None:
-        self._note_process(self._views, pid)
-
-    def _note_process(self, processes: dict[int, int], pid: int) -> None:
-        processes[pid] = os.pidfd_open(pid)
+    def _note_helper(self, kind: str, pid: int) -> None:
+        if kind != VIEW:
+            # A machine has one: of an earlier spawner's, which cannot end it any more, this is the end.
+            self._end_helpers(kind)
+        self._helpers[kind][pid] = os.pidfd_open(pid)
         if self._nursery is not None:
-            self._nursery.start_soon(self._watch_process, processes, pid)
+            self._nursery.start_soon(self._watch_helper, kind, pid)
 
-    async def _watch_process(self, processes: dict[int, int], pid: int) -> None:
-        pidfd = processes[pid]
+    async def _watch_helper(self, kind: str, pid: int) -> None:
+        pidfd = self._helpers[kind][pid]
         try:
             await trio.lowlevel.wait_readable(pidfd)
         finally:
             # Ours, when its spawner has died before it.
             reap(pidfd)
-            del processes[pid]
+            del self._helpers[kind][pid]
             os.close(pidfd)
+            if kind == RENDER_SERVER:
+                end_group(pid)
+        if kind == RENDER_SERVER:
+            await self._reap_workers(pid)
 
-    def _end(self, processes: dict[int, int]) -> None:
-        for pidfd in processes.values():
-            kill(pidfd)
+    async def _reap_workers(self, group: int) -> None:
+        """They are the spawner's when their server has died; ours, when that has as well."""
+        with trio.move_on_after(REAPED_SECONDS):
+            while not reap_group(group):
+                await trio.sleep(AGAIN_SECONDS)
 
-    def _end_processes(self) -> None:
-        self._end(self._devices)
-        self._end(self._views)
+    def _end_helpers(self, *kinds: str) -> None:
+        for kind in kinds:
+            for pid, pidfd in self._helpers[kind].items():
+                kill(pidfd)
+                if kind == RENDER_SERVER:
+                    end_group(pid)
 
     def kill(self) -> None:
         """The session and what belongs to it."""
         if self.pidfd is not None:
             kill(self.pidfd)
-        self._end_processes()
+        self._end_helpers(*self._helpers)
 
     def _close(self) -> None:
         self.ends.orders.close()

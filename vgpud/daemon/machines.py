@@ -126,7 +126,7 @@ class Machines:
             )
             self.spawner.tell(message, ends)
         self._number = max(self._number, number)
-        machine = Machine(number, label, upper, self._shares)
+        machine = Machine(number, label, upper, self._shares, to_plain(config))
         machine.shown = frontend is not None and not refusal
         if frontend is not None:
             machine.sender, machine.user, _ = peer_of(frontend)
@@ -211,7 +211,7 @@ class Machines:
         with NewLinks() as links:
             upper, (orders, reports, log, _) = session_ends(links)
             codec.send(end, Meet(config.log.level), [orders, reports, log])
-        machine = Machine(number, f"{number}, ", upper, self._shares)
+        machine = Machine(number, f"{number}, ", upper, self._shares, to_plain(config))
         machine.is_process(peer_of(end).process)
         self._number = max(self._number, number)
         self._add(machine)
@@ -248,7 +248,7 @@ class Machines:
                 wishes, their_wishes = links.reports(BELL_BYTES)
                 links.keep_nothing()
                 ends = [grants.fileno(), wishes, machine.ends.device_log]
-                self.spawner.tell(AdoptSession(machine.number), ends)
+                self.spawner.tell(AdoptSession(machine.number, machine.config), ends)
                 machine.order(UseSpawner(), [their_grants, their_wishes])
         except OSError as error:
             logger.bind(session=machine.name).error("it has no spawner: {}", error)

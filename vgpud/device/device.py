@@ -5,11 +5,12 @@ import errno
 
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.questions import Questions
-from vgpud.device.renderers.interface import Renderer
+from vgpud.device.renderers.interface import Capset, Renderer
 from vgpud.device.responses import Response
 from vgpud.link.connection import Connection
 from vgpud.link.limited_log import LimitedLog
 from vgpud.link.messages import Log, MemoryFault, Start
+from vgpud.modes import needs_shared_memory
 
 
 class Device:
@@ -28,8 +29,19 @@ class Device:
             0  # what the front-end and the guest agreed on; VIRTIO_GPU_F_* are bits of it
         )
         self.capsets_asked: set[int] = set()
+        self.shared_memory = False
+        """Whether the guest has host-visible memory."""
         self.questions = Questions(link, self.respond)
         self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
+
+    @property
+    def capsets(self) -> tuple[Capset, ...]:
+        """What GET_CAPSET_INFO lists, in its order: of a renderer's those that this guest can use."""
+        return tuple(
+            capset
+            for capset in self.renderer.capsets
+            if self.shared_memory or not needs_shared_memory(capset.capset_id)
+        )
 
     def respond(self, chain: int, response: Response) -> None:
         """Answers a command of the guest."""

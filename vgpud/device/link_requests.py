@@ -81,6 +81,7 @@ def _set_log(device: Device, message: messages.SetLog, descriptors: Descriptors)
 
 def _set_features(device: Device, message: messages.SetFeatures, descriptors: Descriptors) -> None:
     device.features = message.features
+    device.shared_memory = message.shared_memory
     device.plane.memory_set_logging(bool(message.features & 1 << VHOST_F_LOG_ALL))
 
 

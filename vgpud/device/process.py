@@ -18,19 +18,19 @@ from vgpud.tree.life import end_with
 from vgpud.walls import landlock, missing, seccomp
 
 
-def main(link: int, life: int) -> int:
+def main(link: int, life: int, server: int = -1) -> int:
     """Serves the session at the other end of the ``link``; the process's exit status.
 
-    When the other end of the pipe ``life`` is closed, by the session or with it, the process is no more.
+    ``server`` is a render server's socket, -1: there is none.  When the other end of the pipe ``life`` is closed, by the session or with it, the process is no more.
     """
     end_with(life)
     try:
-        return serve(Connection(link))
+        return serve(Connection(link), server)
     except LinkClosedError:
         return EXIT_OK
 
 
-def serve(link: Connection) -> int:
+def serve(link: Connection, server: int) -> int:
     """Waits for the session to describe a device and runs it; returns only when it cannot be made."""
     device: Device | None = None
 
@@ -39,7 +39,7 @@ def serve(link: Connection) -> int:
         if device is not None:
             handle(device, message, descriptors)
         elif isinstance(message, Start):
-            device, open_doors = _make_confined(link, message, descriptors)
+            device, open_doors = _make_confined(link, message, descriptors, server)
             link.send(_started(device, message.serial))
             for door in open_doors:
                 link.send(Log("WARNING", f"the device process is not confined in full: {door}"))
@@ -60,7 +60,7 @@ def serve(link: Connection) -> int:
 
 
 def _make_confined(
-    link: Connection, start: Start, descriptors: list[int]
+    link: Connection, start: Start, descriptors: list[int], server: int
 ) -> tuple[Device, list[str]]:
     """A device, and what its walls lack."""
     try:
@@ -70,17 +70,18 @@ def _make_confined(
     # What is made once is made before the list is in force: a connection to a window system is a socket.
     if renderer.uses_drivers:
         open_doors = missing(landlock.confine_to_graphics, start.renderer.gpu_device)
-        device = _make_device(link, start, descriptors, renderer)
+        device = _make_device(link, start, descriptors, renderer, server)
         return device, open_doors + missing(seccomp.confine, "graphics")
     open_doors = missing(landlock.confine_to_programs)
-    device = _make_device(link, start, descriptors, renderer)
+    device = _make_device(link, start, descriptors, renderer, server)
     return device, open_doors + missing(seccomp.confine, "device")
 
 
 def _started(device: Device, serial: int) -> Started:
     renderer = device.renderer
+    capsets = tuple(capset.capset_id for capset in renderer.capsets)
     return Started(
-        len(renderer.capsets),
+        capsets,
         renderer.device_features,
         renderer.description,
         renderer.host_blobs,
@@ -89,7 +90,11 @@ def _started(device: Device, serial: int) -> Started:
 
 
 def _make_device(
-    link: Connection, start: Start, descriptors: list[int], renderer: type[Renderer]
+    link: Connection,
+    start: Start,
+    descriptors: list[int],
+    renderer: type[Renderer],
+    server: int,
 ) -> Device:
     state_fd, present_fd = descriptors
     try:
@@ -101,7 +106,7 @@ def _make_device(
             state_fd,
             present_fd,
         )
-        return Device(plane, link, renderer(plane, start.renderer), start)
+        return Device(plane, link, renderer(plane, start.renderer, server), start)
     except OSError as error:
         failure = RendererError(f"the device cannot be made: {error}", EXIT_INTERNAL)
     except RendererError as error:

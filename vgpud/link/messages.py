@@ -122,9 +122,12 @@ class SetLog(NamedTuple):
 
 
 class SetFeatures(NamedTuple):
-    """What VHOST_USER_SET_FEATURES said; may come while the queues run (VHOST_F_LOG_ALL)."""
+    """What VHOST_USER_SET_FEATURES said; may come while the queues run (VHOST_F_LOG_ALL).  ``shared_memory``: whether the
+    guest has host-visible memory.
+    """
 
     features: int
+    shared_memory: bool = False
     serial: int = 0
 
 
@@ -266,12 +269,12 @@ class Answer(NamedTuple):
 
 
 class Started(NamedTuple):
-    """The renderer works; ``device_features`` are VIRTIO_GPU_F_* bits.
+    """The renderer works; ``capsets`` are numbers of capability sets, ``device_features`` VIRTIO_GPU_F_* bits.
 
     ``host_blobs``: there may be something to be mapped into host-visible memory.
     """
 
-    num_capsets: int
+    capsets: tuple[int, ...]
     device_features: int
     description: str
     host_blobs: bool = False

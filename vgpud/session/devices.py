@@ -15,17 +15,23 @@ from vgpud.link.trio_connection import TrioConnection
 from vgpud.tree import codec
 from vgpud.tree.messages import (
     GRANTS,
-    WISH_DEVICE,
-    WISH_END,
-    WISH_END_VIEWS,
-    WISH_VIEW,
     DeviceEnded,
     DeviceNotStarted,
     DeviceStarted,
+    ServerEnded,
     ViewNotStarted,
     ViewStarted,
 )
 from vgpud.tree.process import Ending
+from vgpud.tree.wishes import (
+    WISH_DEVICE,
+    WISH_END,
+    WISH_END_VIEWS,
+    WISH_SERVER_END,
+    WISH_VIEW,
+    WISH_VULKAN,
+    worker_end,
+)
 
 # How long a process may take to end by itself when its link is closed: SIGTERM is to end all of
 # this within a second.
@@ -43,7 +49,15 @@ class Life(Protocol):
         """How it ended, once it has; None when nobody has seen it."""
         ...
 
+    async def server_ended(self) -> str:
+        """How its render server ended, once it has; never returns where it has none."""
+        ...
+
     def kill(self) -> None: ...
+
+    def kill_worker(self, ctx_id: int) -> None: ...
+
+    def kill_server(self) -> None: ...
 
 
 class DeviceProcess:
@@ -62,6 +76,18 @@ class DeviceProcess:
         """How it ended, once it has; None when nobody has seen it."""
         return await self._life.ended()
 
+    async def server_ended(self) -> str:
+        """With what its render server ended, once it has; never returns where it has none."""
+        return await self._life.server_ended()
+
+    def kill_worker(self, ctx_id: int) -> None:
+        """The process that executes one context's Vulkan."""
+        self._life.kill_worker(ctx_id)
+
+    def kill_server(self) -> None:
+        """The render server and all its workers."""
+        self._life.kill_server()
+
 
 class ViewProcess(NamedTuple):
     """Both descriptors belong to whoever has it.  ``life`` is what it is ended by, when it is closed."""
@@ -72,17 +98,19 @@ class ViewProcess(NamedTuple):
 
 
 class Devices(Protocol):
-    """Where device processes come from; ``OSError`` when there can be none."""
+    """Where device processes come from, with a render server if ``vulkan`` is to be drawn; ``OSError`` when there can be
+    none.
+    """
 
-    async def start(self) -> DeviceProcess: ...
+    async def start(self, vulkan: bool) -> DeviceProcess: ...
 
 
 @asynccontextmanager
-async def device_process(devices: Devices) -> AsyncIterator[DeviceProcess]:
+async def device_process(devices: Devices, vulkan: bool) -> AsyncIterator[DeviceProcess]:
     """A device process; when the context ends it is gone, and its link closed."""
     # Shielded, or there could be one that nobody knows of.
     with trio.CancelScope(shield=True):
-        process = await devices.start()
+        process = await devices.start(vulkan)
     try:
         yield process
     finally:
@@ -95,7 +123,7 @@ async def device_process(devices: Devices) -> AsyncIterator[DeviceProcess]:
                 await process.ended()
 
 
-_Grant = DeviceStarted | DeviceNotStarted | DeviceEnded | ViewStarted | ViewNotStarted
+_Grant = DeviceStarted | DeviceNotStarted | DeviceEnded | ServerEnded | ViewStarted | ViewNotStarted
 
 
 class Spawner:
@@ -118,6 +146,8 @@ class Spawner:
                 message, descriptors = received
                 if isinstance(message, DeviceEnded):
                     self._note_end(message)
+                elif isinstance(message, ServerEnded):
+                    self._note_server_end(message)
                 elif isinstance(message, ViewStarted | ViewNotStarted):
                     self._answer_viewer(message, descriptors)
                 else:
@@ -147,9 +177,9 @@ class Spawner:
     def _answer(self, message: DeviceStarted | DeviceNotStarted, descriptors: list[int]) -> None:
         answer: DeviceProcess | DeviceNotStarted
         if isinstance(message, DeviceStarted):
-            link, life = descriptors
+            link, *lives = descriptors
             # Before its end can be told.
-            forked = self._forked[message.pid] = _Forked(self, life)
+            forked = self._forked[message.pid] = _Forked(self, lives, message.server)
             connection = TrioConnection(socket.socket(fileno=link))
             answer = DeviceProcess(message.pid, connection, forked)
         else:
@@ -181,6 +211,11 @@ class Spawner:
         if forked is not None:
             forked.note(Ending(message.code, message.signal, message.out_of_memory))
 
+    def _note_server_end(self, message: ServerEnded) -> None:
+        for forked in self._forked.values():
+            if forked.server == message.pid:
+                forked.note_server(Ending(message.code, message.signal, message.out_of_memory))
+
     def wish(self, wish: bytes) -> None:
         """``BrokenPipeError`` when the spawner has gone."""
         if not self.alive:
@@ -188,9 +223,9 @@ class Spawner:
         with suppress(BlockingIOError):
             os.write(self._wishes, wish)
 
-    async def start(self) -> DeviceProcess:
+    async def start(self, vulkan: bool) -> DeviceProcess:
         """``OSError``; ``trio.EndOfChannel`` when the spawner has gone in between."""
-        self.wish(WISH_DEVICE)
+        self.wish(WISH_VULKAN if vulkan else WISH_DEVICE)
         answer = await self._answered.receive()
         if isinstance(answer, DeviceNotStarted):
             raise OSError(answer.error, os.strerror(answer.error))
@@ -206,13 +241,18 @@ class Spawner:
 
 
 class _Forked:
-    """A process that a spawner has forked, and may have reaped."""
+    """A process that a spawner has forked, and may have reaped.  ``lives`` are its own, and that of its render server
+    with the number ``server``.
+    """
 
-    def __init__(self, spawner: Spawner, life: int) -> None:
+    def __init__(self, spawner: Spawner, lives: list[int], server: int) -> None:
+        self.server = server
         self._spawner = spawner
-        self._life: int | None = life
+        self._lives = lives
         self._end = trio.Event()
         self._ending: Ending | None = None
+        self._server_end = trio.Event()
+        self._server_ending: Ending | None = None
 
     def note(self, ending: Ending) -> None:
         self._ending = ending
@@ -229,12 +269,34 @@ class _Forked:
 
     def kill(self) -> None:
         """By the kernel, which watches that descriptor; by the spawner, for one that has closed its end."""
-        if self._life is not None:
-            os.close(self._life)
-            self._life = None
+        if self._lives:
+            for life in self._lives:
+                os.close(life)
+            self._lives = []
             if self._ending is None:
-                with suppress(BrokenPipeError):
-                    self._spawner.wish(WISH_END)
+                self._wish(WISH_END)
+
+    def note_server(self, ending: Ending) -> None:
+        self._server_ending = ending
+        self._server_end.set()
+
+    async def server_ended(self) -> str:
+        await self._server_end.wait()
+        return str(self._server_ending)
+
+    def kill_worker(self, ctx_id: int) -> None:
+        self._wish(worker_end(ctx_id))
+
+    def kill_server(self) -> None:
+        """By the kernel too, as a device process."""
+        for life in self._lives[1:]:
+            os.close(life)
+        self._lives = self._lives[:1]
+        self._wish(WISH_SERVER_END)
+
+    def _wish(self, wish: bytes) -> None:
+        with suppress(BrokenPipeError):
+            self._spawner.wish(wish)
 
 
 Process = TypeVar("Process", DeviceProcess, ViewProcess)
@@ -259,8 +321,8 @@ class SpawnedDevices:
         with suppress(LinkError):
             await spawner.run()
 
-    async def start(self) -> DeviceProcess:
-        return await self._ask(Spawner.start)
+    async def start(self, vulkan: bool) -> DeviceProcess:
+        return await self._ask(lambda spawner: spawner.start(vulkan))
 
     async def start_view(self) -> ViewProcess:
         """For one viewer; ``OSError`` when there can be none."""

@@ -13,6 +13,7 @@ from loguru import logger
 from vgpud.errors import FrontendError
 from vgpud.link import messages as link
 from vgpud.link.messages import MemoryRegion
+from vgpud.modes import needs_shared_memory
 from vgpud.session.backend_channels import BackendChannels
 from vgpud.session.config_space import ConfigSpace
 from vgpud.session.displays import Displays
@@ -110,7 +111,7 @@ class Frontend(Backend):
             for vring in self._vrings:
                 vring.features = known
             self._memory.set_logging(Feature.LOG_ALL in known)
-            await self._supervisor.tell(link.SetFeatures(int(known)))
+            await self._supervisor.tell(link.SetFeatures(int(known), self._shared.there))
 
     async def get_protocol_features(self) -> int:
         return int(await self._protocol_features())
@@ -155,7 +156,10 @@ class Frontend(Backend):
     async def get_config(self, access: ConfigAccess) -> ConfigAccess:
         started = await self._supervisor.started()
         alignment = await self._blob_alignment()
-        return self._config_space.read(access, started.num_capsets, alignment)
+        capsets = [
+            one for one in started.capsets if self._shared.there or not needs_shared_memory(one)
+        ]
+        return self._config_space.read(access, len(capsets), alignment)
 
     async def set_config(self, access: ConfigAccess) -> None:
         self._config_space.write(access)

@@ -157,6 +157,7 @@ class Session:
             self._state,
             self._memory,
             self._journal,
+            self._shared,
             self._control_ring,
             self._presenter.set_source,
         )

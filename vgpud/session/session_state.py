@@ -31,6 +31,11 @@ class SessionState:
         """Goes on with each command and each wake-up of the device process."""
         return int(self.pointer.progress)
 
+    @property
+    def command(self) -> tuple[int, int]:
+        """Type and context of the command that the device process executes; the type is 0 when there is none."""
+        return int(self.pointer.command), int(self.pointer.command_ctx_id)
+
     def control_base(self, packed: bool) -> int:
         """What GET_VRING_BASE answers when no device process is left to say it."""
         queue = self.pointer.queues[CONTROL_QUEUE]

@@ -14,6 +14,7 @@ from vgpud.link.rights import MAXIMUM_DESCRIPTORS
 from vgpud.session.guest_memory import GuestMemory
 from vgpud.session.journal import Journal
 from vgpud.session.session_state import SessionState
+from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.vring import DESCRIPTORS, Vring
 from vgpud.tree.links import SENT_BYTES
 
@@ -31,6 +32,7 @@ class Parts(NamedTuple):
     state: SessionState
     memory: GuestMemory
     journal: Journal
+    shared: SharedMemory
     control: Vring
     set_source: Callable[[int], None]
 
@@ -110,7 +112,7 @@ def everything(parts: Parts) -> Iterator[tuple[Request, list[int]]]:
     A request is taken as carried out, or refused, when the next is asked for.
     """
     memory, control = parts.memory, parts.control
-    yield messages.SetFeatures(int(control.features)), []
+    yield messages.SetFeatures(int(control.features), parts.shared.there), []
     yield from _share(memory)
     if memory.log is not None:
         yield messages.SetLog(memory.log.size, memory.log.offset), [memory.log.descriptor]

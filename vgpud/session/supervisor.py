@@ -19,17 +19,21 @@ from vgpud.link.codec import LinkClosedError
 from vgpud.link.fields import LinkError
 from vgpud.link.messages import Done, Reply, Request
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
+from vgpud.modes import needs_render_server, wants_render_server
 from vgpud.session import start_up
 from vgpud.session.devices import DeviceProcess, Devices, device_process
 from vgpud.session.restarts import Restarts
 from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import Parts
+from vgpud.session.vulkan_watch import VulkanWatch
 
 # A device process answers between two commands; one that does not for so long is stuck.
 ANSWER_SECONDS = 10.0
 START_SECONDS = 30.0
 LOOK_SECONDS = 10.0
 IDLE_LOOKS = 4
+# Of a device process and its render server, until it is known which of them has ended the other.
+TOGETHER_SECONDS = 0.2
 
 UNSEEN = "an end that nobody has seen"
 
@@ -54,6 +58,8 @@ class Supervisor:
         self._process: DeviceProcess | None = None
         self._given_up = False
         self._fault = ""  # why we have ended the process ourselves
+        self._patience = 0.0
+        """How long a command may wait for who executes Vulkan, in seconds; 0 where nobody does."""
         self._settled = trio.Event()  # there is a process, or none is to be waited for
         self._revived = trio.Event()
 
@@ -115,13 +121,18 @@ class Supervisor:
     async def _live(self, parts: Parts, report: Report) -> None:
         """The life of one process."""
         self._fault = ""
-        async with device_process(self._devices) as process:
+        renderer = parts.config.renderer
+        vulkan = wants_render_server(renderer.mode, renderer.capsets)
+        async with device_process(self._devices, vulkan) as process:
             failures: list[RendererError] = []
             with trio.CancelScope() as life:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._read, process, report, life)
                     try:
                         await self._bring_up(process, parts)
+                        if self._patience:
+                            nursery.start_soon(self._watch_server, process)
+                            nursery.start_soon(self._watch_vulkan, process, parts)
                         await self._watch(process, parts.state)
                     except RendererError as error:
                         failures.append(error)
@@ -170,6 +181,9 @@ class Supervisor:
                 raise _renderer_error(error.reply) from error
             finally:
                 os.close(descriptors[1])
+            self._patience = 0.0
+            if any(map(needs_render_server, started.capsets)):
+                self._patience = parts.config.device_process.vulkan_timeout
             if self._started is None:
                 logger.info(
                     "device process {device_process}: {renderer}",
@@ -191,6 +205,23 @@ class Supervisor:
         except RequestFailedError as error:
             # Such as backing in a region that has gone since: the device is to go on without it.
             logger.info("the next device process refuses: {}", error)
+
+    async def _watch_server(self, process: DeviceProcess) -> None:
+        """Without it the library makes no context any more: another device process gets another one."""
+        ending = await process.server_ended()
+        with trio.move_on_after(TOGETHER_SECONDS):
+            # It ends by itself when nobody is at the other end of its socket.
+            await process.ended()
+            return
+        logger.error(
+            "the render server ended with {}: what is drawn by Vulkan, and by OpenGL, is lost",
+            ending,
+        )
+        self._fault = f"lost its render server, which ended with {ending}"
+        process.kill()
+
+    async def _watch_vulkan(self, process: DeviceProcess, parts: Parts) -> None:
+        await VulkanWatch(process, parts.state, parts.journal, self._patience).run()
 
     async def _watch(self, process: DeviceProcess, state: SessionState) -> None:
         """Asks for a sign of life when there has been none for a while: a command may take suspiciously long,
@@ -215,7 +246,9 @@ class Supervisor:
         descriptors: Sequence[int] = (),
         seconds: float | None = None,
     ) -> ReplyType:
-        with trio.move_on_after(ANSWER_SECONDS if seconds is None else seconds):
+        # It may wait for somebody else, who is killed first.
+        answer_seconds = ANSWER_SECONDS + 2 * self._patience
+        with trio.move_on_after(answer_seconds if seconds is None else seconds):
             return await process.link.request(request, reply, descriptors)
         logger.error(
             "device process {device_process} does not answer {request}",

@@ -10,6 +10,7 @@ from vgpud.errors import RendererError
 from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
+from vgpud.modes import wants_render_server
 from vgpud.session.devices import Devices, device_process
 from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import start_message
@@ -32,7 +33,8 @@ async def try_renderer(config: Config, devices: Devices) -> str:
 async def _start(config: Config, devices: Devices, descriptors: tuple[int, int]) -> str:
     # What is raised inside of a nursery leaves it in a group.
     found: messages.Started | RendererError | None = None
-    async with device_process(devices) as process, trio.open_nursery() as nursery:
+    vulkan = wants_render_server(config.renderer.mode, config.renderer.capsets)
+    async with device_process(devices, vulkan) as process, trio.open_nursery() as nursery:
         nursery.start_soon(process.link.run, _ignore)
         with trio.move_on_after(SECONDS):
             found = await _ask(process.link, config, descriptors)

@@ -7,15 +7,16 @@ import traceback
 from collections.abc import Callable, Iterable
 
 from vgpud.errors import EXIT_INTERNAL
-from vgpud.tree.messages import DEVICE, SESSION, VIEW
+from vgpud.tree.messages import DEVICE, RENDER_SERVER, SESSION, VIEW
 from vgpud.tree.process import allow_many_descriptors, go_before_others, name_process
 
 # Of the descriptors that the daemon may have: who is less trusted has less.
-SHARES = {SESSION: 0.75, DEVICE: 0.5, VIEW: 0.25}
-# Who is killed first when memory runs out: a device process, which is replaced, before a session, with which a machine loses its
-# GPU, and both before the daemon and the spawner.  Small numbers: of two machines it is the larger one that goes, and a device
-# process of a few MiB does not go for a program of the host that has eaten a tenth of the memory.  A viewer comes again.
-OOM_POINTS = {SESSION: 50, DEVICE: 100, VIEW: 150}
+SHARES = {SESSION: 0.75, DEVICE: 0.5, RENDER_SERVER: 0.5, VIEW: 0.25}
+# Who is killed first when memory runs out: a worker of a render server's, of which a context dies, before a device process, which
+# is replaced, before a session, with which a machine loses its GPU, and all before the daemon and the spawner.  Small numbers: of
+# two machines it is the larger one that goes, and a device process of a few MiB does not go for a program of the host that has eaten
+# a tenth of the memory.  A viewer comes again.
+OOM_POINTS = {SESSION: 50, DEVICE: 100, RENDER_SERVER: 150, VIEW: 150}
 STANDARD_ERROR = 2
 FIRST = 3  # after the standard streams
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""One machine as the spawner knows it: how its session asks, its one device process, and those that serve viewers."""
+"""One machine as the spawner knows it: how its session asks, its one device process with its render server, and those that serve
+viewers.
+"""
 
 import errno
 import os
@@ -9,8 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from vgpud.config.schema import Config
 from vgpud.spawner.children import Child
 from vgpud.tree import codec
+from vgpud.tree.wishes import Wishes
 
 # More device processes, or more view processes, than this are no honest session's wish: each costs everybody a fork.
 FORKS_AT_ONCE = 20
@@ -38,13 +42,20 @@ class Allowance:
 
 
 class Machine:
-    """Owns its descriptors.  ``log`` is what its device and view processes have as standard error."""
+    """Owns its descriptors.  ``log`` is what its device and view processes have as standard error; of its ``config`` the
+    spawner needs what render servers are started with.
+    """
 
-    def __init__(self, number: int, grants: socket.socket, wishes: int, log: int) -> None:
+    def __init__(
+        self, number: int, config: Config, grants: socket.socket, wishes: int, log: int
+    ) -> None:
         self.number = number
+        self.config = config
         self.wishes = wishes
         self.log = log
+        self.words = Wishes()
         self.device: Child | None = None
+        self.server: Child | None = None
         self.views: set[Child] = set()
         self._grants = grants
         # Apart: those who look on are no reason to have no device process.

@@ -16,17 +16,15 @@ from vgpud.session import process as session
 from vgpud.spawner.children import Child, fork
 from vgpud.spawner.machine import Machine
 from vgpud.spawner.out_of_memory import OutOfMemoryKills
+from vgpud.spawner.vulkan import Groups, end_server, end_worker, fork_server
 from vgpud.tree import codec
 from vgpud.tree.links import BELL_BYTES, NewLinks
 from vgpud.tree.messages import (
     DEVICE,
+    RENDER_SERVER,
     SESSION,
     TO_SPAWNER,
     VIEW,
-    WISH_DEVICE,
-    WISH_END,
-    WISH_END_VIEWS,
-    WISH_VIEW,
     AdoptSession,
     DeviceEnded,
     DeviceNotStarted,
@@ -36,17 +34,29 @@ from vgpud.tree.messages import (
     NotForked,
     Ping,
     Pong,
+    ServerEnded,
     StartSession,
     Stop,
     ViewNotStarted,
     ViewStarted,
 )
-from vgpud.tree.process import kill, name_process, reap
+from vgpud.tree.process import adopt_orphans, kill, name_process, reap
+from vgpud.tree.wishes import (
+    WISH_DEVICE,
+    WISH_END,
+    WISH_END_VIEWS,
+    WISH_SERVER_END,
+    WISH_VIEW,
+    WISH_VULKAN,
+    WISH_WORKER_END,
+)
 from vgpud.view import process as view
 
 WISHES_AT_ONCE = 16
 # What a daemon that does not read is kept for at most.
 REPORTS_BYTES_MAX = 1 << 20
+# Until a look at workers that were killed with their server.
+ORPHANS_MILLISECONDS = 20
 
 
 def serve_forked(orders: int, reports: int) -> int:
@@ -61,6 +71,8 @@ def serve_forked(orders: int, reports: int) -> int:
 def serve(orders: int, reports: int) -> int:
     """Serves a daemon until it says Stop, or has gone together with the last child; the exit status."""
     name_process("vgpud-spawner")
+    # Workers of a render server that has died.
+    adopt_orphans()
     spawner = Spawner(socket.socket(fileno=orders), reports)
     while spawner.needed:
         spawner.work()
@@ -76,12 +88,15 @@ class Spawner:
         self._unreported = b""
         self._machines: dict[int, Machine] = {}
         self._children: dict[int, Child] = {}  # by their pidfd
+        self._groups = Groups()
         self._ready: dict[int, Callable[[], None]] = {}
         self._kills = OutOfMemoryKills()
         self._poll = select.poll()
         self._granted: dict[bytes, Callable[[Machine], None]] = {
             WISH_DEVICE: self._start_device,
+            WISH_VULKAN: self._start_device_and_server,
             WISH_END: self._end_device,
+            WISH_SERVER_END: self._end_server,
             WISH_VIEW: self._start_view,
             WISH_END_VIEWS: self._end_views,
         }
@@ -94,7 +109,7 @@ class Spawner:
     def work(self) -> None:
         """What there is to do now; waits for it."""
         self._flush()
-        for descriptor, _ in self._poll.poll():
+        for descriptor, _ in self._poll.poll(ORPHANS_MILLISECONDS if self._groups.reap() else None):
             # Something that came before it in the list may have ended it.
             if handler := self._ready.get(descriptor):
                 handler()
@@ -129,9 +144,11 @@ class Spawner:
         if isinstance(message, StartSession):
             self._start_session(message, descriptors)
         elif isinstance(message, AdoptSession):
+            config = session.configure(message.config)
             grants, wishes, log = descriptors
             descriptors.clear()
-            self._add_machine(Machine(message.machine, socket.socket(fileno=grants), wishes, log))
+            orders = socket.socket(fileno=grants)
+            self._add_machine(Machine(message.machine, config, orders, wishes, log))
         elif isinstance(message, Ping):
             self._report(Pong(message.serial))
         elif isinstance(message, Stop):
@@ -146,6 +163,8 @@ class Spawner:
 
     def _stop(self) -> None:
         for child in self._children.values():
+            if child.kind == RENDER_SERVER:
+                end_server(child)
             kill(child.pidfd)
         # One that cannot be killed, since a file holds it up, is not waited for.
         os._exit(EXIT_OK)
@@ -181,7 +200,7 @@ class Spawner:
             self._report(NotForked(message.machine, SESSION, error.errno or 0))
             return
         self._add_child(child)
-        self._add_machine(Machine(message.machine, grants, wishes, log))
+        self._add_machine(Machine(message.machine, config, grants, wishes, log))
 
     def _add_machine(self, machine: Machine) -> None:
         self._machines[machine.number] = machine
@@ -195,13 +214,16 @@ class Spawner:
         if not wishes:
             self._remove_machine(machine)
             return
-        for wish in wishes:
-            if grant := self._granted.get(bytes([wish])):
+        for wish, number in machine.words.feed(wishes):
+            if grant := self._granted.get(wish):
                 grant(machine)
+            elif wish == WISH_WORKER_END and machine.server is not None:
+                end_worker(machine.server, number)
 
     def _remove_machine(self, machine: Machine) -> None:
         """Its session has ended."""
         self._end_device(machine)
+        self._end_server(machine)
         self._end_views(machine)
         self._unwatch(machine.wishes)
         machine.close()
@@ -209,24 +231,45 @@ class Spawner:
 
     # --- device processes
 
-    def _start_device(self, machine: Machine) -> None:
+    def _start_device(self, machine: Machine, vulkan: bool = False) -> None:
         refused = machine.refusal()
         if refused:
             machine.grant(DeviceNotStarted(refused))
             return
         try:
             with NewLinks() as links:
+                links.keep_nothing()
+                ends, server = self._start_server(machine, links) if vulkan else ([], -1)
                 ours, theirs = links.link()
                 life, their_life = links.reports(BELL_BYTES)
-                links.keep_nothing()
-                work = partial(device.main, theirs, life)
-                machine.device = fork(machine.number, DEVICE, machine.log, (theirs, life), work)
-                machine.grant(DeviceStarted(machine.device.pid), [ours, their_life])
+                work = partial(device.main, theirs, life, server)
+                kept = [end for end in (theirs, life, server) if end >= 0]
+                machine.device = fork(machine.number, DEVICE, machine.log, kept, work)
+                number = machine.server.pid if machine.server else 0
+                machine.grant(DeviceStarted(machine.device.pid, number), [ours, their_life, *ends])
         except OSError as error:
+            self._end_server(machine)
             machine.grant(DeviceNotStarted(error.errno or 0))
             self._report(NotForked(machine.number, DEVICE, error.errno or 0))
         else:
             self._add_child(machine.device)
+
+    def _start_device_and_server(self, machine: Machine) -> None:
+        self._start_device(machine, vulkan=True)
+
+    def _start_server(self, machine: Machine, links: NewLinks) -> tuple[list[int], int]:
+        """The session's end of its life, if there is one, and the device process's end of its socket."""
+        library, end = links.pair()
+        life, their_life = links.reports(BELL_BYTES)
+        machine.server = fork_server(machine, end, life)
+        if machine.server is None:
+            return [], -1
+        self._add_child(machine.server)
+        return [their_life], library
+
+    def _end_server(self, machine: Machine) -> None:
+        if machine.server is not None:
+            end_server(machine.server)
 
     def _end_device(self, machine: Machine) -> None:
         if machine.device is not None:
@@ -275,10 +318,17 @@ class Spawner:
         os.close(child.pidfd)
         del self._children[child.pidfd]
         self._report(Ended(child.machine, child.kind, child.pid, *ending))
+        if child.kind == RENDER_SERVER:
+            self._groups.add(child.pid)
         machine = self._machines.get(child.machine)
         if machine is None:
             return
         machine.views.discard(child)
+        if machine.server is child:
+            machine.server = None
+            machine.grant(ServerEnded(child.pid, *ending))
         if machine.device is child:
             machine.device = None
             machine.grant(DeviceEnded(child.pid, *ending))
+            self._end_server(machine)
+            machine.server = None

@@ -9,14 +9,14 @@ from select import poll
 F_SETSIG = 10  # <fcntl.h>
 
 
-def end_with(life: int) -> None:
-    """Has the kernel kill this process when the pipe has no writing end any more.
+def end_with(life: int, group: bool = False) -> None:
+    """Has the kernel kill this process, or its process group, when the pipe has no writing end any more.
 
     Whoever hangs in a library does not look at a link, and PR_SET_PDEATHSIG is about the parent, which the
     session is not.
     """
     fcntl.fcntl(life, F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(life, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp() if group else os.getpid())
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
     if _is_closed(life):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -83,6 +83,11 @@ class NewLinks:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         return self.lend(ours), self.lend(theirs)
 
+    def pair(self) -> tuple[int, int]:
+        """Two ends for packets, both for processes below."""
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return self.lend(one), self.lend(other)
+
     def lend(self, end: socket.socket) -> int:
         """A socket that is sent below."""
         self._lower.callback(end.close)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from vgpud.link.messages import ContextCreated, DisplaySize
 
-SESSION, DEVICE, VIEW = "session", "device", "view"
+SESSION, DEVICE, RENDER_SERVER, VIEW = "session", "device", "render-server", "view"
 """The kinds of process that the spawner forks."""
 
 DEVICE_MODULE = "vgpud.device"
@@ -129,10 +129,11 @@ class StartSession(NamedTuple):
 
 class AdoptSession(NamedTuple):
     """A session of another spawner's asks this one from now on.  Descriptors: grants, wishes, log of its
-    device processes.
+    device processes.  ``config`` as in StartSession.
     """
 
     machine: int
+    config: str
 
 
 class Ping(NamedTuple):
@@ -185,9 +186,10 @@ class Pong(NamedTuple):
 
 
 class DeviceStarted(NamedTuple):
-    """Descriptors: the session's ends of the link and of life."""
+    """Descriptors: the session's ends of the link and of life; of its render server's life, if that has a number."""
 
     pid: int
+    server: int
 
 
 class DeviceNotStarted(NamedTuple):
@@ -198,6 +200,15 @@ class DeviceNotStarted(NamedTuple):
 
 class DeviceEnded(NamedTuple):
     """As Ended."""
+
+    pid: int
+    code: int
+    signal: int
+    out_of_memory: bool
+
+
+class ServerEnded(NamedTuple):
+    """A render server, as Ended."""
 
     pid: int
     code: int
@@ -319,7 +330,14 @@ class NotTried(NamedTuple):
 
 TO_SPAWNER = (StartSession, AdoptSession, Ping, Stop)
 FROM_SPAWNER = (Forked, NotForked, Ended, Pong)
-GRANTS = (DeviceStarted, DeviceNotStarted, DeviceEnded, ViewStarted, ViewNotStarted)
+GRANTS = (
+    DeviceStarted,
+    DeviceNotStarted,
+    DeviceEnded,
+    ServerEnded,
+    ViewStarted,
+    ViewNotStarted,
+)
 TO_SESSION = (
     AskReport,
     Ping,
@@ -334,13 +352,10 @@ TO_SESSION = (
 MEETING = (Meet,)
 FROM_SESSION = (Report, Pong, Hello, Tried, NotTried)
 
-WISH_DEVICE, WISH_END, WISH_VIEW, WISH_END_VIEWS = b"D", b"K", b"V", b"W"
-"""All that a session can ask its spawner for: a device process, and that one's end; a view process, and the end of all."""
-
 _DESCRIPTORS: dict[type[Any], Callable[[Any], int]] = {
     StartSession: lambda message: 4 + message.meets + message.frontend,
     AdoptSession: lambda message: 3,
-    DeviceStarted: lambda message: 2,
+    DeviceStarted: lambda message: 2 + (message.server > 0),
     ViewStarted: lambda message: 2,
     ServeClient: lambda message: 1,
     HoldQmp: lambda message: 1,

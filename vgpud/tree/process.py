@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +91,23 @@ def reap(pidfd: int) -> Ending | None:
     if found.si_code == os.CLD_EXITED:
         return Ending(found.si_status, 0)
     return Ending(0, found.si_status)
+
+
+def end_group(group: int) -> None:
+    """SIGKILL for a process group, if there is still anybody in it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def reap_group(group: int) -> bool:
+    """Those of our children in a process group that have ended; whether there are no others."""
+    while True:
+        try:
+            found = os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            return True
+        if found is None:
+            return False
 
 
 def kill(pidfd: int) -> None:

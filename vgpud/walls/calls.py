@@ -57,6 +57,8 @@ AT_EMPTY_PATH = 0x1000
 # <linux/sched.h>: what pthread_create() asks for, with glibc, and with musl's one bit more.
 CLONE_DETACHED = 0x400000
 THREAD = 0x3D0F00
+# fork(), with glibc and with musl.
+FORKS = (0x1200011, 17)
 # <sys/mman.h>, <linux/memfd.h>: large pages are few, and are there for guests' memory.
 MAP_HUGETLB, MFD_HUGETLB = 0x40000, 0x4
 # <sys/socket.h>
@@ -226,3 +228,29 @@ VIEW: Calls = joined(
     },
 )
 """Of one that serves a viewer: no thread, no file."""
+
+VULKAN: Calls = joined(
+    GRAPHICS,
+    # The first few are what every program begins with; the rest of workers that have ended.
+    plain("execve arch_prctl set_tid_address pselect6 signalfd4 waitid flock"),
+    {
+        "clone": one_of(0, *FORKS),
+        # From the server to a worker, and from that to the device process.
+        "socketpair": SESSION["socketpair"],
+    },
+)
+"""Of the render server and its workers, one for each context, which execute what a guest wants of Vulkan.
+
+It is in force before the server is executed, and Landlock lets nothing else be executed.  No signal can be sent: a worker ends by
+itself when the server hangs up, if it does not hang.
+"""
+
+SIGKILL = 9
+SIGN = 1 << 31
+
+VULKAN_SCOPED: Calls = joined(
+    VULKAN,
+    # Of one process, not of all or a group.
+    {"kill": ((without(0, SIGN), Argument(1, SIGKILL)),)},
+)
+"""The same where Landlock confines signals to what is confined together: the server ends workers of contexts that have gone."""

@@ -20,8 +20,9 @@ PR_SET_NO_NEW_PRIVS = 38
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
-WRITE_FILE, READ_FILE, READ_DIR, TRUNCATE, IOCTL_DEV = 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 15
-FILE_ACCESS = 1 << 0 | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+TRUNCATE, IOCTL_DEV = 1 << 14, 1 << 15
+FILE_ACCESS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 SCOPE_ABSTRACT_SOCKET, SCOPE_SIGNAL = 1 << 0, 1 << 1
 # How many kinds of access each version of the interface can withhold.
 KINDS = {1: 13, 2: 14, 3: 15, 4: 15}
@@ -40,6 +41,8 @@ READABLE_VARIABLES = (
     "__EGL_VENDOR_LIBRARY_FILENAMES",
 )  # fmt: skip
 WRITABLE = ("/dev/null", "/dev/zero", "/dev/udmabuf")
+# Of programs, which the kernel executes for them.
+LOADERS = ("lib*/ld-*.so*", "usr/lib*/ld-*.so*", "lib/*/ld-*.so*")
 GRAPHICS_DEVICES = ("dri", "nvidia*", "kfd", "mali*")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,6 +64,17 @@ def confine_to_graphics(gpu_device: str) -> None:
     _confine(_readable(os.environ), _writable(gpu_device))
 
 
+def confine_to_vulkan(gpu_device: str, program: Path) -> None:
+    """As to graphics; nothing but ``program`` can be executed."""
+    loaders = (path for pattern in LOADERS for path in Path("/").glob(pattern))
+    _confine(_readable(os.environ), _writable(gpu_device), (program, *loaders))
+
+
+def scopes_signals() -> bool:
+    """Whether those that are confined can signal nobody but those that are confined with them."""
+    return version() >= SCOPES_SINCE
+
+
 def version() -> int:
     """Of the kernel's interface; ``WallError`` when it has none."""
     found = int(_libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
@@ -69,12 +83,14 @@ def version() -> int:
     return min(found, NEWEST)
 
 
-def _confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
+def _confine(
+    readable: Iterable[Path], writable: Iterable[Path], executable: Iterable[Path] = ()
+) -> None:
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise WallError(f"no_new_privs: {_reason()}")
     here = version()
     withheld = (1 << KINDS.get(here, KINDS_NOW)) - 1
-    scopes = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL if here >= SCOPES_SINCE else 0
+    scopes = SCOPE_ABSTRACT_SOCKET | SCOPE_SIGNAL if scopes_signals() else 0
     attributes = struct.pack("=QQQ", withheld, 0, scopes)
     # An older kernel knows fewer fields.
     size = len(attributes) if scopes else 8
@@ -84,6 +100,8 @@ def _confine(readable: Iterable[Path], writable: Iterable[Path]) -> None:
             _allow(ruleset, path, withheld & (READ_FILE | READ_DIR))
         for path in writable:
             _allow(ruleset, path, withheld & (WRITE_FILE | READ_FILE | READ_DIR | IOCTL_DEV))
+        for path in executable:
+            _allow(ruleset, path, withheld & (EXECUTE | READ_FILE))
         _landlock(RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)

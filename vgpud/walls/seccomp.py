@@ -21,6 +21,8 @@ from vgpud.walls.calls import (
     OWN_PROCESS,
     SESSION,
     VIEW,
+    VULKAN,
+    VULKAN_SCOPED,
     Argument,
     Calls,
 )
@@ -30,6 +32,8 @@ LISTS: dict[str, Calls] = {
     "device": DEVICE,
     "graphics": GRAPHICS,
     "view": VIEW,
+    "vulkan": VULKAN,
+    "vulkan-scoped": VULKAN_SCOPED,
 }
 
 # <seccomp.h>

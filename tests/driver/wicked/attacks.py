@@ -161,7 +161,7 @@ _sends("an image of 2^32 pixels", m.ResourceCreated(1, 1, 2**32 - 1, 2**32 - 1),
 _sends("numbers beyond 32 bits", m.ResourceCreated(2**63, 2**63, 2**63, 2**63), image=True)
 _sends("questions about no scanout", *[m.GetEdid(n, 2**63) for n in range(100)])
 _sends("answers to nobody", *[m.Done(n) for n in range(100)])
-_sends("a second start", m.Started(9, 2**63, "again", True, 0))
+_sends("a second start", m.Started((9, 2**63), 2**63, "again", True))
 _sends("a failure", m.Failed("no reason", 2**63, 0))
 _sends("a log of strange levels", m.Log("EVIL{}", "{x} <red>"), times=100)
 _sends("an end of all memory", m.MemoryFault())

@@ -19,7 +19,7 @@ from vgpud.wire.virtio_gpu import (
 def get_capset_info(
     device: Device, request: Request, command: virtio_gpu_get_capset_info
 ) -> Answer:
-    capsets = device.renderer.capsets
+    capsets = device.capsets
     if command.capset_index >= len(capsets):
         raise GuestError(
             VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, f"there is no capset {command.capset_index}"
@@ -29,8 +29,16 @@ def get_capset_info(
 
 
 def get_capset(device: Device, request: Request, command: virtio_gpu_get_capset) -> Answer:
-    data = device.renderer.capset(command.capset_id, command.capset_version)
+    offered = next(
+        (capset.max_version for capset in device.capsets if capset.capset_id == command.capset_id),
+        None,
+    )
+    if offered is None or command.capset_version > offered:
+        raise GuestError(
+            VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
+            f"there is no capset {command.capset_id} {command.capset_version}",
+        )
     if command.capset_id not in device.capsets_asked:
         device.capsets_asked.add(command.capset_id)
         device.link.send(CapsetAsked(command.capset_id))
-    return Response(VIRTIO_GPU_RESP_OK_CAPSET, data)
+    return Response(VIRTIO_GPU_RESP_OK_CAPSET, device.renderer.capset(command.capset_id))

@@ -4,9 +4,11 @@
 from vgpud.device.commands import Request
 from vgpud.device.device import Device
 from vgpud.device.responses import OK, Answer
+from vgpud.errors import GuestError
 from vgpud.link.messages import ContextCreated, ContextGone
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK,
+    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
     virtio_gpu_ctx_create,
     virtio_gpu_ctx_destroy,
     virtio_gpu_ctx_resource,
@@ -15,12 +17,22 @@ from vgpud.wire.virtio_gpu import (
 
 def create(device: Device, request: Request, command: virtio_gpu_ctx_create) -> Answer:
     ctx_id = request.hdr.ctx_id
-    device.renderer.check_context_init(command.context_init)
     capset_id = command.context_init & VIRTIO_GPU_CONTEXT_INIT_CAPSET_ID_MASK
+    _check_context_init(device, command.context_init)
     name = _debug_name(command)
     device.plane.context_create(ctx_id, capset_id, name)
     device.link.send(ContextCreated(ctx_id, capset_id, name.decode(errors="replace")))
     return OK
+
+
+def _check_context_init(device: Device, context_init: int) -> None:
+    """Whether there are such contexts: 0 is the renderer's choice, and whoever offers no set looks at none."""
+    offered = [capset.capset_id for capset in device.renderer.capsets]
+    if offered and context_init not in (0, *(capset.capset_id for capset in device.capsets)):
+        raise GuestError(
+            VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
+            f"context_init {context_init:#x} is of no capset that is offered",
+        )
 
 
 def destroy(device: Device, request: Request, command: virtio_gpu_ctx_destroy) -> Answer:

@@ -9,9 +9,7 @@ from enum import Enum
 from typing import ClassVar, NamedTuple
 
 from vgpud.device.dataplane import DataPlane
-from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER
 
 
 class Group(Enum):
@@ -48,8 +46,10 @@ class Renderer:
     warnings: tuple[str, ...] = ()
     """What was asked for and cannot be had, which is done without."""
 
-    def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
-        """``RendererError`` when it cannot be had on this machine with these options."""
+    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
+        """``RendererError`` when it cannot be had on this machine with these options.  ``server`` is a render server's
+        socket, which becomes the renderer's; -1: there is none.
+        """
 
     # --- capsets
 
@@ -58,9 +58,6 @@ class Renderer:
         """What GET_CAPSET_INFO lists, in its order."""
         return ()
 
-    def capset(self, capset_id: int, version: int) -> bytes:
-        """The data of a capset."""
-        raise GuestError(VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, f"there is no capset {capset_id}")
-
-    def check_context_init(self, context_init: int) -> None:
-        """Of CTX_CREATE: whether there are such contexts."""
+    def capset(self, capset_id: int) -> bytes:
+        """The data of a set that is listed."""
+        raise NotImplementedError

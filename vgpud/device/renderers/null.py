@@ -16,7 +16,7 @@ class Null(Software2D):
     description = "a renderer that draws nothing"
     groups = frozenset(Group)
 
-    def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
+    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
         super().__init__(plane, options)
         plane.set_library(null_library())
         self.host_blobs = plane.has_host_blobs()

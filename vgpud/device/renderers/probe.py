@@ -1,30 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """``python -m vgpud.device.renderers.probe OPTIONS``: whether the virglrenderer mode can start, in a process that may die.
 
-``OPTIONS`` is a JSON object with the fields of ``RendererOptions``.  Standard output gets one JSON object: what was
-found, or the reason why not; the exit code is 0 or 69.
+``OPTIONS`` is a JSON object with the fields of ``RendererOptions``, and ``vulkan_memory``.  Standard output gets one JSON object:
+what was found, or the reason why not; the exit code is 0 or 69.
 """
 
 import json
+import os
+import socket
 import sys
 
+from vgpud.device import render_server
 from vgpud.device.renderers.virgl_library import VirglLibrary
-from vgpud.errors import EXIT_OK, RendererError
+from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.link.messages import RendererOptions
+from vgpud.modes import wants_render_server
 
 
-def probe(options: RendererOptions) -> dict[str, object]:
-    """What the renderer is; ``RendererError`` when it cannot start."""
-    library = VirglLibrary(options)
-    capsets = [offered.capset.capset_id for offered in library.offered]
-    return {"library": library.description, "capsets": capsets}
+def probe(options: RendererOptions, vulkan_memory: int | None) -> dict[str, object]:
+    """What the renderer is, without Vulkan where no memory is given for that; ``RendererError`` when it cannot start."""
+    server = -1
+    if vulkan_memory is not None and wants_render_server(options.mode, options.capsets):
+        server = _start_server(options.gpu_device, vulkan_memory)
+    library = VirglLibrary(options, server)
+    found: dict[str, object] = {
+        "library": library.description,
+        "capsets": [offered.capset.capset_id for offered in library.offered],
+    }
+    if library.without_vulkan:
+        found["without"] = {"venus": library.without_vulkan}
+    return found
+
+
+def _start_server(gpu_device: str, memory: int) -> int:
+    """As the spawner does; the socket, or -1 where it is not installed.  It ends with this process, whose pipe it watches."""
+    program = render_server.find()
+    if program is None:
+        return -1
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    life, our_life = os.pipe()
+    if os.fork() == 0:
+        try:
+            os.close(our_life)
+            ours.close()
+            server = render_server.Server(program, gpu_device, memory)
+            render_server.execute(server, theirs.fileno(), life)
+        finally:
+            os._exit(EXIT_INTERNAL)
+    os.close(life)
+    theirs.close()
+    return ours.detach()
 
 
 def main(text: str) -> int:
     fields = json.loads(text)
     fields["capsets"] = tuple(fields.get("capsets", ()))
+    memory = fields.pop("vulkan_memory", None)
     try:
-        found = probe(RendererOptions(**fields))
+        found = probe(RendererOptions(**fields), memory)
     except RendererError as error:
         sys.stdout.write(json.dumps({"reason": str(error)}) + "\n")
         return error.exit_code

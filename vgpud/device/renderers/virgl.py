@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``virglrenderer``: OpenGL by libvirglrenderer; 2D stays in memory until a context may touch it."""
+"""``virglrenderer``: OpenGL and Vulkan by libvirglrenderer; 2D stays in memory until a context may touch it."""
 
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import Capset, Group
 from vgpud.device.renderers.software_2d import Software2D
 from vgpud.device.renderers.virgl_export import why_not_exported
 from vgpud.device.renderers.virgl_library import VirglLibrary
-from vgpud.errors import GuestError
 from vgpud.link.messages import RendererOptions
 from vgpud.modes import CAPSETS
-from vgpud.wire.virtio_gpu import (
-    VIRTIO_GPU_F_CONTEXT_INIT,
-    VIRTIO_GPU_F_VIRGL,
-    VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-)
+from vgpud.wire.virtio_gpu import VIRTIO_GPU_F_CONTEXT_INIT, VIRTIO_GPU_F_VIRGL
 
 
 class Virgl(Software2D):
@@ -26,11 +21,11 @@ class Virgl(Software2D):
     groups = frozenset(Group)
     uses_drivers = True
 
-    def __init__(self, plane: DataPlane, options: RendererOptions) -> None:
+    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
         super().__init__(plane, options)
-        self.library = VirglLibrary(options)
+        self.library = VirglLibrary(options, server)
         # The release shows only when the library has been opened.
-        self.description = f"virglrenderer ({self.library.description})"
+        self.description = f"virglrenderer ({self.library.description}{self.library.vulkan})"
         plane.set_library(self.library.pointer)
         self.host_blobs = plane.has_host_blobs() and self._makes_files()
         if reason := self._export_buffers(plane, options):
@@ -57,17 +52,5 @@ class Virgl(Software2D):
     def capsets(self) -> tuple[Capset, ...]:
         return tuple(offered.capset for offered in self.library.offered)
 
-    def capset(self, capset_id: int, version: int) -> bytes:
-        for capset, data in self.library.offered:
-            if capset.capset_id == capset_id and version <= capset.max_version:
-                return data
-        raise GuestError(
-            VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER, f"there is no capset {capset_id} {version}"
-        )
-
-    def check_context_init(self, context_init: int) -> None:
-        if context_init not in (0, *(capset.capset_id for capset in self.capsets)):
-            raise GuestError(
-                VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-                f"context_init {context_init:#x} is of no capset that is offered",
-            )
+    def capset(self, capset_id: int) -> bytes:
+        return next(data for capset, data in self.library.offered if capset.capset_id == capset_id)

@@ -8,10 +8,11 @@ know starts ``python -m vgpud.device.renderers.probe``.
 import grp
 import os
 import stat
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vgpud.device import render_server
+from vgpud.device.misleading import clean_environment
 from vgpud.device.renderers.interface import Capset
 from vgpud.errors import RendererError
 from vgpud.link.messages import RendererOptions
@@ -19,33 +20,19 @@ from vgpud.modes import CAPSETS, available_capsets
 from vgpud.native import ffi, lib
 from vgpud.wire.virtio_gpu import VIRTIO_GPU_CAPSET_VIRGL2
 
-# What Mesa would read, and be led by to a driver that speaks virgl itself (to a renderer such as we are), or to a window
-# system; None: whatever the value is.
-MISLEADING: dict[str, frozenset[str] | None] = {
-    "GALLIUM_DRIVER": frozenset({"virpipe", "virgl"}),
-    "MESA_LOADER_DRIVER_OVERRIDE": frozenset({"virpipe", "virtio_gpu"}),
-    "VTEST_SOCKET_NAME": None,
-    "EGL_PLATFORM": None,
-}
 
-
-def clean_environment(environment: MutableMapping[str, str]) -> list[str]:
-    """Takes out what would lead Mesa astray; the names of what was there."""
-    found = [
-        name
-        for name, values in MISLEADING.items()
-        if name in environment and (values is None or environment[name] in values)
-    ]
-    for name in found:
-        del environment[name]
-    return found
-
-
-def flags_of(options: RendererOptions, display: bool) -> int:
-    """The library's flags; ``RendererError`` for combinations that it cannot take.
+def flags_of(options: RendererOptions, names: tuple[str, ...], display: bool) -> int:
+    """The library's flags for these capability sets; ``RendererError`` for combinations that it cannot take.
 
     ``display``: whether there is an X server to be used.
     """
+    vulkan = (lib.VIRGL_VENUS | lib.VIRGL_RENDER_SERVER) if VENUS in names else 0
+    if names == (VENUS,):
+        return int(vulkan | lib.VIRGL_NO_VIRGL)
+    return int(vulkan | _opengl_flags(options, display))
+
+
+def _opengl_flags(options: RendererOptions, display: bool) -> int:
     if not options.egl and not options.glx:
         raise RendererError("virglrenderer draws by EGL or by GLX: give --use-egl or --use-glx")
     # With both the library takes EGL.
@@ -62,15 +49,29 @@ def flags_of(options: RendererOptions, display: bool) -> int:
     return sum(flag for flag, chosen in wanted.items() if chosen)
 
 
-def capset_ids(names: tuple[str, ...]) -> tuple[int, ...]:
-    """The numbers of the capability sets to offer, in their order; ``RendererError`` for what there is not."""
+VENUS, DRM = "venus", "drm"
+
+NO_NATIVE_CONTEXTS = (
+    "the capability set drm is not available: DRM native contexts let a guest's own driver of the host's GPU speak to that GPU,"
+    " and need a library that was built for its vendor; take venus for Vulkan"
+)
+
+
+def wanted_capsets(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The capability sets to offer, in their order; ``RendererError`` for what there is not."""
     available = available_capsets("virglrenderer")
+    if DRM in names:
+        raise RendererError(NO_NATIVE_CONTEXTS)
     for name in names:
         if name not in available:
             raise RendererError(
-                f"the capability set {name} is not available in this version; {' and '.join(available)} are"
+                f"the capability set {name} is not available in this version; {', '.join(available)} are"
             )
-    return tuple(CAPSETS[name].capset_id for name in names or available)
+    return names or available
+
+
+VENUS_BYTES = 160
+"""Of virglrenderer 1.1's and later ones' venus; earlier releases have a shorter one."""
 
 
 _CAPS_V2_RENDERER = slice(696, 760)
@@ -92,23 +93,75 @@ class Offered(NamedTuple):
 
 
 class VirglLibrary:
-    """The library, started; ``RendererError`` says why not, in one line, and what to try."""
+    """The library, started; ``RendererError`` says why not, in one line, and what to try.
 
-    def __init__(self, options: RendererOptions) -> None:
-        wanted = capset_ids(options.capsets)
-        flags = flags_of(options, "DISPLAY" in os.environ)
+    ``server`` is a render server's socket, which becomes the library's; -1: there is none.  ``without_vulkan`` says why there is
+    no Vulkan, where it was not asked for; it is empty when there is, or when other sets were.
+    """
+
+    description: str
+    pointer: Any
+
+    def __init__(self, options: RendererOptions, server: int = -1) -> None:
+        names = wanted_capsets(options.capsets)
+        self.without_vulkan = ""
+        if VENUS in names and (missing := render_server.why_not() or _no_server(server)):
+            names = self._do_without(options, names, missing)
+        if VENUS not in names and server >= 0:
+            os.close(server)
         _check_device(options.gpu_device)
         clean_environment(os.environ)
+        try:
+            self.pointer = self._open(options, names, server if VENUS in names else -1)
+        except RendererError as error:
+            if VENUS not in names:
+                raise
+            names = self._do_without(options, names, str(error))
+            self.pointer = self._open(options, names, -1)
+        if VENUS in names and (wrong := self._try_vulkan()):
+            names = self._do_without(options, names, wrong)
+        self.offered = tuple(self._offer(CAPSETS[name].capset_id) for name in names)
+        self.description += "".join(f"; {one.renderer}" for one in self.offered if one.renderer)
+
+    @property
+    def vulkan(self) -> str:
+        """Whether there is any, for a description."""
+        if any(capset.capset_id == CAPSETS[VENUS].capset_id for capset, _ in self.offered):
+            return "; Vulkan by Venus"
+        return f"; without Vulkan: {self.without_vulkan}" if self.without_vulkan else ""
+
+    def _open(self, options: RendererOptions, names: tuple[str, ...], server: int) -> Any:
+        """Describes it, too."""
+        flags = flags_of(options, names, "DISPLAY" in os.environ)
         text = ffi.new("char[]", lib.VIRGL_TEXT)
-        pointer = lib.virgl_open(flags, options.gpu_device.encode(), text)
-        self.description: str = ffi.string(text).decode(errors="replace")
+        pointer = lib.virgl_open(flags, options.gpu_device.encode(), server, text)
+        self.description = ffi.string(text).decode(errors="replace")
         if pointer == ffi.NULL:
             raise RendererError(
                 f"virglrenderer cannot start: {self.description}; {_advice(options, self.description)}"
             )
-        self.pointer: Any = ffi.gc(pointer, lib.gpu_library_close)
-        self.offered = tuple(self._offer(capset_id) for capset_id in wanted)
-        self.description += "".join(f"; {one.renderer}" for one in self.offered if one.renderer)
+        return ffi.gc(pointer, lib.gpu_library_close)
+
+    def _do_without(
+        self, options: RendererOptions, names: tuple[str, ...], reason: str
+    ) -> tuple[str, ...]:
+        """The others, unless Vulkan was asked for."""
+        if VENUS in options.capsets:
+            raise RendererError(f"Vulkan (the capability set venus) cannot start: {reason}")
+        self.without_vulkan = reason
+        return tuple(name for name in names if name != VENUS)
+
+    def _try_vulkan(self) -> str:
+        """Empty when it works; that a set has something in it does not prove that there can be contexts."""
+        capset_id = CAPSETS[VENUS].capset_id
+        size = int(lib.gpu_library_capset_size(self.pointer, capset_id, ffi.new("uint32_t *")))
+        if size < VENUS_BYTES:
+            return f"{self.description} is older than virglrenderer 1.1"
+        if not any(self._offer(capset_id).data):
+            return "the library offers nothing for it"
+        if lib.gpu_library_try_context(self.pointer, capset_id) != 0:
+            return f"{render_server.PROGRAM} makes no context"
+        return ""
 
     def _offer(self, capset_id: int) -> Offered:
         version = ffi.new("uint32_t *")
@@ -119,6 +172,10 @@ class VirglLibrary:
         # It takes milliseconds and never changes.
         lib.gpu_library_capset_fill(self.pointer, capset_id, version[0], data)
         return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
+
+
+def _no_server(server: int) -> str:
+    return "" if server >= 0 else f"{render_server.PROGRAM} was not started"
 
 
 RENDER_NODES = Path("/dev/dri")

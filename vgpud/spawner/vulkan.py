@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Render servers and their workers: forked, and ended, whatever they hang in."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from vgpud.device import render_server
+from vgpud.spawner.children import Child, fork
+from vgpud.spawner.machine import Machine
+from vgpud.tree.messages import RENDER_SERVER
+from vgpud.tree.process import end_group, kill, reap_group
+
+PROC = Path("/proc")
+
+
+def fork_server(machine: Machine, end: int, life: int) -> Child | None:
+    """A render server with these ends; None where it is not installed, ``OSError`` when there cannot be one."""
+    program = render_server.find()
+    if program is None:
+        return None
+    config = machine.config
+    gpu_device = str(config.renderer.gpu_device or "")
+    server = render_server.Server(program, gpu_device, config.limits.vulkan_memory)
+    work = partial(render_server.execute, server, end, life)
+    return fork(machine.number, RENDER_SERVER, machine.log, (end, life), work)
+
+
+def end_server(server: Child) -> None:
+    """And its workers: they are a process group, once it has begun."""
+    kill(server.pidfd)
+    end_group(server.pid)
+
+
+def end_worker(server: Child, ctx_id: int) -> None:
+    """Kills the worker of a context.  Where none calls itself so, as one may that its guest has taken over, all of them."""
+    workers = list(_workers(server.pid))
+    prefix = f"virgl-{ctx_id}-"
+    for pid in [pid for pid in workers if _name(pid).startswith(prefix)] or workers:
+        _kill_child(server.pid, pid)
+    if not workers:
+        end_server(server)
+
+
+def _workers(server: int) -> Iterator[int]:
+    with suppress(OSError):
+        text = (PROC / f"{server}/task/{server}/children").read_text()
+        yield from map(int, text.split())
+
+
+def _name(pid: int) -> str:
+    try:
+        return (PROC / f"{pid}/comm").read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _kill_child(parent: int, pid: int) -> None:
+    """If it is that one's child still, which the number may not be by now."""
+    with suppress(OSError, IndexError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            # The second field behind the name, which may have anything in it.
+            fields = (PROC / f"{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            if fields[1] == str(parent):
+                kill(pidfd)
+        finally:
+            os.close(pidfd)
+
+
+class Groups:
+    """Process groups of servers that have ended, whose workers have come to this process."""
+
+    def __init__(self) -> None:
+        self._ending: set[int] = set()
+
+    def add(self, group: int) -> None:
+        end_group(group)
+        self._ending.add(group)
+
+    def reap(self) -> bool:
+        """Whether some are yet to end."""
+        self._ending = {group for group in self._ending if not reap_group(group)}
+        return bool(self._ending)
