@@ -18,7 +18,7 @@ from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle
 from ..driver.display import Display, DisplayServer
 from ..driver.frontend import QEMU_FEATURES, Feature
-from ..stand_in import environment
+from ..stand_in import exporter
 from .running import devices, settled_descriptors, wait_until
 from .test_virgl import COLOR, CTX, HEIGHT, PIXEL, WHOLE, WIDTH, save, show, status, texture, vgpud
 
@@ -37,7 +37,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin(*options: str, export: str = "WORKS") -> Backend:
         backend = Backend(
-            lambda path: [*vgpud(path), *options], environment=environment(tmp_path, export)
+            lambda path: [*vgpud(path), *options], environment=exporter(tmp_path, export)
         )
         running.append(backend)
         return backend

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A library in front of libvirglrenderer that exports textures without a GPU; see ``exporter.c``."""
+"""Libraries in front of libvirglrenderer: one that exports textures without a GPU (``exporter.c``), and one that makes blobs
+without Vulkan (``blobs.c``).
+"""
 
 import ctypes
 import os
@@ -16,30 +18,46 @@ def _real_library() -> str:
     return next(word for word in maps if "/libvirglrenderer.so" in word)
 
 
-def build(folder: Path, export: str) -> Path:
-    """Compiles it into ``folder``, which is for LD_LIBRARY_PATH; ``export``: how that ends."""
+def build(folder: Path, source: str, *options: str) -> Path:
+    """Compiles one into ``folder``, which is for LD_LIBRARY_PATH."""
     # A library with the real one's path for a name: the real one's own name would be the stand-in's.
     stub = folder / "stub.so"
     compiler: list[str | Path] = ["cc", "-shared", "-fPIC", "-o"]
     name = f"-Wl,-soname,{_real_library()}"
     subprocess.run([*compiler, stub, "-x", "c", "/dev/null", name], check=True)
-    source = Path(__file__).with_name("exporter.c")
-    options: list[str | Path] = ["-Wall", "-Wextra", "-Werror", f"-DEXPORT={export}"]
+    strict = ["-Wall", "-Wextra", "-Werror", *options]
     needed: list[str | Path] = ["-Wl,--no-as-needed", stub]
-    subprocess.run([*compiler, folder / LIBRARY, *options, source, *needed], check=True)
+    path = Path(__file__).with_name(source)
+    subprocess.run([*compiler, folder / LIBRARY, *strict, path, *needed], check=True)
     return folder
 
 
-_CUSTOM = """
+_WITH_A_GPU = """
 import vgpud.device.renderers.virgl as virgl
 virgl.why_not_exported = lambda options, library: ""
 """
+_WITH_FILES = """
+import vgpud.device.renderers.virgl as virgl
+virgl.Virgl._makes_files = lambda renderer: True
+"""
 
 
-def environment(folder: Path, export: str) -> dict[str, str]:
-    """For a daemon whose device processes find the library in ``folder``, and take this machine for one with a
-    GPU: the interpreter imports sitecustomize first of all.
+def exporter(folder: Path, export: str) -> dict[str, str]:
+    """For a daemon whose device processes find a library that exports textures, and take this machine for one with a
+    GPU; ``export``: how that ends.
     """
-    (folder / "sitecustomize.py").write_text(_CUSTOM)
+    build(folder, "exporter.c", f"-DEXPORT={export}")
+    return _environment(folder, _WITH_A_GPU)
+
+
+def blobs(folder: Path) -> dict[str, str]:
+    """For a daemon whose device processes find a library that makes blobs, and take it for one with Vulkan."""
+    build(folder, "blobs.c")
+    return _environment(folder, _WITH_FILES)
+
+
+def _environment(folder: Path, custom: str) -> dict[str, str]:
+    """With the library, and with modules that are changed: the interpreter imports sitecustomize first of all."""
+    (folder / "sitecustomize.py").write_text(custom)
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
-    return {"LD_LIBRARY_PATH": str(build(folder, export)), "PYTHONPATH": path}
+    return {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": path}
