@@ -21,6 +21,7 @@ from .frontend import (
     QEMU_PROTOCOL,
     VERSION,
     Frontend,
+    Protocol,
     Request,
     RequestRefusedError,
 )
@@ -42,7 +43,14 @@ class HostileVmm:
     are the backend's too.
     """
 
-    def __init__(self, socket_path: Path, *, cursor_size: int = 16, seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        *,
+        cursor_size: int = 16,
+        seconds: float = 5.0,
+        protocol: Protocol = QEMU_PROTOCOL,
+    ) -> None:
         with contextlib.ExitStack() as failed:
             self.memory = GuestMemory(MEMORY_BYTES)
             failed.callback(self.memory.close)
@@ -51,7 +59,7 @@ class HostileVmm:
             self.display, self.display_theirs = socket.socketpair()
             failed.enter_context(self.display)
             failed.enter_context(self.display_theirs)
-            self.frontend = Frontend.connect(socket_path, timeout=seconds)
+            self.frontend = Frontend.connect(socket_path, timeout=seconds, wanted_protocol=protocol)
             # Without a time limit, which waits even where nobody wants to.
             self._raw = self.frontend.connection.dup()
             self._raw.setblocking(False)

@@ -10,20 +10,31 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from tests.driver import commands, hostile_device
+from tests.driver.frontend import QEMU_PROTOCOL, Protocol
 from tests.driver.gpu import CommandFailedError
 from tests.driver.hostile_vmm import ENDED, HostileVmm
-from tests.driver.memory import OutOfGuestMemoryError
+from tests.driver.memory import PAGE, OutOfGuestMemoryError
 from tests.driver.queue import NoResponseError
 from tests.driver.rings import RingFullError
+from tests.driver.shared_region import SharedRegion
 from tests.driver.wicked.speech import Word
 from vgpud.link.codec import encode
 from vgpud.link.fields import LinkError
-from vgpud.link.messages import FROM_DEVICE, FROM_SESSION, Message, descriptors_of
+from vgpud.link.messages import (
+    FROM_DEVICE,
+    FROM_SESSION,
+    HostBlobCreated,
+    MapBlob,
+    Message,
+    ResourceGone,
+    UnmapBlob,
+    descriptors_of,
+)
 
 from .liar import Liar
 from .values import BYTES, NUMBERS, SMALL, U32, message, spoilt
 
-KINDS = ("memory", "memory", "no memory", "half a page", "a pipe", "event")
+KINDS = ("memory", "sealed memory", "no memory", "half a page", "a pipe", "event")
 WORTHLESS = (NoResponseError, CommandFailedError, OutOfGuestMemoryError, RingFullError, *ENDED)
 # How long an answer may take of a device process that is there.
 SECONDS = 0.5
@@ -55,24 +66,40 @@ WORDS = st.builds(
 )
 
 
+PAGES = st.one_of(st.integers(1, 8), SMALL, st.integers(0, 300))
+FILES = st.sampled_from(["sealed memory", "sealed memory", "sealed memory", *KINDS])
+
+
 class Device(Liar):
-    """One machine after the other, whose guest has taken over its device process."""
+    """One machine after the other, whose guest has taken over its device process.  Its VMM has a shared memory region."""
 
     def __init__(self) -> None:
         super().__init__()
         self.vmm: HostileVmm | None = None
+        self.region: SharedRegion | None = None
+        self.refuses = False
         self.owned.callback(self.leave)
 
     def leave(self) -> None:
-        if self.vmm is not None:
-            self.vmm.close()
-            self.vmm = None
+        region, self.region = self.region, None
+        vmm, self.vmm = self.vmm, None
+        if region is not None:
+            region.__exit__(None, None, None)
+        if vmm is not None:
+            vmm.close()
 
     @initialize()
     def comes(self) -> None:
-        self.vmm = HostileVmm(self.house.socket_path, seconds=SECONDS)
+        self.refuses = False
+        self.vmm = HostileVmm(
+            self.house.socket_path, seconds=SECONDS, protocol=QEMU_PROTOCOL | Protocol.SHMEM
+        )
         with contextlib.suppress(*WORTHLESS):
             self.vmm.start()
+        if self.vmm.frontend.shared_regions:
+            self.region = SharedRegion(
+                self.vmm.frontend, answer=lambda asked: int(self.refuses)
+            ).__enter__()
 
     def say(self, *words: Word) -> None:
         """In one go; a process that is gone by then says nothing."""
@@ -113,6 +140,32 @@ class Device(Liar):
     @rule(place=SHARED)
     def cuts_what_is_shared(self, place: int) -> None:
         self.say(Word("cut", "", (), place))
+
+    @rule(maps=st.lists(st.tuples(SMALL, PAGES, PAGES, PAGES, FILES), max_size=6))
+    def has_files_mapped(self, maps: list[tuple[int, int, int, int, str]]) -> None:
+        self.say(
+            *(
+                Word(
+                    "link",
+                    encode(MapBlob(1, resource, page * PAGE, pages * PAGE, place * PAGE)).hex(),
+                    (kind,),
+                )
+                for resource, page, pages, place, kind in maps
+            )
+        )
+
+    @rule(resource=SMALL)
+    def has_it_unmapped(self, resource: int) -> None:
+        self.say(Word("link", encode(UnmapBlob(1, resource)).hex()))
+
+    @rule(resource=SMALL, size=NUMBERS)
+    def makes_a_blob_and_forgets_it(self, resource: int, size: int) -> None:
+        made = HostBlobCreated(resource, size)
+        self.say(*[Word("link", encode(one).hex()) for one in (made, ResourceGone(resource))])
+
+    @rule()
+    def its_vmm_refuses_from_now_on(self) -> None:
+        self.refuses = not self.refuses
 
     @rule(status=SMALL)
     def ends(self, status: int) -> None:

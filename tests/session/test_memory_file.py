@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import stat
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -83,3 +84,19 @@ def test_nothing_but_memory_of_a_fixed_size_is_mapped(kind: str) -> None:
         descriptor = KINDS[kind](hands)
         fits = stat.S_ISREG(os.fstat(descriptor).st_mode) and kind == "sealed memory"
         assert refusal(os.dup(descriptor), 0, PAGE) == (None if fits else errno.EOPNOTSUPP)
+
+
+def test_a_buffer_of_a_driver_is_memory() -> None:
+    """Where the kernel makes some without a GPU."""
+    try:
+        device = os.open("/dev/udmabuf", os.O_RDWR)
+    except OSError:
+        pytest.skip("there is no /dev/udmabuf")
+    memory = sealed(2 * PAGE)
+    # linux/udmabuf.h: UDMABUF_CREATE
+    request = struct.pack("=IIQQ", memory, 0, 0, 2 * PAGE)
+    buffer = fcntl.ioctl(device, 0x40187542, bytearray(request))
+    os.close(device)
+    os.close(memory)
+    assert refusal(os.dup(buffer), 0, 2 * PAGE) is None
+    assert refusal(buffer, 0, 3 * PAGE) == errno.EINVAL

@@ -96,6 +96,12 @@ def _wicked_frontend(honest: Any) -> Any:
     return honest
 
 
+def _with_host_blobs(honest: Any) -> Any:
+    """What is said of a renderer nobody can know better: its session offers host-visible memory then."""
+    honest.host_blobs = True
+    return honest
+
+
 def _older_landlock(newest: int) -> int:
     return int(os.environ.get("PYTHON_VGPUD_LANDLOCK", newest))
 
@@ -115,6 +121,7 @@ def _lying_session(honest: Any) -> Any:
 TAKEN_OVER: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "vgpud.device.process": ("run", _wicked_device),
     "vgpud.device.loop": ("run", _wicked_device),
+    "vgpud.device.renderers.software_2d": ("Software2D", _with_host_blobs),
     "vgpud.session.frontend": ("Frontend", _wicked_frontend),
     "vgpud.walls.landlock": ("NEWEST", _older_landlock),
 }

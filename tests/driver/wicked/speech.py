@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import json
 import mmap
 import os
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 MAGIC = struct.pack("<I", 0x0E72_0E72)
 HEADER_BYTES = 24
+F_ADD_SEALS, F_SEAL_SHRINK = 1033, 2  # linux/fcntl.h
 
 
 class Word(NamedTuple):
@@ -49,6 +51,13 @@ def _memory(size: int) -> int:
     return made
 
 
+def _sealed_memory() -> int:
+    made = os.memfd_create("said", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(made, 1 << 20)
+    fcntl.fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK)
+    return made
+
+
 def _reading_end() -> int:
     reading, writing = os.pipe()
     os.close(writing)
@@ -72,6 +81,7 @@ MADE: dict[str, Callable[[], int]] = {
     "present channel": _channel,
     "event": lambda: os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK),
     "memory": lambda: _memory(1 << 20),
+    "sealed memory": _sealed_memory,
     "no memory": lambda: _memory(0),
     "half a page": lambda: _memory(2048),
     "a pipe": _reading_end,
