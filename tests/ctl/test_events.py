@@ -184,7 +184,7 @@ def put_each(lines: IO[str], into: "Queue[str]") -> None:
 
 
 def test_the_end_of_the_daemon_is_the_end(backend: Backend) -> None:
-    before = len(open_descriptors(backend.process.pid))
+    before = len(settled_descriptors(backend.process.pid))
     with program(backend) as process:
         assert wait_until(lambda: len(open_descriptors(backend.process.pid)) > before)
         backend.process.terminate()

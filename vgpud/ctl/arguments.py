@@ -86,6 +86,18 @@ def _events(parser: argparse.ArgumentParser) -> None:
     _add_which(parser)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser, "As JSON.")
+    parser.add_argument(
+        "--machine",
+        metavar="NAME",
+        help="Of the running machines only this one, as status names it or by its number.",
+    )
+    parser.add_argument(
+        "--qemu", metavar="PROGRAM", help="Which QEMU; that of PATH without the flag."
+    )
+
+
 def _screenshot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
@@ -131,6 +143,7 @@ ARGUMENTS = {
     "status": _status,
     "top": _top,
     "events": _events,
+    "doctor": _doctor,
     "screenshot": _screenshot,
     "displays": _displays,
     "log-level": _log_level,

@@ -21,6 +21,7 @@ from vgpud.ctl.status import count, screenful
 from vgpud.errors import EXIT_OK
 
 SAMPLE_SECONDS = 0.5  # that a first look at rates takes
+EXIT_BROKEN = 1
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 Arguments = argparse.Namespace
@@ -139,6 +140,20 @@ def _events(arguments: Arguments) -> int:
     return EXIT_OK
 
 
+def _doctor(arguments: Arguments) -> int:
+    from vgpud.ctl.doctor import report
+    from vgpud.ctl.doctor.checks import examine
+    from vgpud.ctl.doctor.finding import Verdict
+    from vgpud.ctl.doctor.host import Host
+
+    results = examine(Host(arguments.qemu), arguments.machine)
+    if arguments.json:
+        _say(json.dumps(report.as_json(results), indent=2))
+    else:
+        _say(report.text(results))
+    return EXIT_BROKEN if report.worst(results) == Verdict.BROKEN else EXIT_OK
+
+
 # --- one daemon
 
 
@@ -252,6 +267,10 @@ COMMANDS = {
         _events,
         "Follow what happens to machines: who connects, leaves or is refused, device processes that are "
         "started again, commands that a limit was in the way of.",
+    ),
+    "doctor": Command(
+        _doctor,
+        "Say what this host can do, why not more, and what to run for it; and why a guest does not draw by OpenGL.",
     ),
     "screenshot": Command(_screenshot, "Save what a scanout shows, as a PNG."),
     "displays": Command(

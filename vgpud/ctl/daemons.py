@@ -139,8 +139,8 @@ def _is_socket(path: Path) -> bool:
 def usual_socket() -> Path | None:
     """Where a daemon listens that was told no other place: of this user's, or of the system's; None where there is none."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    own = [Path(runtime) / "vgpud/vgpud.sock", Path(runtime) / "vgpud.sock"]
-    places = [*(own if runtime.startswith("/") and os.geteuid() else ()), SYSTEM_SOCKET]
+    own = [Path(runtime) / "vgpud/vgpud.sock"] if runtime.startswith("/") and os.geteuid() else []
+    places = [*own, SYSTEM_SOCKET]
     return next((place for place in places if control_path(place).exists()), None)
 
 

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""QEMU: its version, whether it has the device, and which of its displays work with it."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
+from vgpud.ctl.doctor.graphics import mesa_version
+from vgpud.ctl.doctor.host import Host
+from vgpud.ctl.doctor.kernel import version
+
+OLDEST = (7, 2)
+WITHOUT_KVM = (8, 0)
+DEVICES = ("vhost-user-gpu-pci", "vhost-user-vga")
+# Red Hat's is in no search path.
+PLACES = ("qemu-system-{}", "qemu-kvm", "/usr/libexec/qemu-kvm", "kvm")
+
+
+def program(host: Host) -> str | None:
+    """The QEMU that is meant, or that is there."""
+    if host.program is not None:
+        return host.which(host.program)
+    found = (host.which(place.format(host.machine)) for place in PLACES)
+    return next((path for path in found if path), None)
+
+
+def qemu(host: Host) -> Iterator[Finding]:
+    """Its version."""
+    path = program(host)
+    if path is None:
+        if host.program is not None:
+            yield broken(f"there is no program {host.program}")
+            return
+        yield limited(
+            "QEMU is not installed, or not in PATH (--qemu names it); another VMM may do",
+            host.install(f"qemu-system-{_debian(host)}", f"qemu-system-{host.machine}"),
+        )
+        return
+    output = host.run(path, "--version")
+    here = version(output.text) if output and output.status == 0 else ()
+    if not here:
+        yield broken(f"{path} --version does not say which", f"{path} --version")
+    elif here[:2] < OLDEST:
+        yield broken(
+            f"{path} is QEMU {_dotted(here)}: its vhost-user-gpu is too old, 7.2 or newer is needed"
+        )
+    elif here[:2] < WITHOUT_KVM and not host.may("/dev/kvm"):
+        yield broken(
+            f"{path} is QEMU {_dotted(here)}: before 8.0 this device needs KVM, which this user has not",
+            f"sudo adduser {host.user_name} kvm  # and log in again",
+        )
+    else:
+        yield ok(f"{path} is QEMU {_dotted(here)}")
+
+
+def _debian(host: Host) -> str:
+    return {"x86_64": "x86", "aarch64": "arm"}.get(host.machine, "misc")
+
+
+def _dotted(numbers: tuple[int, ...]) -> str:
+    return ".".join(map(str, numbers))
+
+
+def devices(host: Host) -> Iterator[Finding]:
+    """Whether it was built with them, and its module is there."""
+    path = program(host)
+    output = host.run(path, "-device", "help") if path else None
+    if output is None:
+        return
+    missing = [name for name in DEVICES if f'name "{name}"' not in output.text]
+    if len(missing) == len(DEVICES):
+        yield broken(
+            f"{path} has no {' and no '.join(missing)}",
+            host.install("--reinstall qemu-system-common", "hw-display-virtio-gpu-pci.so"),
+        )
+    elif missing:
+        yield limited(f"{path} has no {missing[0]}")
+    else:
+        yield ok(f"it has {' and '.join(DEVICES)}")
+
+
+class Display(NamedTuple):
+    """A value of ``-display``: what ``-display help`` calls it, and why it does not work here; empty when it does."""
+
+    option: str
+    needs: str
+    hindrance: Callable[[Host], str]
+
+
+def _no_buffers(host: Host) -> str:
+    """What takes a GPU's buffers into a window of X or Wayland."""
+    if host.render_nodes or mesa_version(host) >= (26,):
+        return ""
+    return "without a GPU that needs Mesa 26"
+
+
+def _no_node(host: Host) -> str:
+    return "" if host.render_nodes else "that needs a render node"
+
+
+def _never(host: Host) -> str:
+    return "QEMU refuses it with any vhost-user GPU"
+
+
+DISPLAYS = (
+    Display("none", "none", lambda host: ""),
+    Display("gtk,gl=on", "gtk", _no_buffers),
+    Display("sdl,gl=on", "sdl", _no_buffers),
+    Display("dbus,gl=on", "dbus", _no_node),
+    Display("egl-headless", "egl-headless", _no_node),
+    Display("gtk", "gtk", _never),
+    Display("sdl", "sdl", _never),
+    Display("vnc", "none", _never),
+)
+
+
+def displays(host: Host) -> Iterator[Finding]:
+    """Which ``-display`` works."""
+    path = program(host)
+    output = host.run(path, "-display", "help") if path else None
+    if output is None:
+        return
+    built = set(output.text.split())
+    there = [(one, one.hindrance(host)) for one in DISPLAYS if one.needs in built]
+    works = [f"-display {one.option}" for one, hindrance in there if not hindrance]
+    if "dbus" in built:
+        works.append("-display dbus (in 2D)")
+    fails = [
+        (one, hindrance) for one, hindrance in there if hindrance and hindrance != _never(host)
+    ]
+    yield ok(f"these work: {', '.join(works)}")
+    refused = [
+        f"-{'' if one.option == 'vnc' else 'display '}{one.option}"
+        for one, why in there
+        if why == _never(host)
+    ]
+    for reason in dict.fromkeys(why for _, why in fails):
+        options = ", ".join(f"-display {one.option}" for one, why in fails if why == reason)
+        yield limited(f"{options}: {reason}")
+    if refused:
+        yield ok(f"QEMU refuses with any vhost-user GPU: {', '.join(refused)}")

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What OpenGL and Vulkan are drawn by on this host."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
+from vgpud.ctl.doctor.host import Host
+from vgpud.modes import CAPSETS, MODES
+
+SOFTWARE = ("llvmpipe", "softpipe", "swrast", "lavapipe")
+"""In the names of renderers that draw without a GPU."""
+# The kernel's driver → Mesa's files for it, one of which is needed.
+GL_DRIVERS = {
+    "i915": ("iris", "crocus", "i915"),
+    "xe": ("iris",),
+    "amdgpu": ("radeonsi",),
+    "radeon": ("r600", "r300", "radeonsi"),
+    "nouveau": ("nouveau",),
+    "virtio_gpu": ("virtio_gpu",),
+    "virtio-pci": ("virtio_gpu",),
+    "vmwgfx": ("vmwgfx",),
+    "msm": ("msm", "kgsl"),
+    "panfrost": ("panfrost",),
+    "v3d": ("v3d",),
+}
+LIBRARY_FOLDERS = ("/usr/lib/*-linux-gnu*", "/usr/lib64", "/usr/lib")
+RENDER_SERVERS = ("/usr/libexec/virgl_render_server", "/usr/lib/virgl_render_server")
+
+
+def is_software(renderer: str) -> bool:
+    """Whether what draws is the processor."""
+    return any(name in renderer.lower() for name in SOFTWARE)
+
+
+def render_nodes(host: Host) -> Iterator[Finding]:
+    """GPUs, and whether this user may use them."""
+    if not host.render_nodes:
+        yield limited(
+            "there is no render node (/dev/dri/renderD128): OpenGL is drawn by the processor, and QEMU's displays egl-headless "
+            "and dbus,gl=on do not work",
+            "ls -l /dev/dri; lspci -k | grep -A 3 -E 'VGA|3D|Display'  # is there a GPU, and has it a driver?",
+        )
+    for node in host.render_nodes:
+        driver = host.driver_of(node) or "an unknown driver"
+        if host.may(node):
+            yield ok(f"{node} ({driver}) may be used")
+        else:
+            group = host.group_of(node) or "render"
+            yield limited(
+                f"{host.user_name} may not use {node} ({driver}): what this user draws is drawn by the processor",
+                f"sudo adduser {host.user_name} {group}  # and log in again",
+            )
+
+
+QEMU_USERS = ("libvirt-qemu", "qemu", "vgpud")
+"""Whom the distributions run machines as, and our units the daemon."""
+
+
+def groups(host: Host) -> Iterator[Finding]:
+    """Users that are not this one: libvirt's machines and vgpud run as QEMU's, the units as vgpud."""
+    found = False
+    for user in host.users(*QEMU_USERS):
+        found = True
+        missing = [name for name in _groups_needed(host) if name not in host.groups(user)]
+        if user == "vgpud" and "render" in missing:
+            missing.remove("render")  # the unit gives it to him
+        if missing:
+            yield limited(
+                f"the user {user} is not in the group {' and '.join(missing)}",
+                *(f"sudo adduser {user} {name}" for name in missing),
+            )
+        else:
+            yield ok(f"the user {user} is in every group that is needed")
+    if not found:
+        yield ok(f"none of the users {', '.join(QEMU_USERS)} is there")
+
+
+def _groups_needed(host: Host) -> list[str]:
+    needed = ["kvm"] if host.path("/dev/kvm").exists() else []
+    # A node that belongs to root alone is opened to nobody by a group.
+    nodes = {host.group_of(node) for node in host.render_nodes} - {"", "root"}
+    return [*needed, *sorted(nodes)]
+
+
+def virglrenderer(host: Host) -> Iterator[Finding]:
+    """Whether OpenGL works, tried as libvirt does; and what it is drawn by."""
+    renderers = host.capabilities.get("renderers")
+    if not renderers:
+        yield broken("vgpud --print-capabilities says nothing", "vgpud --print-capabilities")
+        return
+    reason = renderers["virglrenderer"].get("unavailable")
+    if reason:
+        yield limited(
+            f"no OpenGL for guests: {reason}",
+            host.install("libvirglrenderer1 libegl1 libgl1-mesa-dri", "libvirglrenderer.so.1"),
+        )
+        return
+    text = f"OpenGL for guests by {host.renderer}"
+    if is_software(host.renderer) and host.render_nodes:
+        yield limited(
+            f"{text}: the processor draws, though there is a GPU",
+            f"vgpud --gpu-mode virglrenderer --gpu-device {host.render_nodes[0]} …",
+        )
+    elif is_software(host.renderer):
+        yield ok(f"{text}, which is the processor")
+    else:
+        yield ok(text)
+
+
+def gpu(host: Host) -> Iterator[Finding]:
+    """Whether OpenGL starts on a render node."""
+    if not host.render_nodes or not host.renderer:
+        return
+    if "render-node" in host.capabilities.get("features", ()):
+        yield ok("OpenGL starts on a render node")
+        return
+    node = host.render_nodes[0]
+    yield limited(
+        f"OpenGL does not start on {' or '.join(host.render_nodes)}: libvirt is not told of them",
+        f"vgpud --gpu-mode virglrenderer --gpu-device {node} --socket-path /tmp/vgpud-try.sock  # says why",
+    )
+
+
+def mesa(host: Host) -> Iterator[Finding]:
+    """The drivers that are installed, beside those that are needed."""
+    vendors = host.names("/usr/share/glvnd/egl_vendor.d/*.json")
+    drivers = {path.name.removesuffix("_dri.so") for path in _library_files(host, "dri/*_dri.so")}
+    if not vendors or not drivers:
+        missing = "EGL" if not vendors else "OpenGL drivers"
+        yield limited(
+            f"Mesa's {missing} are not installed: virglrenderer has nothing to draw by",
+            host.install("libegl1 libegl-mesa0 libgl1-mesa-dri", "swrast_dri.so"),
+        )
+        return
+    for node in host.render_nodes:
+        kernel = host.driver_of(node)
+        wanted = GL_DRIVERS.get(kernel, ())
+        if wanted and not drivers & set(wanted):
+            yield limited(
+                f"Mesa has no driver for {node} ({kernel}): {' or '.join(wanted)}",
+                host.install("libgl1-mesa-dri", f"{wanted[0]}_dri.so"),
+            )
+    names = ", ".join(path.stem for path in vendors)
+    yield ok(f"Mesa{_mesa_version(host)}, {len(drivers)} OpenGL drivers; EGL by {names}")
+
+
+def mesa_version(host: Host) -> tuple[int, ...]:
+    """From 24.2 on a library is named by it; empty for those of before."""
+    return tuple(map(int, _mesa_version(host).strip().split("."))) if _mesa_version(host) else ()
+
+
+def _mesa_version(host: Host) -> str:
+    for path in _library_files(host, "libgallium-*.so"):
+        found = re.search(r"libgallium-(\d+(?:\.\d+)*)", path.name)
+        if found:
+            return f" {found.group(1)}"
+    return ""
+
+
+def _library_files(host: Host, pattern: str) -> list[Path]:
+    return [path for folder in LIBRARY_FOLDERS for path in host.names(f"{folder}/{pattern}")]
+
+
+def vulkan(host: Host) -> Iterator[Finding]:
+    """What Vulkan in guests (Venus) needs."""
+    if not CAPSETS["venus"].available:
+        yield ok(
+            "Vulkan for guests (Venus) is not in this version, and what it needs is not looked at"
+        )
+        return
+    server = next((path for path in RENDER_SERVERS if host.path(path).exists()), None)
+    server = server or host.which("virgl_render_server")
+    if server is None:
+        yield limited(
+            "virgl_render_server is not installed: no Vulkan for guests",
+            host.install("virgl-server", "virgl_render_server"),
+        )
+    drivers = host.names("/usr/share/vulkan/icd.d/*.json") + host.names("/etc/vulkan/icd.d/*.json")
+    if not drivers:
+        yield limited(
+            "no Vulkan driver is installed: no Vulkan for guests",
+            host.install("libvulkan1 mesa-vulkan-drivers", "lvp_icd.x86_64.json"),
+        )
+    if server is not None and drivers:
+        yield ok(f"Vulkan for guests: {server}, with {', '.join(path.stem for path in drivers)}")
+
+
+def rutabaga(host: Host) -> Iterator[Finding]:
+    """The library of gfxstream and cross-domain."""
+    file = host.libraries.get("librutabaga_gfx_ffi.so") or host.libraries.get(
+        "librutabaga_gfx_ffi.so.0"
+    )
+    there = f"librutabaga_gfx_ffi is {file}" if file else "librutabaga_gfx_ffi is not installed"
+    if not MODES["gfxstream"].renderer:
+        yield ok(f"{there}; the mode gfxstream is not in this version")
+    elif file:
+        yield ok(there)
+    else:
+        yield limited(
+            f"{there}: the mode gfxstream does not start", "vgpud --gpu-mode virglrenderer …"
+        )

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Who starts vgpud, and what keeps it from being started and reached: sockets, libvirt's descriptors, AppArmor, SELinux."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vgpud.ctl.daemons import SYSTEM_FOLDER, survey
+from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
+from vgpud.ctl.doctor.host import Host
+from vgpud.ctl.status import count, printable
+
+
+def sockets(host: Host) -> Iterator[Finding]:
+    """Where a daemon can listen, and those that do."""
+    runtime = host.environment.get("XDG_RUNTIME_DIR", "")
+    folder = str(SYSTEM_FOLDER) if host.user == 0 else runtime
+    if not folder:
+        yield limited(
+            "XDG_RUNTIME_DIR is not set: a daemon of this user needs a place for its socket",
+            "vgpud --socket-path /tmp/vgpud.sock",
+        )
+    elif host.user and not host.may(folder, os.W_OK | os.X_OK):
+        yield limited(f"{folder} is not this user's to write: no socket can be made there")
+    found = survey()
+    for one in found.answered:
+        machines = count(len(one.status["machines"]), "machine")
+        yield ok(
+            printable(f"a daemon answers at {one.path}: mode {one.status['mode']}, {machines}")
+        )
+    if found.closed:
+        yield limited(
+            f"{count(found.closed, 'daemon')} may not be asked by {host.user_name}",
+            "sudo vgpuctl list",
+        )
+    if not found.answered and not found.closed:
+        yield ok("no daemon runs now")
+
+
+# --- libvirt
+
+DESCRIPTORS = ("/etc/qemu/vhost-user", "/usr/share/qemu/vhost-user")
+"""As libvirt reads them: the first file of a name is the one that counts, then by name."""
+
+
+def libvirt(host: Host) -> Iterator[Finding]:
+    """Which program libvirt starts for a machine with ``<driver name='vhostuser'/>``."""
+    if host.which("libvirtd") is None and host.which("virtqemud") is None:
+        yield ok("libvirt is not installed")
+        return
+    found = list(_descriptors(host))
+    if not found:
+        yield limited("libvirt finds no vhost-user GPU: no descriptor is there", *_link(host))
+        return
+    path, descriptor = found[0]
+    binary = str(descriptor.get("binary", ""))
+    if "vgpud" not in Path(binary).name:
+        yield limited(f"libvirt takes {binary}, by {path}, before vgpud", *_link(host))
+    elif not os.access(host.path(binary), os.X_OK):
+        yield broken(f"libvirt is told of {binary} by {path}, and there is no such program")
+    else:
+        yield ok(f"libvirt starts {binary}, by {path}")
+
+
+def _descriptors(host: Host) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of GPUs, in libvirt's order.  An empty file hides those of its name behind it."""
+    files: dict[str, Path] = {}
+    for folder in DESCRIPTORS:
+        for file in host.names(f"{folder}/*.json"):
+            files.setdefault(file.name, file)
+    for name in sorted(files):
+        with suppress(OSError, ValueError):
+            descriptor = json.loads(files[name].read_text())
+            if isinstance(descriptor, dict) and descriptor.get("type") == "gpu":
+                yield str(files[name]), descriptor
+
+
+def _link(host: Host) -> tuple[str, ...]:
+    file = "/usr/share/qemu/vhost-user/60-vgpud-gpu.json"
+    if not host.path(file).exists():
+        return (
+            f"sudo install -D -m 644 config/60-vgpud-gpu.json {file}  # from vgpud's source",
+            *_before(file),
+        )
+    return _before(file)
+
+
+def _before(file: str) -> tuple[str, ...]:
+    return (
+        "sudo mkdir -p /etc/qemu/vhost-user",
+        f"sudo ln -s {file} /etc/qemu/vhost-user/10-vgpud-gpu.json",
+    )
+
+
+APPARMOR_FILE = "/etc/apparmor.d/local/abstractions/libvirt-qemu"
+APPARMOR_RULE = "/usr/bin/vgpud PUx,"
+
+
+def apparmor(host: Host) -> Iterator[Finding]:
+    """Whether it lets libvirt's machines start vgpud."""
+    if not host.text("/sys/module/apparmor/parameters/enabled").startswith("Y"):
+        yield ok("AppArmor is off")
+    elif not host.path("/etc/apparmor.d/abstractions/libvirt-qemu").exists():
+        yield ok("AppArmor is on, and has no profile for libvirt's machines")
+    elif any("vgpud" in line.partition("#")[0] for line in host.text(APPARMOR_FILE).splitlines()):
+        yield ok(f"AppArmor lets libvirt's machines start vgpud ({APPARMOR_FILE})")
+    else:
+        yield limited(
+            "AppArmor keeps libvirt's machines from starting vgpud",
+            f"echo '{APPARMOR_RULE}' | sudo tee -a {APPARMOR_FILE}",
+        )
+
+
+def selinux(host: Host) -> Iterator[Finding]:
+    """It was not tried."""
+    if host.text("/sys/fs/selinux/enforce").strip() != "1":
+        return
+    yield limited(
+        "SELinux enforces its policy, with which vgpud was not tried: where a machine cannot start it, look for denials",
+        "sudo ausearch -m avc -c vgpud",
+    )
