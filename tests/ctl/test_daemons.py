@@ -20,12 +20,13 @@ from ..daemon.running import daemon, wait_until
 from ..driver.backend import Backend, Machine
 
 COMMAND = [sys.executable, "-m", "vgpud.ctl"]
+SECONDS = 20
 
 
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     with daemon() as running:
-        assert wait_until(lambda: survey([running.socket_path]).answered)
+        assert wait_until(lambda: survey([running.socket_path]).answered, SECONDS)
         yield running
 
 
@@ -73,14 +74,14 @@ def test_a_daemon_with_a_relative_path_is_found(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            assert wait_until(lambda: tmp_path / "here.sock" in socket_paths())
+            assert wait_until(lambda: tmp_path / "here.sock" in socket_paths(), SECONDS)
         finally:
             process.terminate()
 
 
 def test_every_daemon_is_shown_on_request(backend: Backend) -> None:
     with daemon() as other, Machine(backend.socket_path), Machine(other.socket_path):
-        assert wait_until(lambda: survey([other.socket_path]).answered)
+        assert wait_until(lambda: survey([other.socket_path]).answered, SECONDS)
         found = json.loads(vgpuctl("status", "--all", "--json").stdout)
         sockets = {one["socket"]: len(one["machines"]) for one in found}
         assert sockets[str(backend.socket_path)] == sockets[str(other.socket_path)] == 1
@@ -135,7 +136,7 @@ def test_without_a_name_it_is_the_usual_one_or_the_only_one(backend: Backend, al
 
 def test_a_machine_is_found_by_its_name_wherever_it_is(backend: Backend, alone: Path) -> None:
     with daemon() as other, Machine(other.socket_path):
-        assert wait_until(lambda: survey([other.socket_path]).answered)
+        assert wait_until(lambda: survey([other.socket_path]).answered, SECONDS)
         link(backend, alone / "system/vgpud.sock")
         place = link(other, alone / "other.sock")
         assert chosen(None, "1") == place

@@ -203,6 +203,23 @@ def test_what_is_missing_is_installed_as_the_distribution_does(
     assert only(graphics.mesa, host, Verdict.LIMITED).remedy == (line,)
 
 
+def test_vulkan_is_what_the_renderer_offers(host: MadeUp) -> None:
+    host.draws(RADEON)
+    host.says["renderers"]["virglrenderer"] |= {
+        "capsets": [1, 2],
+        "without": {"venus": "no server"},
+    }
+    assert only(graphics.vulkan, host, Verdict.LIMITED).text == "no Vulkan for guests: no server"
+    host.says["renderers"]["virglrenderer"] |= {"capsets": [1, 2, 4]}
+    host.add("/usr/share/vulkan/icd.d/radeon_icd.x86_64.json", "{}")
+    assert "by radeon_icd.x86_64" in only(graphics.vulkan, host, Verdict.OK).text
+    host.add("/sys/module/nvidia/version", "550.163.01\n")
+    assert "550.163" in only(graphics.vulkan, host, Verdict.LIMITED).text
+    host.draws(reason="nothing")
+    host.add("/sys/module/nvidia/version", "575.51\n")
+    assert found(graphics.vulkan, host) == []
+
+
 def test_mesa_without_the_driver_of_a_gpu(host: MadeUp) -> None:
     for name in ("dri/swrast_dri.so", "dri/iris_dri.so", "libgallium-26.1.3.so"):
         host.add(f"/usr/lib/x86_64-linux-gnu/{name}")
@@ -269,7 +286,7 @@ def test_which_program_libvirt_takes(host: MadeUp) -> None:
     host.add("/usr/share/qemu/vhost-user/60-vgpud-gpu.json", json.dumps(ours))
     finding = only(service.libvirt, host, Verdict.LIMITED)
     assert "libvirt takes /usr/lib/qemu/vhost-user-gpu" in finding.text
-    assert finding.remedy[-1].endswith("60-vgpud-gpu.json /etc/qemu/vhost-user/10-vgpud-gpu.json")
+    assert finding.remedy[0].startswith("sudo vgpuctl setup")
     # An empty file hides the one of its name.
     host.add("/etc/qemu/vhost-user/50-qemu-gpu.json", "")
     assert "no such program" in only(service.libvirt, host, Verdict.BROKEN).text
@@ -372,9 +389,9 @@ def machine(**fields: Any) -> dict[str, Any]:
         (
             {"renderer": f"virglrenderer ({LLVMPIPE})"},
             Verdict.LIMITED,
-            "the host's processor draws",
+            "and there by the processor",
         ),
-        ({}, Verdict.OK, "draws by virgl: 3 contexts made (virgl2), 1 there now"),
+        ({}, Verdict.OK, "drawn by this host: 3 contexts made (virgl2), 1 there now"),
     ],
 )
 def test_why_a_guest_draws_in_software(
@@ -399,6 +416,7 @@ def test_on_a_host_with_nothing_every_check_says_something_and_none_fails(host: 
     results = examine(host)
     assert {result.check for result in results} >= CHECKS.keys() - {
         "gpu",
+        "vulkan",
         "devices",
         "displays",
         "selinux",

@@ -47,7 +47,7 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
     file = tmp_path / "vgpud.toml"
     file.write_text("[limits]\nresources = 2\nmachines = 3\n")
     with daemon("--config", str(file)) as running:
-        assert wait_until(lambda: survey([running.socket_path]).answered)
+        assert wait_until(lambda: survey([running.socket_path]).answered, SECONDS)
         yield running
 
 
@@ -186,7 +186,7 @@ def put_each(lines: IO[str], into: "Queue[str]") -> None:
 def test_the_end_of_the_daemon_is_the_end(backend: Backend) -> None:
     before = len(settled_descriptors(backend.process.pid))
     with program(backend) as process:
-        assert wait_until(lambda: len(open_descriptors(backend.process.pid)) > before)
+        assert wait_until(lambda: len(open_descriptors(backend.process.pid)) > before, SECONDS)
         backend.process.terminate()
         assert process.wait(SECONDS) == 1
 
@@ -222,7 +222,7 @@ def test_whoever_follows_keeps_nobody_out_and_leaves_nothing(backend: Backend) -
     finally:
         for one in clients:
             one.close()
-    assert wait_until(lambda: len(open_descriptors(backend.process.pid)) <= before)
+    assert wait_until(lambda: len(open_descriptors(backend.process.pid)) <= before, SECONDS)
     with connected(backend) as again:
         assert "result" in json.loads(again.recv(1 << 16))
 

@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from vgpud.config.runtime import SOCKET_NAME, SYSTEM_RUNTIME, default_socket, runtime_folder
 from vgpud.control.client import Client, NobodyError, NotAllowedError
 from vgpud.control.protocol import SUFFIX, ControlError, Fields, control_path, is_called
 
-SYSTEM_FOLDER = Path("/run/vgpud")
-SYSTEM_SOCKET = SYSTEM_FOLDER / "vgpud.sock"
+SYSTEM_FOLDER = SYSTEM_RUNTIME
+SYSTEM_SOCKET = SYSTEM_FOLDER / SOCKET_NAME
 VARIABLE = "VGPUD_SOCKET_PATH"
 PROGRAM = "vgpud"  # as the kernel knows the daemon's process
 DEPTH = ("*", "*/*")
@@ -91,6 +92,9 @@ def _in_folders() -> Iterator[Path]:
 
 
 def _folders() -> Iterator[Path]:
+    own = runtime_folder(os.environ, os.geteuid())
+    if own is not None:
+        yield own
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/"):
         yield Path(runtime)
@@ -138,10 +142,8 @@ def _is_socket(path: Path) -> bool:
 
 def usual_socket() -> Path | None:
     """Where a daemon listens that was told no other place: of this user's, or of the system's; None where there is none."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    own = [Path(runtime) / "vgpud/vgpud.sock"] if runtime.startswith("/") and os.geteuid() else []
-    places = [*own, SYSTEM_SOCKET]
-    return next((place for place in places if control_path(place).exists()), None)
+    places = [default_socket(os.environ, os.geteuid()), SYSTEM_SOCKET]
+    return next((place for place in places if place and control_path(place).exists()), None)
 
 
 def chosen(given: Path | None, machine: str | None = None) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
 from vgpud.ctl.doctor.host import Host
+from vgpud.ctl.doctor.kernel import version
 from vgpud.modes import CAPSETS, MODES
 
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "lavapipe")
@@ -26,7 +27,7 @@ GL_DRIVERS = {
     "v3d": ("v3d",),
 }
 LIBRARY_FOLDERS = ("/usr/lib/*-linux-gnu*", "/usr/lib64", "/usr/lib")
-RENDER_SERVERS = ("/usr/libexec/virgl_render_server", "/usr/lib/virgl_render_server")
+ICD_FOLDERS = ("/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d")
 
 
 def is_software(renderer: str) -> bool:
@@ -163,28 +164,26 @@ def _library_files(host: Host, pattern: str) -> list[Path]:
     return [path for folder in LIBRARY_FOLDERS for path in host.names(f"{folder}/{pattern}")]
 
 
+NVIDIA_DRIVER = (570, 86)
+
+
 def vulkan(host: Host) -> Iterator[Finding]:
-    """What Vulkan in guests (Venus) needs."""
-    if not CAPSETS["venus"].available:
-        yield ok(
-            "Vulkan for guests (Venus) is not in this version, and what it needs is not looked at"
-        )
-        return
-    server = next((path for path in RENDER_SERVERS if host.path(path).exists()), None)
-    server = server or host.which("virgl_render_server")
-    if server is None:
+    """Vulkan in guests (Venus), tried with the render server."""
+    virgl = host.capabilities.get("renderers", {}).get("virglrenderer", {})
+    if CAPSETS["venus"].capset_id in virgl.get("capsets", ()):
+        drivers = [path.stem for folder in ICD_FOLDERS for path in host.names(f"{folder}/*.json")]
+        yield ok(f"Vulkan for guests, by {', '.join(drivers) or 'a driver'}")
+    elif virgl.get("library"):
+        why = virgl.get("without", {}).get("venus", "the library does not have it")
         yield limited(
-            "virgl_render_server is not installed: no Vulkan for guests",
-            host.install("virgl-server", "virgl_render_server"),
+            f"no Vulkan for guests: {why}",
+            host.install("virgl-server libvulkan1 mesa-vulkan-drivers", "virgl_render_server"),
         )
-    drivers = host.names("/usr/share/vulkan/icd.d/*.json") + host.names("/etc/vulkan/icd.d/*.json")
-    if not drivers:
+    nvidia = version(host.text("/sys/module/nvidia/version"))
+    if nvidia and nvidia[:2] < NVIDIA_DRIVER:
         yield limited(
-            "no Vulkan driver is installed: no Vulkan for guests",
-            host.install("libvulkan1 mesa-vulkan-drivers", "lvp_icd.x86_64.json"),
+            f"NVIDIA's driver {nvidia[0]}.{nvidia[1]}: Vulkan for guests takes 570.86 and virglrenderer 1.2"
         )
-    if server is not None and drivers:
-        yield ok(f"Vulkan for guests: {server}, with {', '.join(path.stem for path in drivers)}")
 
 
 def rutabaga(host: Host) -> Iterator[Finding]:

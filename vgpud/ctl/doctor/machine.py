@@ -79,7 +79,9 @@ def _program(machine: Fields) -> Finding:
         )
     if is_software(machine["renderer"]):
         return limited(
-            f"the guest draws by virgl, {made}, and the host's processor draws that: {printable(machine['renderer'])}",
+            f"the guest's programs are drawn by this host, {made}, and there by the processor: {printable(machine['renderer'])}",
             "vgpuctl doctor  # what it says of render nodes",
         )
-    return ok(f"the guest draws by virgl: {made}; {printable(machine['renderer'])}")
+    return ok(
+        f"the guest's programs are drawn by this host: {made}; {printable(machine['renderer'])}"
+    )

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vgpud.ctl.daemons import SYSTEM_FOLDER, survey
+from vgpud.config.runtime import runtime_folder
+from vgpud.ctl.daemons import survey
 from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
 from vgpud.ctl.doctor.host import Host
 from vgpud.ctl.status import count, printable
@@ -16,15 +17,11 @@ from vgpud.ctl.status import count, printable
 
 def sockets(host: Host) -> Iterator[Finding]:
     """Where a daemon can listen, and those that do."""
-    runtime = host.environment.get("XDG_RUNTIME_DIR", "")
-    folder = str(SYSTEM_FOLDER) if host.user == 0 else runtime
-    if not folder:
+    if runtime_folder(host.environment, host.user) is None:
         yield limited(
-            "XDG_RUNTIME_DIR is not set: a daemon of this user needs a place for its socket",
+            "there is no runtime folder of this user (XDG_RUNTIME_DIR): a daemon has to be told a place for its socket",
             "vgpud --socket-path /tmp/vgpud.sock",
         )
-    elif host.user and not host.may(folder, os.W_OK | os.X_OK):
-        yield limited(f"{folder} is not this user's to write: no socket can be made there")
     found = survey()
     for one in found.answered:
         machines = count(len(one.status["machines"]), "machine")
@@ -53,12 +50,12 @@ def libvirt(host: Host) -> Iterator[Finding]:
         return
     found = list(_descriptors(host))
     if not found:
-        yield limited("libvirt finds no vhost-user GPU: no descriptor is there", *_link(host))
+        yield limited("libvirt finds no vhost-user GPU: no descriptor is there", SETUP)
         return
     path, descriptor = found[0]
     binary = str(descriptor.get("binary", ""))
     if "vgpud" not in Path(binary).name:
-        yield limited(f"libvirt takes {binary}, by {path}, before vgpud", *_link(host))
+        yield limited(f"libvirt takes {binary}, by {path}, before vgpud", SETUP)
     elif not os.access(host.path(binary), os.X_OK):
         yield broken(f"libvirt is told of {binary} by {path}, and there is no such program")
     else:
@@ -78,21 +75,7 @@ def _descriptors(host: Host) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield str(files[name]), descriptor
 
 
-def _link(host: Host) -> tuple[str, ...]:
-    file = "/usr/share/qemu/vhost-user/60-vgpud-gpu.json"
-    if not host.path(file).exists():
-        return (
-            f"sudo install -D -m 644 config/60-vgpud-gpu.json {file}  # from vgpud's source",
-            *_before(file),
-        )
-    return _before(file)
-
-
-def _before(file: str) -> tuple[str, ...]:
-    return (
-        "sudo mkdir -p /etc/qemu/vhost-user",
-        f"sudo ln -s {file} /etc/qemu/vhost-user/10-vgpud-gpu.json",
-    )
+SETUP = "sudo vgpuctl setup  # shows first what it would do"
 
 
 APPARMOR_FILE = "/etc/apparmor.d/local/abstractions/libvirt-qemu"
