@@ -2,7 +2,6 @@
 """The command line: one flag for each option of the table that has any, and the few that are no option."""
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -10,6 +9,7 @@ from vgpud import __version__
 from vgpud.cli.capabilities import PRINT_CAPABILITIES
 from vgpud.config.kinds import Boolean
 from vgpud.config.load import Flag
+from vgpud.config.nearest import nearest
 from vgpud.config.options import OPTIONS, Option
 from vgpud.errors import ConfigurationError
 
@@ -137,5 +137,5 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def _hint(word: str) -> str:
     known = [flag for option in OPTIONS for flag in (*option.flags, *option.presets)]
     known += [flag for names, _, _ in ACTIONS for flag in names]
-    near = difflib.get_close_matches(word.partition("=")[0], known, n=1)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    near = nearest(word.partition("=")[0], known)
+    return f'; did you mean "{near}"?' if near else ""

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Where viewers connect: a path, or a port of this computer's own."""
 
-import ipaddress
 import re
 from pathlib import Path
 
@@ -55,6 +54,9 @@ def _path(text: str) -> Address:
 
 
 def _loopback(host: str) -> str:
+    # As in nearest.py: few have a viewer at a port.
+    import ipaddress
+
     if host == LOCALHOST:
         return "127.0.0.1"
     try:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What is probably not meant: nothing is refused for it, and whoever starts the program is told."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from vgpud.config.nearest import nearest
 from vgpud.config.options import ENVIRONMENT_PREFIX, OPTIONS
 from vgpud.config.search import CONFIG_VARIABLE, INSTANCE_VARIABLE
 
@@ -15,8 +15,8 @@ def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     known += [variable for option in OPTIONS for variable in option.variables]
     for name in sorted(environment):
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
+            near = nearest(name, known)
+            hint = f'; did you mean "{near}"?' if near else ""
             yield f"{_printable(name)}: no such environment variable{hint}"
 
 

@@ -4,7 +4,6 @@
 Apart from `load` because cattrs costs time and memory, which a program without a file need not spend.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
+from vgpud.config.nearest import nearest
 from vgpud.config.options import BY_KEY, OPTIONS, SECTIONS
 from vgpud.config.schema import MAX_SCANOUTS, Config, Declaration, Display
 from vgpud.errors import ConfigurationError
@@ -149,17 +149,17 @@ def _joined(key: str, name: str) -> str:
 def _suggestion(unknown: str, table: type) -> str:
     """What was probably meant: a key of this table, or one that has this name elsewhere."""
     name = unknown.rpartition(".")[2].replace("-", "_")
-    near = difflib.get_close_matches(name, [field.name for field in attrs.fields(table)], n=1)
+    near = nearest(name, [field.name for field in attrs.fields(table)])
     if near:
-        return f'; did you mean "{near[0]}"?'
+        return f'; did you mean "{near}"?'
     spelled = {
         option.flag.removeprefix("--").replace("-", "_"): option.key
         for option in OPTIONS
         if option.flag
     }
     spelled |= {option.name: key for key, option in BY_KEY.items()}
-    near = difflib.get_close_matches(name, spelled, n=1, cutoff=0.8)
-    return f'; did you mean "{spelled[near[0]]}"?' if near else ""
+    near = nearest(name, spelled, cutoff=0.8)
+    return f'; did you mean "{spelled[near]}"?' if near else ""
 
 
 _CONVERTER = cattrs.Converter(detailed_validation=True, forbid_extra_keys=True)

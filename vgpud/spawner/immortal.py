@@ -14,6 +14,8 @@ from types import CodeType
 # The lower half of ob_refcnt, an object's first field: Include/object.h of CPython 3.12 and 3.13, Include/refcount.h of
 # 3.14, without free threading.
 IMMORTAL = 0xFFFFFFFF
+# Immortal as well: 3.14's interpreter takes one off in places where it knows an object to be none of its own constants.
+LEAST_IMMORTAL = 3 << 30
 COUNT_BYTES = 4
 LAID_OUT_SO = ((3, 12), (3, 13), (3, 14))
 ADDRESS_SPACE_BYTES = 1 << 47
@@ -40,7 +42,7 @@ def make_immortal() -> None:
         thing = waiting.pop()
         place = id(thing) // COUNT_BYTES
         # Then it has been here, or is the interpreter's own: what that refers to is among the collector's objects.
-        if counts[place] == IMMORTAL or thing is waiting:
+        if counts[place] >= LEAST_IMMORTAL or thing is waiting:
             continue
         counts[place] = IMMORTAL
         waiting += gc.get_referents(thing)
