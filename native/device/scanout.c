@@ -51,8 +51,8 @@ static void settle(struct device *device, struct canvas *canvas) {
 bool scanout_by_buffer(const struct scanout *scanout) {
     const struct resource *resource = scanout->surface.resource;
 
-    return resource != NULL && resource->exported != NULL && scanout->surface.shown.x == 0 &&
-           scanout->surface.shown.y == 0 &&
+    return resource != NULL && resource->exported != NULL && !scanout->as_pixels &&
+           scanout->surface.shown.x == 0 && scanout->surface.shown.y == 0 &&
            scanout->surface.shown.width == scanout->surface.layout.width &&
            scanout->surface.shown.height == scanout->surface.layout.height;
 }
@@ -405,6 +405,22 @@ void device_repaint(struct device *device) {
     channel_receive(&device->channel);
     scanouts_push(device);
     channel_send_batch(&device->channel);
+}
+
+/* While it was shown from a DMA buffer, nothing was. */
+static void read_texture(struct device *device, const struct scanout *scanout) {
+    struct resource *resource = scanout->surface.resource;
+
+    if (resource != NULL && resource->exported != NULL && device->draws)
+        resource->kind->read_back(device, resource, &scanout->surface.shown);
+}
+
+void device_show_pixels(struct device *device, int pixels) {
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
+        device->scanouts[scanout_id].as_pixels = pixels != 0;
+    for (uint32_t scanout_id = 0; pixels && scanout_id < device->num_scanouts; scanout_id++)
+        read_texture(device, &device->scanouts[scanout_id]);
+    device_repaint(device);
 }
 
 int scanout_read_back(struct device *device, uint32_t scanout_id) {

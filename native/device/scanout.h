@@ -29,11 +29,15 @@ int scanout_read_back(struct device *device, uint32_t scanout_id);
 
 /* There is a new display: every enabled scanout is presented whole. */
 void device_repaint(struct device *device);
+
+/* Likewise; from now on as pixels even where there is a DMA buffer, or again as each can be. */
+void device_show_pixels(struct device *device, int pixels);
 /* [end python] */
 
 struct scanout {
     struct surface surface;  /* what it shows */
     struct canvas *picture;  /* its own, of what is shown: for blobs, which have no image */
+    bool as_pixels;          /* and not from a DMA buffer: somebody wants to look at it */
     bool blank;              /* nothing has come into the picture so far */
     bool announce;           /* its size has yet to be told */
     bool flushed;            /* `damage` may be sent: the resource was flushed since it was set */

@@ -7,6 +7,7 @@ Without a GPU a library of the tests' own stands in for the export of textures: 
 import os
 import signal
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ..driver.backend import Backend, Machine
 from ..driver.commands import Rectangle
 from ..driver.display import Display, DisplayServer
 from ..driver.frontend import QEMU_FEATURES, Feature
+from ..driver.rfb import Viewer
 from ..stand_in import exporter
 from .running import devices, settled_descriptors, wait_until
 from .test_virgl import COLOR, CTX, HEIGHT, PIXEL, WHOLE, WIDTH, save, show, status, texture, vgpud
@@ -331,3 +333,29 @@ def test_a_display_without_modifiers_is_served(backend: Backend) -> None:
         assert frames(machine, 1)
         assert machine.display.buffers[0].modifier is None
         assert machine.display.violations == []
+
+
+@pytest.mark.skipif(
+    find_spec("vgpud._view") is None, reason="it is built where libvncserver's headers are"
+)
+def test_whoever_looks_on_is_shown_what_a_buffer_shows(start: Start, tmp_path: Path) -> None:
+    address = tmp_path / "view"
+    backend = start("--view", f"unix:{address}")
+    with machine_of(backend) as machine:
+        drawn(machine, 5, Y_0_TOP)
+        show(machine, 5)
+        assert frames(machine, 1)
+        with Viewer.at(address) as viewer:
+            assert viewer.until_picture(PICTURE, WIDTH)
+            # What is drawn meanwhile too.
+            clear(machine, 5, (1.0, 0.0, 0.0, 1.0))
+            show(machine, 5)
+            assert viewer.until_picture(b"\x00\x00\xff\xff" * (WIDTH * HEIGHT), WIDTH)
+        # And then it is a DMA buffer again.
+        before = len(machine.display.frames)
+        assert wait_until(lambda: shown_from_buffer_again(machine, before), 5)
+
+
+def shown_from_buffer_again(machine: Machine, before: int) -> bool:
+    show(machine, 5)
+    return len(machine.display.frames) > before

@@ -287,6 +287,10 @@ class DataPlane:
     def repaint(self) -> None:
         lib.device_repaint(self._device)
 
+    def show_pixels(self, pixels: bool) -> None:
+        """Everything is presented anew, and while somebody needs ``pixels`` as these."""
+        lib.device_show_pixels(self._device, int(pixels))
+
     def reset(self) -> None:
         lib.device_reset(self._device)
 

@@ -125,6 +125,10 @@ def _repaint(device: Device, message: messages.Repaint, descriptors: Descriptors
     device.plane.repaint()
 
 
+def _show_pixels(device: Device, message: messages.ShowPixels, descriptors: Descriptors) -> None:
+    device.plane.show_pixels(message.pixels)
+
+
 def _read_back(device: Device, message: messages.ReadBack, descriptors: Descriptors) -> None:
     device.plane.scanout_read_back(message.scanout_id)
 
@@ -186,6 +190,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.Reset: _reset,
     messages.Repaint: _repaint,
     messages.ReadBack: _read_back,
+    messages.ShowPixels: _show_pixels,
     messages.AdoptResource: _adopt_resource,
     messages.AdoptResource3D: _adopt_resource_3d,
     messages.AdoptBlob: _adopt_blob,

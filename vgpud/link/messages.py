@@ -182,6 +182,13 @@ class Repaint(NamedTuple):
     serial: int = 0
 
 
+class ShowPixels(NamedTuple):
+    """As Repaint, and until it is said otherwise: somebody looks on who needs ``pixels``, DMA buffers or not."""
+
+    pixels: bool
+    serial: int = 0
+
+
 class ReadBack(NamedTuple):
     """What a scanout shows from a DMA buffer is brought into its image, to be looked at."""
 
@@ -483,6 +490,7 @@ Request = (
     | SetQueueDescriptor
     | Reset
     | Repaint
+    | ShowPixels
     | ReadBack
     | AdoptResource
     | AdoptResource3D

@@ -146,7 +146,7 @@ class Session:
         owned.callback(self._maps.close)
         self._displays = Displays(config, self._presenter, self._supervisor.kill)
         self._frontend: Frontend | None = None
-        self.viewers = Viewers(self._add_viewer, self._repaint)
+        self.viewers = Viewers(self._add_viewer, self._supervisor.show_pixels)
         owned.callback(self.viewers.close)
 
     async def start(self, nursery: trio.Nursery) -> Frontend:
@@ -264,10 +264,6 @@ class Session:
 
     def _add_viewer(self, channel: int) -> None:
         self._presenter.add_viewer(channel, self._config.limits.image_memory)
-
-    async def _repaint(self) -> None:
-        async with self._supervisor.lock:
-            await self._supervisor.tell(messages.Repaint())
 
     async def set_output(self, scanout_id: int, size: Size | None) -> bool:
         """Plugs a display of that size into an output, or none, and has the guest look; false when it will

@@ -60,6 +60,7 @@ class Supervisor:
         self._fault = ""  # why we have ended the process ourselves
         self._patience = 0.0
         """How long a command may wait for who executes Vulkan, in seconds; 0 where nobody does."""
+        self._pixels = False
         self._settled = trio.Event()  # there is a process, or none is to be waited for
         self._revived = trio.Event()
 
@@ -194,6 +195,8 @@ class Supervisor:
                 self._has_started.set()
             for request, belonging in start_up.everything(parts):
                 await self._tell_again(process, request, belonging)
+            if self._pixels:
+                await self._tell_again(process, messages.ShowPixels(True), [])
             self._process = process
             self._settled.set()
 
@@ -311,6 +314,12 @@ class Supervisor:
         if self._process is not None:
             with suppress(LinkClosedError, RequestFailedError):
                 await self._ask(self._process, messages.Ping(), messages.Pong)
+
+    async def show_pixels(self, pixels: bool) -> None:
+        """Has everything presented anew, and from now on as pixels, or again as it can be."""
+        async with self.lock:
+            self._pixels = pixels
+            await self.tell(messages.ShowPixels(pixels))
 
     async def read_back(self, scanout_id: int) -> None:
         """What a DMA buffer shows is in the image afterwards, when there is a process that can do it."""

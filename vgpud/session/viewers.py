@@ -40,11 +40,15 @@ class Views(Protocol):
 
 
 class Viewers:
-    """``add`` has the presenter tell a channel what is shown, ``repaint`` the device process show it once more."""
+    """``add`` has the presenter tell a channel what is shown, ``show_pixels`` the device process show it once more, as pixels
+    while somebody looks.
+    """
 
-    def __init__(self, add: Callable[[int], None], repaint: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, add: Callable[[int], None], show_pixels: Callable[[bool], Awaitable[None]]
+    ) -> None:
         self._add = add
-        self._repaint = repaint
+        self._show_pixels = show_pixels
         self._count = 0
         self._held: socket.socket | None = None
         self._qmp: Qmp | None = None
@@ -84,38 +88,40 @@ class Viewers:
 
     async def serve(self, connection: socket.socket, views: Views) -> None:
         """Until the viewer has gone; takes his connection."""
-        with connection, self._counted(views) as there_is_room:
-            if not there_is_room:
+        with connection, self._counted() as there_is_room:
+            if there_is_room:
+                await self._serve_by(views, connection)
+            else:
                 logger.warning("a viewer is turned away: {} look on already", VIEWERS_MAX)
-                return
-            try:
-                # Shielded, or there could be one that nobody knows of.
-                with trio.CancelScope(shield=True):
-                    process = await views.start_view()
-            except OSError as error:
-                logger.error(
-                    "a viewer is turned away, for there is no process to serve him: {}", error
-                )
-                return
-            logger.info("a viewer has come (process {view_process})", view_process=process.pid)
-            try:
-                await self._serve(process, connection)
-            except OSError as error:
-                logger.warning("a viewer is not served on: {}", error)
-            finally:
-                _end(process)
-            logger.info("a viewer has gone (process {view_process})", view_process=process.pid)
+        if not self._count:
+            self._let_go_of_qmp()
+            views.end_views()
+            await self._show_pixels(False)
 
     @contextmanager
-    def _counted(self, views: Views) -> Iterator[bool]:
+    def _counted(self) -> Iterator[bool]:
         self._count += 1
         try:
             yield self._count <= VIEWERS_MAX
         finally:
             self._count -= 1
-            if not self._count:
-                self._let_go_of_qmp()
-                views.end_views()
+
+    async def _serve_by(self, views: Views, connection: socket.socket) -> None:
+        try:
+            # Shielded, or there could be one that nobody knows of.
+            with trio.CancelScope(shield=True):
+                process = await views.start_view()
+        except OSError as error:
+            logger.error("a viewer is turned away, for there is no process to serve him: {}", error)
+            return
+        logger.info("a viewer has come (process {view_process})", view_process=process.pid)
+        try:
+            await self._serve(process, connection)
+        except OSError as error:
+            logger.warning("a viewer is not served on: {}", error)
+        finally:
+            _end(process)
+        logger.info("a viewer has gone (process {view_process})", view_process=process.pid)
 
     async def _serve(self, process: ViewProcess, connection: socket.socket) -> None:
         qmp = self._qmp if self._qmp is not None and self._qmp.alive else None
@@ -124,7 +130,7 @@ class Viewers:
         # It is the viewer's and that process's from here on: its end is that one's to see.
         connection.close()
         self._add(process.channel.fileno())
-        await self._repaint()
+        await self._show_pixels(True)
         with trio.socket.from_stdlib_socket(process.channel.dup()) as end:
             if qmp is None:
                 await _listen(end, _ignore)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""TigerVNC's viewer in a window of an X server, and hands at its keyboard and mouse."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .picture import Picture
+from .process import Process
+from .x_server import XServer
+
+VIEWER, HANDS, CAPTURE = "xtigervncviewer", "xdotool", "gvnccapture"
+OPTIONS = (
+    *("-SecurityTypes=None", "-RemoteResize=0", "-AlertOnFatalError=0"),
+    # Nothing lies over the picture, and nothing of it is lost.
+    *("-MenuKey=", "-AutoSelect=0", "-PreferredEncoding=ZRLE", "-NoJPEG=1", "-FullColor=1"),
+)
+
+
+def missing() -> str:
+    """Of the programs that tests with a viewer need."""
+    return ", ".join(name for name in (VIEWER, HANDS, CAPTURE) if shutil.which(name) is None)
+
+
+class Viewer:
+    """Looks at ``address`` until `close`."""
+
+    def __init__(self, server: XServer, address: str) -> None:
+        self._environment = {"DISPLAY": server.display}
+        self.process = Process("viewer", [VIEWER, *OPTIONS, address], environment=self._environment)
+
+    def close(self) -> None:
+        self.process.kill()
+
+    def _do(self, *arguments: str) -> None:
+        environment = os.environ | self._environment
+        subprocess.run([HANDS, *arguments], env=environment, check=True, timeout=60)
+
+    def point(self, x: int, y: int) -> None:
+        """Of the X server's screen."""
+        self._do("mousemove", str(x), str(y))
+
+    def take_keyboard(self) -> None:
+        """As a window manager would give it to the viewer's window."""
+        self._do("search", "--sync", "--name", "vgpud", "windowfocus", "--sync")
+
+    def type(self, text: str) -> None:
+        self._do("type", "--delay", "30", text)
+
+    def press(self, *keys: str) -> None:
+        """By X11's names of them."""
+        self._do("key", *keys)
+
+    def press_button(self, number: int) -> None:
+        self._do("click", str(number))
+
+
+def captured(address: str, file: Path) -> Picture:
+    """What another viewer is shown."""
+    from PIL import Image  # a package that only the tests have
+
+    subprocess.run([CAPTURE, address, str(file)], check=True, timeout=60, capture_output=True)
+    with Image.open(file) as image:
+        return Picture(*image.size, image.convert("RGB").tobytes())
