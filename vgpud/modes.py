@@ -27,6 +27,8 @@ class CapabilitySet(NamedTuple):
     """
     shared_memory: bool = False
     """Whether its drivers need the host-visible memory region."""
+    by_choice: bool = False
+    """Whether it is offered only when it is chosen."""
 
 
 # As the values of --gpu-mode and --capset are listed.
@@ -34,7 +36,7 @@ MODES = {
     "2d": Mode("vgpud.device.renderers.software_2d:Software2D", built_in=True),
     "null": Mode("vgpud.device.renderers.null:Null", built_in=True),
     "virglrenderer": Mode("vgpud.device.renderers.virgl:Virgl", exports=True),
-    "gfxstream": Mode(""),
+    "gfxstream": Mode("vgpud.device.renderers.gfxstream:Gfxstream"),
 }
 CAPSETS = {
     "virgl": CapabilitySet(1, "virglrenderer", available=True),
@@ -43,10 +45,10 @@ CAPSETS = {
         4, "virglrenderer", available=True, render_server=True, shared_memory=True
     ),
     "drm": CapabilitySet(6, "virglrenderer"),
-    "gfxstream-vulkan": CapabilitySet(3, "gfxstream"),
-    "gfxstream-gles": CapabilitySet(8, "gfxstream"),
-    "gfxstream-composer": CapabilitySet(9, "gfxstream"),
-    "cross-domain": CapabilitySet(5, "gfxstream"),
+    "gfxstream-vulkan": CapabilitySet(3, "gfxstream", available=True, shared_memory=True),
+    "gfxstream-gles": CapabilitySet(8, "gfxstream", available=True),
+    "gfxstream-composer": CapabilitySet(9, "gfxstream", available=True),
+    "cross-domain": CapabilitySet(5, "gfxstream", available=True, by_choice=True),
 }
 
 
@@ -56,8 +58,13 @@ def available_modes() -> tuple[str, ...]:
 
 
 def available_capsets(mode: str) -> tuple[str, ...]:
-    """The names of those that a mode offers when none was chosen, in their order; a driver takes the last it knows."""
+    """The names of those that a mode has in this version, in their order."""
     return tuple(name for name, one in CAPSETS.items() if one.available and one.mode == mode)
+
+
+def default_capsets(mode: str) -> tuple[str, ...]:
+    """The names of those that a mode offers when none was chosen, in their order; a driver takes the last it knows."""
+    return tuple(name for name in available_capsets(mode) if not CAPSETS[name].by_choice)
 
 
 def wants_render_server(mode: str, capsets: tuple[str, ...]) -> bool:

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "render3d/guest_blob.h"
 #include "render3d/render3d.h"
 #include "render3d/texture.h"
 
@@ -136,13 +137,19 @@ void contexts_forget(struct render3d *render3d, uint32_t resource_id) {
         stop_waiting(&render3d->contexts[i], resource_id);
 }
 
+static int promote(struct device *device, struct resource *resource, uint32_t ctx_id) {
+    if (resource->kind->number == RESOURCE_BLOB)
+        return guest_blob_promote(device, resource, ctx_id);
+    return texture_promote(device, resource);
+}
+
 void context_settle(struct device *device, struct context *context) {
     struct gpu_library *library = library_of(device);
 
     for (uint32_t i = 0; i < context->waiting_count; i++) {
         struct resource *resource = resource_table_find(&device->resources, context->waiting[i]);
         /* A format that GL has not stays an image: the context finds no such resource. */
-        if (resource != NULL && texture_promote(device, resource) == 0)
+        if (resource != NULL && promote(device, resource, context->ctx_id) == 0)
             library->operations->context_attach(library, context->ctx_id, resource->resource_id);
     }
     context->waiting_count = 0;

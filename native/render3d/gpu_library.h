@@ -92,6 +92,7 @@ struct gpu_operations {
     void (*capset_fill)(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                         uint8_t *data);
 
+    /* NULL when it has no textures: what contexts are to draw into stays an image. */
     int (*resource_create)(struct gpu_library *library, const struct resource_3d *resource);
     /* Of a texture or a blob. */
     void (*resource_unref)(struct gpu_library *library, uint32_t resource_id);
@@ -108,6 +109,10 @@ struct gpu_operations {
                        uint32_t count);
     int (*blob_export)(struct gpu_library *library, uint32_t resource_id,
                        struct blob_export *exported);
+    /* Of the guest's own memory, `iov`, for the contexts that it is attached to.  NULL when they
+     * have no use for it. */
+    int (*guest_blob_create)(struct gpu_library *library, const struct host_blob *blob,
+                             struct iovec *iov, uint32_t count);
 
     int (*context_create)(struct gpu_library *library, uint32_t ctx_id, uint32_t context_init,
                           const char *name, uint32_t length);

@@ -12,8 +12,8 @@
 #include "render3d/held.h"
 #include "render3d/scratch.h"
 
-/* The library's side of a resource: of a texture, and of a host blob, whose `created` has no more
- * than its number. */
+/* The library's side of a resource: of a texture, and of a blob, whose `created` has no more than
+ * its number. */
 struct texture {
     struct resource_3d created;
     uint64_t bytes;    /* against the quota, of textures or of host blobs */

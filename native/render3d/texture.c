@@ -22,6 +22,8 @@ static int create_in_library(struct device *device, struct resource *resource,
     uint64_t bytes = resource_3d_bytes(created);
     struct texture *texture;
 
+    if (library_of(device)->operations->resource_create == NULL)
+        return -EINVAL;
     if (!images_make_room(device, bytes))
         return -ENOMEM;
     texture = calloc(1, sizeof(*texture));
@@ -219,6 +221,8 @@ int texture_promote(struct device *device, struct resource *resource) {
     struct resource_3d created;
     int error;
 
+    if (resource->kind->number == RESOURCE_BLOB)
+        return -EINVAL;
     if (resource->texture != NULL)
         return 0;
     if (resource->kind->number != RESOURCE_IMAGE || !converts_back(resource->format))

@@ -133,13 +133,15 @@ def test_help_has_every_flag(flag: str, home: dict[str, str]) -> None:
     assert {*SPELLINGS, *PEER_FLAGS} <= words
 
 
-def test_a_renderer_that_does_not_exist_yet_is_unavailable(
-    home: dict[str, str], file: Path
+def test_a_renderer_whose_library_cannot_be_loaded_is_unavailable(
+    home: dict[str, str], file: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "librutabaga_gfx_ffi.so.0").write_text("not a library")
+    home["LD_LIBRARY_PATH"] = str(tmp_path)
     result = vgpud("--gpu-mode", "gfxstream", "--socket-path", "x", environment=home)
     assert result.returncode == 69
     assert len(result.stderr.splitlines()) == 1
-    assert "is not available" in result.stderr
+    assert "librutabaga_gfx_ffi.so.0" in result.stderr
     assert not Path(home["HOME"], "x").exists()
 
 

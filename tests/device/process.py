@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -74,7 +74,11 @@ class DeviceProcess:
         state_fd: int | None = None,
         answer: Answer = no_display,
         lowest_link_fd: int = 0,
+        program: str = PROGRAM,
+        environment: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> None:
+        """``options``: of ``RendererOptions``, beside the mode."""
         self.told: list[messages.Message] = []
         self.images: dict[int, int] = {}
         self.state_fd = lib.session_state_create() if state_fd is None else os.dup(state_fd)
@@ -94,12 +98,13 @@ class DeviceProcess:
         with theirs, present:
             life, self._life = os.pipe()
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(life)],
+                [sys.executable, "-c", program, str(theirs.fileno()), str(life)],
                 pass_fds=[theirs.fileno(), life],
+                env=environment,
             )
             os.close(life)
             start = messages.Start(
-                messages.RendererOptions(mode),
+                messages.RendererOptions(mode, **options),
                 limits,
                 num_scanouts,
                 (messages.DisplaySize(1280, 800),),

@@ -5,13 +5,13 @@ Where VIRTIO 1.2 (5.7.6.8) leaves the error open, it is the one that QEMU's own 
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from vgpud.link import messages
 
-from ..driver import commands, commands_3d
+from ..driver import commands, commands_3d, rutabaga
 from ..driver.commands import Format, Rectangle, ResponseType
 from ..driver.gpu import Guest
 from ..driver.memory import PAGE, GuestMemory, MiB
@@ -48,8 +48,9 @@ class Subject(NamedTuple):
         ("2d", Rings(True, True, True)),
         ("null", Rings(False, True, True)),
         ("virglrenderer", Rings(False, True, True)),
+        ("gfxstream", Rings(False, True, True)),
     ],
-    ids=["2d, split", "2d, packed", "null", "virglrenderer"],
+    ids=["2d, split", "2d, packed", "null", "virglrenderer", "cross-domain"],
 )
 def running(request: pytest.FixtureRequest) -> Iterator[Subject]:
     mode, rings = request.param
@@ -57,7 +58,12 @@ def running(request: pytest.FixtureRequest) -> Iterator[Subject]:
         pytest.skip(reason)
     memory = GuestMemory(8 * MiB, 8 * MiB)
     guest = Guest(memory, **rings._asdict())
-    with DeviceProcess(mode, answer=display(1024, 768)) as process:
+    options: dict[str, Any] = {}
+    if mode == "gfxstream":
+        if rutabaga.folder() is None:
+            pytest.skip(rutabaga.NOT_BUILT)
+        options = {"capsets": ("cross-domain",), "environment": rutabaga.environment()}
+    with DeviceProcess(mode, answer=display(1024, 768), **options) as process:
         process.share(memory)
         process.start_queue(guest)
         yield Subject(guest, process, mode)
@@ -376,6 +382,14 @@ def test_3d_commands_are_refused_by_2d_and_accepted_by_the_others(subject: Subje
     if subject.mode != "2d":
         # The resource has no backing that could be transferred.
         expected[4] = ResponseType.ERR_UNSPEC
+    if subject.mode == "gfxstream":
+        # Cross-domain alone has no textures, and streams of its own.
+        expected[1:5] = [
+            ResponseType.ERR_INVALID_PARAMETER,
+            ResponseType.ERR_INVALID_RESOURCE_ID,
+            ResponseType.ERR_UNSPEC,
+            ResponseType.ERR_INVALID_RESOURCE_ID,
+        ]
     order = [0, 3, 2, 4, 5, 1]
     assert [subject.ask(THREE_D[index]) for index in order] == expected
 

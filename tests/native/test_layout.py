@@ -14,6 +14,7 @@ FOLDERS: dict[str, set[str]] = {
     "device": {"shared", "ring"},
     "render3d": {"shared", "ring", "device"},
     "virgl": {"shared", "render3d"},
+    "rutabaga": {"shared", "render3d"},
     "presenter": {"shared"},
     "view": {"shared"},
     "cursor": {"shared", "ring", "presenter"},

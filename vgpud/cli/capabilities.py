@@ -25,8 +25,23 @@ def print_capabilities() -> None:
     features = ["virgl"] if "library" in virgl else []
     if features and _usable_node():
         features.append("render-node")
-    described = {"type": "gpu", "features": features, "renderers": {"virglrenderer": virgl}}
+    described = {
+        "type": "gpu",
+        "features": features,
+        "renderers": {"virglrenderer": virgl, "gfxstream": _try_gfxstream()},
+    }
     sys.stdout.write(json.dumps(described) + "\n")
+
+
+def _try_gfxstream() -> dict[str, Any]:
+    """With the sets that are offered when none is chosen, or else what the library has without gfxstream."""
+    usual = _try({"mode": "gfxstream"})
+    alone = (
+        _try({"mode": "gfxstream", "capsets": ("cross-domain",)}) if "library" not in usual else {}
+    )
+    if "library" not in alone:
+        return usual
+    return {**alone, "without": {"gfxstream": usual["unavailable"]}}
 
 
 def _usable_node() -> bool:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 PROBE = "vgpud.device.renderers.probe"
 SECONDS = 20
 
+# Of a library that ends the process, or never returns.
+ADVICE = {
+    "virglrenderer": "try other values of --use-egl, --use-glx, --use-gles and --use-surfaceless, or --gpu-mode 2d",
+    "gfxstream": "try other values of --capset, one by one, other drivers (VK_DRIVER_FILES), or --gpu-mode 2d",
+}
+
 
 def check_renderer(config: Config) -> None:
     """``RendererError``, with one line that says what to try, when it cannot start."""
@@ -52,7 +58,8 @@ def check_renderer(config: Config) -> None:
 
 
 def probe(options: dict[str, Any]) -> dict[str, Any]:
-    """What the virglrenderer mode is with these options, found out in a process of its own."""
+    """What a mode that needs a library is with these options, found out in a process of its own."""
+    mode = options["mode"]
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", PROBE, json.dumps(options)],
@@ -64,19 +71,16 @@ def probe(options: dict[str, Any]) -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise RendererError(
-            f"virglrenderer did not start within {SECONDS} s; try --gpu-mode 2d"
-        ) from None
-    return _result(done.returncode, done.stdout)
+        raise RendererError(f"{mode} did not start within {SECONDS} s; {ADVICE[mode]}") from None
+    return _result(mode, done.returncode, done.stdout)
 
 
-def _result(status: int, output: bytes) -> dict[str, Any]:
+def _result(mode: str, status: int, output: bytes) -> dict[str, Any]:
     try:
         found = dict(json.loads(output))
     except ValueError:
         raise RendererError(
-            f"virglrenderer {_ending(status)} when it was started; try other values of "
-            "--use-egl, --use-glx, --use-gles and --use-surfaceless, or --gpu-mode 2d"
+            f"{mode} {_ending(status)} when it was started; {ADVICE[mode]}"
         ) from None
     if "reason" in found:
         raise RendererError(str(found["reason"]))

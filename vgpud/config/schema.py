@@ -100,7 +100,8 @@ class Renderer:
         Choice(tuple(MODES), "MODE", also={"virgl-renderer": "virglrenderer"}),
         "What draws: 2d draws in software; null accepts every command and draws nothing; "
         "virglrenderer draws OpenGL and Vulkan with the host's libvirglrenderer, on a GPU or in software; "
-        "gfxstream is not available in this version (exit status 69).",
+        "gfxstream draws OpenGL ES and Vulkan with the host's gfxstream, through librutabaga_gfx_ffi, or gives guests Wayland of "
+        "the host's (docs/gfxstream.md). A library that cannot start is told with exit status 69.",
         "-g",
         "--gpu-mode",
         presets={"--virgl": "virglrenderer"},
@@ -110,7 +111,8 @@ class Renderer:
         Choices(tuple(CAPSETS), "CAPSET[,CAPSET...]"),
         "Capability sets to offer; none given means all that the mode has and that can start. "
         "virglrenderer has virgl and virgl2 for OpenGL and venus for Vulkan (drm is not available); gfxstream has gfxstream-vulkan, "
-        "gfxstream-gles, gfxstream-composer and cross-domain; 2d and null have none.",
+        "gfxstream-gles, gfxstream-composer and cross-domain, which is offered when it is named and alone needs no gfxstream; "
+        "2d and null have none.",
         "-c",
         "--capset",
     )

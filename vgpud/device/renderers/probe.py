@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``python -m vgpud.device.renderers.probe OPTIONS``: whether the virglrenderer mode can start, in a process that may die.
+"""``python -m vgpud.device.renderers.probe OPTIONS``: whether a mode that needs a library can start, in a process that may die.
 
 ``OPTIONS`` is a JSON object with the fields of ``RendererOptions``, and ``vulkan_memory``.  Standard output gets one JSON object:
 what was found, or the reason why not; the exit code is 0 or 69.
@@ -11,6 +11,7 @@ import socket
 import sys
 
 from vgpud.device import render_server
+from vgpud.device.renderers import rutabaga_library
 from vgpud.device.renderers.virgl_library import VirglLibrary
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.link.messages import RendererOptions
@@ -18,7 +19,22 @@ from vgpud.modes import wants_render_server
 
 
 def probe(options: RendererOptions, vulkan_memory: int | None) -> dict[str, object]:
-    """What the renderer is, without Vulkan where no memory is given for that; ``RendererError`` when it cannot start."""
+    """What the renderer is; ``RendererError`` when it cannot start."""
+    if options.mode == rutabaga_library.MODE:
+        return _probe_rutabaga(options)
+    return _probe_virgl(options, vulkan_memory)
+
+
+def _probe_rutabaga(options: RendererOptions) -> dict[str, object]:
+    library = rutabaga_library.RutabagaLibrary(options)
+    return {
+        "library": library.description,
+        "capsets": [capset.capset_id for capset in library.capsets],
+    }
+
+
+def _probe_virgl(options: RendererOptions, vulkan_memory: int | None) -> dict[str, object]:
+    """Without Vulkan where no memory is given for that."""
     server = -1
     if vulkan_memory is not None and wants_render_server(options.mode, options.capsets):
         server = _start_server(options.gpu_device, vulkan_memory)

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
+#include "rutabaga/blob.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "rutabaga/numbers.h"
+
+/* --- the table */
+
+/* The place of its pointer, which holds NULL when there is none. */
+static struct rutabaga_blob **find(struct gpu_library *library, uint32_t resource_id) {
+    struct rutabaga_blob **place = &started_of(library)->blobs[resource_id % BLOB_CHAINS];
+
+    while (*place != NULL && (*place)->resource_id != resource_id)
+        place = &(*place)->next;
+    return place;
+}
+
+static struct rutabaga_blob *new_blob(uint32_t resource_id, struct iovec *iov, uint32_t count) {
+    struct rutabaga_blob *blob = calloc(1, sizeof(*blob));
+
+    if (blob != NULL)
+        *blob = (struct rutabaga_blob){
+            .resource_id = resource_id, .iov = iov, .iov_count = count, .fd = -1};
+    return blob;
+}
+
+static void leave_contexts(struct rutabaga_started *started, const struct rutabaga_blob *blob) {
+    for (uint32_t i = 0; i < blob->context_count; i++)
+        started->api.context_detach_resource(started->handle, blob->contexts[i], blob->resource_id);
+}
+
+void rutabaga_blob_forget(struct gpu_library *library, uint32_t resource_id) {
+    struct rutabaga_blob **place = find(library, resource_id), *blob = *place;
+
+    if (blob == NULL)
+        return;
+    leave_contexts(started_of(library), blob);
+    *place = blob->next;
+    if (blob->fd >= 0)
+        close(blob->fd);
+    free(blob->contexts);
+    free(blob);
+}
+
+void rutabaga_blobs_forget(struct gpu_library *library) {
+    for (uint32_t chain = 0; chain < BLOB_CHAINS; chain++)
+        while (started_of(library)->blobs[chain] != NULL)
+            rutabaga_blob_forget(library, started_of(library)->blobs[chain]->resource_id);
+}
+
+/* --- creation */
+
+/* Of the guest's memory cross-domain contexts make no blobs; they are made without a context, and
+ * attached. */
+static uint32_t maker_of(const struct rutabaga_started *started, const struct host_blob *blob) {
+    bool cross_domain =
+        numbers_have(started->cross_domain, started->cross_domain_count, blob->ctx_id);
+
+    return cross_domain && blob->blob_mem == VIRTIO_GPU_BLOB_MEM_GUEST ? 0 : blob->ctx_id;
+}
+
+/* What is not to be shared the library gives away once, and not at all when a context has it: a
+ * guest maps more than once. */
+static uint32_t flags_of(const struct host_blob *blob) {
+    return blob->blob_mem == VIRTIO_GPU_BLOB_MEM_GUEST
+               ? blob->blob_flags
+               : blob->blob_flags | VIRTIO_GPU_BLOB_FLAG_USE_SHAREABLE;
+}
+
+int rutabaga_blob_create(struct gpu_library *library, const struct host_blob *wanted,
+                         struct iovec *iov, uint32_t count) {
+    struct rutabaga_started *started = started_of(library);
+    const struct rutabaga_blob_args args = {.blob_mem = wanted->blob_mem,
+                                            .blob_flags = flags_of(wanted),
+                                            .blob_id = wanted->blob_id,
+                                            .size = wanted->size};
+    const struct rutabaga_iovecs iovecs = {iov, count};
+    struct rutabaga_blob *blob = new_blob(wanted->resource_id, iov, count), **place;
+
+    if (blob == NULL)
+        return -ENOMEM;
+    if (started->api.resource_create_blob(started->handle, maker_of(started, wanted),
+                                          wanted->resource_id, &args, iov != NULL ? &iovecs : NULL,
+                                          NULL) != 0) {
+        free(blob);
+        return -EINVAL;
+    }
+    place = find(library, wanted->resource_id);
+    *place = blob;
+    return 0;
+}
+
+/* --- contexts, and guest memory */
+
+/* A context takes the pointers to guest memory away from the resource: the next one finds none
+ * unless they are given again. */
+static void attach_next(struct rutabaga_started *started, struct rutabaga_blob *blob) {
+    const struct rutabaga_iovecs iovecs = {blob->iov, blob->iov_count};
+
+    if (blob->iov != NULL && blob->context_count > 0)
+        started->api.resource_attach_backing(started->handle, blob->resource_id, &iovecs);
+}
+
+void rutabaga_blob_attached(struct gpu_library *library, uint32_t resource_id, uint32_t ctx_id) {
+    struct rutabaga_started *started = started_of(library);
+    struct rutabaga_blob *blob = *find(library, resource_id);
+
+    if (blob == NULL) {
+        started->api.context_attach_resource(started->handle, ctx_id, resource_id);
+        return;
+    }
+    attach_next(started, blob);
+    if (numbers_add(&blob->contexts, &blob->context_count, &blob->context_room, ctx_id))
+        started->api.context_attach_resource(started->handle, ctx_id, resource_id);
+}
+
+void rutabaga_blob_detached(struct gpu_library *library, uint32_t resource_id, uint32_t ctx_id) {
+    struct rutabaga_started *started = started_of(library);
+    struct rutabaga_blob *blob = *find(library, resource_id);
+
+    if (blob != NULL)
+        numbers_remove(blob->contexts, &blob->context_count, ctx_id);
+    started->api.context_detach_resource(started->handle, ctx_id, resource_id);
+}
+
+void rutabaga_blobs_leave(struct gpu_library *library, uint32_t ctx_id) {
+    for (uint32_t chain = 0; chain < BLOB_CHAINS; chain++)
+        for (struct rutabaga_blob *blob = started_of(library)->blobs[chain]; blob != NULL;
+             blob = blob->next)
+            numbers_remove(blob->contexts, &blob->context_count, ctx_id);
+}
+
+void rutabaga_blob_moved(struct gpu_library *library, uint32_t resource_id, struct iovec *iov,
+                         uint32_t count) {
+    struct rutabaga_started *started = started_of(library);
+    const struct rutabaga_iovecs iovecs = {iov, count};
+    struct rutabaga_blob *blob = *find(library, resource_id);
+
+    if (blob != NULL) {
+        leave_contexts(started, blob);
+        blob->iov = iov;
+        blob->iov_count = count;
+    }
+    if (iov == NULL) {
+        started->api.resource_detach_backing(started->handle, resource_id);
+        return;
+    }
+    started->api.resource_attach_backing(started->handle, resource_id, &iovecs);
+    for (uint32_t i = 0; blob != NULL && i < blob->context_count; i++) {
+        if (i > 0)
+            started->api.resource_attach_backing(started->handle, resource_id, &iovecs);
+        started->api.context_attach_resource(started->handle, blob->contexts[i], resource_id);
+    }
+}
+
+/* --- as a file */
+
+static int take(struct rutabaga_started *started, struct rutabaga_blob *blob) {
+    struct rutabaga_handle handle = {.descriptor = -1};
+
+    if (started->api.resource_map_info(started->handle, blob->resource_id, &blob->map_info) != 0 ||
+        started->api.resource_export_blob(started->handle, blob->resource_id, &handle) != 0 ||
+        handle.descriptor < 0)
+        return -EOPNOTSUPP;
+    /* Others are no files that begin where the blob does. */
+    if (handle.type != RUTABAGA_SHM && handle.type != RUTABAGA_DMABUF) {
+        close((int)handle.descriptor);
+        return -EOPNOTSUPP;
+    }
+    blob->fd = (int)handle.descriptor;
+    return 0;
+}
+
+int rutabaga_blob_export(struct gpu_library *library, uint32_t resource_id,
+                         struct blob_export *exported) {
+    struct rutabaga_blob *blob = *find(library, resource_id);
+    int error;
+
+    if (blob == NULL)
+        return -ENOENT;
+    error = blob->fd < 0 ? take(started_of(library), blob) : 0;
+    if (error < 0)
+        return error;
+    exported->fd = fcntl(blob->fd, F_DUPFD_CLOEXEC, 0);
+    exported->offset = 0;
+    /* The library tells in the same number who may write. */
+    exported->map_info = blob->map_info & VIRTIO_GPU_MAP_CACHE_MASK;
+    return exported->fd < 0 ? -errno : 0;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#include "rutabaga/transfer.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * The library addresses memory as if it held the whole resource, in rows as long as the resource is
+ * wide, where render3d gives it the rectangle alone.
+ */
+
+enum { PIXEL_BYTES = 4 };
+
+static uint64_t row_of(const struct gpu_transfer *transfer) {
+    return (uint64_t)transfer->resource->width * PIXEL_BYTES;
+}
+
+/* Where the box begins in the whole. */
+static uint64_t position_of(const struct gpu_transfer *transfer) {
+    return transfer->box.y * row_of(transfer) + (uint64_t)transfer->box.x * PIXEL_BYTES;
+}
+
+static struct rutabaga_transfer described(const struct gpu_transfer *transfer) {
+    return (struct rutabaga_transfer){.x = transfer->box.x,
+                                      .y = transfer->box.y,
+                                      .z = transfer->box.z,
+                                      .w = transfer->box.w,
+                                      .h = transfer->box.h,
+                                      .d = transfer->box.d,
+                                      .level = transfer->level,
+                                      .stride = transfer->stride,
+                                      .layer_stride = transfer->layer_stride,
+                                      .offset = transfer->offset};
+}
+
+static bool within(const struct gpu_transfer *transfer) {
+    const struct resource_3d *resource = transfer->resource;
+    const struct virtio_gpu_box *box = &transfer->box;
+
+    return box->x <= resource->width && box->w <= resource->width - box->x &&
+           box->y <= resource->height && box->h <= resource->height - box->y;
+}
+
+/* --- to the host */
+
+static int write(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
+    struct rutabaga_transfer args = described(transfer);
+
+    /* 2D alone adds the box's position to the offset, in which drivers have it already, and of a
+     * resource that it has refused something of it forgets what there is. */
+    if (started->planar) {
+        if (!within(transfer) || args.offset < position_of(transfer))
+            return -EINVAL;
+        args.offset -= position_of(transfer);
+    }
+    return started->api.resource_transfer_write(started->handle, transfer->ctx_id,
+                                                transfer->resource->resource_id, &args);
+}
+
+/* All of a resource that has no backing yet: there is no other way in than by a backing. */
+static int write_from(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
+    uint32_t resource_id = transfer->resource->resource_id;
+    const struct rutabaga_iovecs iovecs = {transfer->iov, transfer->iov_count};
+    int error;
+
+    if (position_of(transfer) != 0 || transfer->stride != row_of(transfer))
+        return -EINVAL;
+    error = started->api.resource_attach_backing(started->handle, resource_id, &iovecs);
+    if (error != 0)
+        return error;
+    error = write(started, transfer);
+    started->api.resource_detach_backing(started->handle, resource_id);
+    return error;
+}
+
+int rutabaga_transfer_to_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    return transfer->iov != NULL ? write_from(started_of(library), transfer)
+                                 : write(started_of(library), transfer);
+}
+
+/* --- from the host */
+
+/* To memory that holds the whole from `whole` on, of which no more than the box is touched; `room`
+ * is how much there is from the box's beginning. */
+static int read(struct rutabaga_started *started, const struct gpu_transfer *transfer,
+                uint8_t *whole, uint64_t room) {
+    struct rutabaga_transfer args = described(transfer);
+    struct iovec iov = {whole, position_of(transfer) + room};
+
+    args.stride = (uint32_t)row_of(transfer);
+    args.offset = 0;
+    return started->api.resource_transfer_read(started->handle, transfer->ctx_id,
+                                               transfer->resource->resource_id, &args, &iov);
+}
+
+/* By rows that are as long as the resource is wide. */
+static int read_rows(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
+    uint64_t row = row_of(transfer), bytes = row * transfer->box.h;
+    uint64_t length = (uint64_t)transfer->box.w * PIXEL_BYTES;
+    uint8_t *to = transfer->iov->iov_base, *from;
+    int error;
+
+    if (!scratch_make_room(&started->pixels, bytes))
+        return -ENOMEM;
+    from = started->pixels.bytes + (uint64_t)transfer->box.x * PIXEL_BYTES;
+    error = read(started, transfer, from - position_of(transfer),
+                 bytes - (uint64_t)transfer->box.x * PIXEL_BYTES);
+    for (uint32_t y = 0; error == 0 && y < transfer->box.h; y++)
+        memcpy(to + y * (uint64_t)transfer->stride, from + y * row, length);
+    return error;
+}
+
+int rutabaga_transfer_from_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    struct rutabaga_started *started = started_of(library);
+
+    if (transfer->iov == NULL) {
+        struct rutabaga_transfer args = described(transfer);
+        return started->api.resource_transfer_read(started->handle, transfer->ctx_id,
+                                                   transfer->resource->resource_id, &args, NULL);
+    }
+    if (!within(transfer) || transfer->iov_count != 1)
+        return -EINVAL;
+    if (transfer->stride != row_of(transfer))
+        return read_rows(started, transfer);
+    return read(started, transfer, (uint8_t *)transfer->iov->iov_base - position_of(transfer),
+                transfer->iov->iov_len);
+}
