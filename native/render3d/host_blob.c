@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
+#define _GNU_SOURCE /* F_ADD_SEALS */
+
 #include "render3d/host_blob.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -189,12 +192,28 @@ static bool round_up(uint64_t *bytes, uint64_t page) {
     return true;
 }
 
+/* Lavapipe's memory is a file of any size (of Mesa 25.0), of which QEMU maps whole pages alone. Who
+ * made it may not seal it (vgpud/walls/calls.py), so that it can be made longer here, and then by
+ * nobody. */
+static void make_whole_pages(int fd, uint64_t page) {
+    struct stat status;
+    uint64_t bytes;
+
+    if (fcntl(fd, F_GET_SEALS) != 0 || fstat(fd, &status) < 0)
+        return;
+    bytes = (uint64_t)status.st_size;
+    if (bytes % page != 0 && (!round_up(&bytes, page) || ftruncate(fd, (off_t)bytes) < 0))
+        return;
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
 /* Whoever touches what is beyond the end of a file is ended for it, and what a guest says of a
  * blob's size nobody else has checked. */
 static int measure(uint64_t size, struct blob_file *file) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end, there;
     struct stat status;
 
+    make_whole_pages(file->fd, page);
     if (fstat(file->fd, &status) < 0)
         return -errno;
     if (file->offset % page != 0)

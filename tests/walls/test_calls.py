@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from vgpud.walls.seccomp import LISTS
+from vgpud.walls.seccomp import LISTS, NOTHING_DONE
 
 from .allowed import ALLOWED, FUTEX, PLAIN, POINTER, REFUSED, Attempt
 
@@ -84,3 +84,22 @@ def test_some_calls_are_made_with_some_arguments_only(kind: str, names: Names) -
         one for one, is_made in zip(allowed, made(kind, allowed), strict=True) if not is_made
     ] == []
     assert [one for one, is_made in zip(refused, made(kind, refused), strict=True) if is_made] == []
+
+
+@pytest.mark.parametrize("kind", NOTHING_DONE)
+def test_what_is_said_to_be_done_is_not(kind: str) -> None:
+    """A worker's memory is sealed by whoever takes it."""
+    program = (
+        "import fcntl, os, sys; from vgpud.walls import seccomp; seccomp.confine(sys.argv[1]);"
+        "file = os.memfd_create('', os.MFD_ALLOW_SEALING);"
+        "said = fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK);"
+        "print(said, fcntl.fcntl(file, fcntl.F_GET_SEALS))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, kind],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    assert done.stdout.split() == ["0", "0"]

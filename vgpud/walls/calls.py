@@ -229,8 +229,13 @@ VIEW: Calls = joined(
 )
 """Of one that serves a viewer: no thread, no file."""
 
+NOT_SEALED: Calls = {"fcntl": one_of(1, F_ADD_SEALS)}
+"""Calls of a render server that do nothing, and say that they have: memory that it gives away is sealed by whoever takes it, who may
+have to make it longer first, and drivers give up memory that they cannot seal.
+"""
+
 VULKAN: Calls = joined(
-    GRAPHICS,
+    GRAPHICS | {"fcntl": tuple(one for one in GRAPHICS["fcntl"] if one not in NOT_SEALED["fcntl"])},
     # The first few are what every program begins with; the rest of workers that have ended.
     plain("execve arch_prctl set_tid_address pselect6 signalfd4 waitid flock"),
     {

@@ -18,6 +18,7 @@ from vgpud.walls.calls import (
     DEVICE,
     GRAPHICS,
     MAX_U64,
+    NOT_SEALED,
     OWN_PROCESS,
     SESSION,
     VIEW,
@@ -35,9 +36,11 @@ LISTS: dict[str, Calls] = {
     "vulkan": VULKAN,
     "vulkan-scoped": VULKAN_SCOPED,
 }
+NOTHING_DONE: dict[str, Calls] = {"vulkan": NOT_SEALED, "vulkan-scoped": NOT_SEALED}
 
 # <seccomp.h>
 SCMP_ACT_ALLOW = 0x7FFF0000
+SCMP_ACT_NOTHING = 0x00050000  # it returns 0
 SCMP_ACT_ENOSYS = 0x00050000 | errno.ENOSYS
 SCMP_CMP_EQ, SCMP_CMP_MASKED_EQ = 4, 7
 SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE = 8, 2
@@ -101,22 +104,24 @@ def compiled(name: str) -> Program:
     context = ctypes.c_void_p(made)
     try:
         _check(library.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE))
-        for call, conditions in LISTS[name].items():
-            number = library.seccomp_syscall_resolve_name(call.encode())
-            # An architecture may not have a call; a library may be older than it.
-            if number >= 0:
-                for condition in conditions:
-                    packed = b"".join(map(_packed, condition))
-                    _check(
-                        library.seccomp_rule_add_array(
-                            context, SCMP_ACT_ALLOW, number, len(condition), packed
-                        )
-                    )
+        _add(library, context, LISTS[name], SCMP_ACT_ALLOW)
+        _add(library, context, NOTHING_DONE.get(name, {}), SCMP_ACT_NOTHING)
         seccomp = library.seccomp_syscall_resolve_name(b"seccomp")
         instructions = _exported(library, context)
         return Program(instructions, tuple(_own_process(instructions)), seccomp)
     finally:
         library.seccomp_release(context)
+
+
+def _add(library: Any, context: ctypes.c_void_p, calls: Calls, action: int) -> None:
+    for call, conditions in calls.items():
+        number = library.seccomp_syscall_resolve_name(call.encode())
+        # An architecture may not have a call; a library may be older than it.
+        if number < 0:
+            continue
+        for condition in conditions:
+            packed = b"".join(map(_packed, condition))
+            _check(library.seccomp_rule_add_array(context, action, number, len(condition), packed))
 
 
 def _packed(argument: Argument) -> bytes:
