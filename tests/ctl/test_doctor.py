@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,8 +22,11 @@ from vgpud.ctl.doctor.machine import examined
 from vgpud.ctl.doctor.report import as_json, text, worst
 from vgpud.ctl.status import COLUMNS
 
-from ..daemon.running import daemon, status, wait_until
-from ..driver.backend import Machine
+from ..daemon.running import daemon, devices, status, wait_until
+from ..device.process import opengl_unavailable
+from ..driver import commands, commands_3d
+from ..driver.backend import Backend, Machine
+from ..driver.frontend import QEMU_FEATURES, Feature
 
 LLVMPIPE = "libvirglrenderer.so.1.8.0; llvmpipe (LLVM 19.1.7, 256 bits)"
 RADEON = "libvirglrenderer.so.1.8.0; AMD Radeon Graphics (radeonsi, renoir)"
@@ -502,6 +506,41 @@ def test_this_host_is_examined_without_a_daemon_and_with_one() -> None:
         assert f"a daemon answers at {backend.socket_path}: " in str(of("sockets"))
         [examined] = of("machine")
         assert "mode 2d offers no OpenGL" in examined["text"]
+
+
+@pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
+def test_a_driver_on_its_way_to_opengl_is_followed() -> None:
+    features = {"wanted_features": QEMU_FEATURES | Feature.VIRGL}
+    with daemon("--gpu-mode", "virglrenderer") as backend:
+        with Machine(backend.socket_path) as without:
+            without.guest.create_2d(8, 8)
+            assert "offered and not accepted" in said_of_the_machine(backend)
+        assert wait_until(lambda: not status(backend.socket_path)["machines"])
+        with Machine(backend.socket_path, frontend=features) as running:
+            running.guest.create_2d(8, 8)
+            assert "no program has asked for it" in said_of_the_machine(backend)
+            for _ in range(2):
+                running.guest.do(commands.get_capset(2, 2), 2048)
+            assert "(virgl2) and made no context" in said_of_the_machine(backend)
+            running.guest.do(commands_3d.ctx_create(1))
+            assert "drawn by this host" in said_of_the_machine(backend)
+            assert "1 context made (virgl2), 1 there now" in said_of_the_machine(backend)
+            (device,) = devices(backend.process.pid)
+            os.kill(device, signal.SIGKILL)
+            running.guest.create_2d(8, 8)
+            assert wait_until(lambda: "have lost OpenGL" in said_of_the_machine(backend), 20)
+            # A guest that begins anew has asked for nothing yet.
+            running.reboot()
+            assert wait_until(
+                lambda: status(backend.socket_path)["machines"][0]["driver"]["capsets"] == []
+            )
+
+
+def said_of_the_machine(backend: Backend) -> str:
+    """As the doctor does, of this daemon alone."""
+    told = status(backend.socket_path)
+    (machine,) = told["machines"]
+    return examined(backend.socket_path, told, machine).text
 
 
 def test_a_machine_or_a_qemu_that_is_not_there_fails() -> None:
