@@ -28,7 +28,7 @@ CHECKS: dict[str, Check] = {
     "virglrenderer": graphics.virglrenderer,
     "gpu": graphics.gpu,
     "vulkan": graphics.vulkan,
-    "rutabaga": graphics.rutabaga,
+    "gfxstream": graphics.gfxstream,
     "qemu": emulator.qemu,
     "devices": emulator.devices,
     "displays": emulator.displays,

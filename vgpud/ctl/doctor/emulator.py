@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
+from vgpud.ctl.doctor.finding import Finding, Verdict, broken, limited, ok
 from vgpud.ctl.doctor.graphics import mesa_version
 from vgpud.ctl.doctor.host import Host
 from vgpud.ctl.doctor.kernel import version
@@ -80,11 +80,15 @@ def devices(host: Host) -> Iterator[Finding]:
 
 
 class Display(NamedTuple):
-    """A value of ``-display``: what ``-display help`` calls it, and why it does not work here; empty when it does."""
+    """A display of QEMU's: the flag, what ``-display help`` calls it, and why it does not work here; empty when it does."""
 
-    option: str
+    flag: str
     needs: str
     hindrance: Callable[[Host], str]
+
+
+def _nothing(host: Host) -> str:
+    return ""
 
 
 def _no_buffers(host: Host) -> str:
@@ -98,20 +102,16 @@ def _no_node(host: Host) -> str:
     return "" if host.render_nodes else "that needs a render node"
 
 
-def _never(host: Host) -> str:
-    return "QEMU refuses it with any vhost-user GPU"
-
-
 DISPLAYS = (
-    Display("none", "none", lambda host: ""),
-    Display("gtk,gl=on", "gtk", _no_buffers),
-    Display("sdl,gl=on", "sdl", _no_buffers),
-    Display("dbus,gl=on", "dbus", _no_node),
-    Display("egl-headless", "egl-headless", _no_node),
-    Display("gtk", "gtk", _never),
-    Display("sdl", "sdl", _never),
-    Display("vnc", "none", _never),
+    Display("-display none", "none", _nothing),
+    Display("-display dbus (in 2D)", "dbus", _nothing),
+    Display("-display gtk,gl=on", "gtk", _no_buffers),
+    Display("-display sdl,gl=on", "sdl", _no_buffers),
+    Display("-display dbus,gl=on", "dbus", _no_node),
+    Display("-display egl-headless", "egl-headless", _no_node),
 )
+REFUSED = "QEMU refuses -vnc, and gtk and sdl without gl=on, with any vhost-user GPU; to look at a machine all the same:"
+VIEWER = "vgpud --view unix:/run/vgpud/view …; vncviewer /run/vgpud/view"
 
 
 def displays(host: Host) -> Iterator[Finding]:
@@ -121,21 +121,11 @@ def displays(host: Host) -> Iterator[Finding]:
     if output is None:
         return
     built = set(output.text.split())
-    there = [(one, one.hindrance(host)) for one in DISPLAYS if one.needs in built]
-    works = [f"-display {one.option}" for one, hindrance in there if not hindrance]
-    if "dbus" in built:
-        works.append("-display dbus (in 2D)")
-    fails = [
-        (one, hindrance) for one, hindrance in there if hindrance and hindrance != _never(host)
-    ]
-    yield ok(f"these work: {', '.join(works)}")
-    refused = [
-        f"-{'' if one.option == 'vnc' else 'display '}{one.option}"
-        for one, why in there
-        if why == _never(host)
-    ]
-    for reason in dict.fromkeys(why for _, why in fails):
-        options = ", ".join(f"-display {one.option}" for one, why in fails if why == reason)
-        yield limited(f"{options}: {reason}")
-    if refused:
-        yield ok(f"QEMU refuses with any vhost-user GPU: {', '.join(refused)}")
+    reasons: dict[str, list[str]] = {}
+    for one in DISPLAYS:
+        if one.needs in built:
+            reasons.setdefault(one.hindrance(host), []).append(one.flag)
+    yield ok(f"these work: {', '.join(reasons.pop('', ()))}")
+    for reason, flags in reasons.items():
+        yield limited(f"{', '.join(flags)}: {reason}")
+    yield Finding(Verdict.OK, REFUSED, (VIEWER,))

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vgpud.ctl.doctor.finding import Finding, broken, limited, ok
+from vgpud.ctl.doctor.finding import Finding, Verdict, broken, limited, ok
 from vgpud.ctl.doctor.host import Host
 from vgpud.ctl.doctor.kernel import version
-from vgpud.modes import CAPSETS, MODES
+from vgpud.modes import CAPSETS
 
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "lavapipe")
 """In the names of renderers that draw without a GPU."""
@@ -186,17 +186,16 @@ def vulkan(host: Host) -> Iterator[Finding]:
         )
 
 
-def rutabaga(host: Host) -> Iterator[Finding]:
-    """The library of gfxstream and cross-domain."""
-    file = host.libraries.get("librutabaga_gfx_ffi.so") or host.libraries.get(
-        "librutabaga_gfx_ffi.so.0"
-    )
-    there = f"librutabaga_gfx_ffi is {file}" if file else "librutabaga_gfx_ffi is not installed"
-    if not MODES["gfxstream"].renderer:
-        yield ok(f"{there}; the mode gfxstream is not in this version")
-    elif file:
-        yield ok(there)
-    else:
-        yield limited(
-            f"{there}: the mode gfxstream does not start", "vgpud --gpu-mode virglrenderer …"
+def gfxstream(host: Host) -> Iterator[Finding]:
+    """Whether the mode starts, which is by rutabaga."""
+    found = host.capabilities.get("renderers", {}).get("gfxstream")
+    if found is None:
+        return
+    if "unavailable" in found:
+        # Nobody lacks it who draws by virglrenderer.
+        yield Finding(
+            Verdict.OK if host.renderer else Verdict.LIMITED,
+            f"the mode gfxstream is not there: {found['unavailable']}",
         )
+    else:
+        yield ok(f"the mode gfxstream starts: {found.get('library')}")
