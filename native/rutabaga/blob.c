@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
+#define _GNU_SOURCE /* F_DUPFD_CLOEXEC, seals */
 #include "rutabaga/blob.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "rutabaga/numbers.h"
+#include "shared/sealed.h"
 
 /* --- the table */
 
@@ -20,12 +21,16 @@ static struct rutabaga_blob **find(struct gpu_library *library, uint32_t resourc
     return place;
 }
 
-static struct rutabaga_blob *new_blob(uint32_t resource_id, struct iovec *iov, uint32_t count) {
+static struct rutabaga_blob *new_blob(const struct host_blob *wanted, struct iovec *iov,
+                                      uint32_t count) {
     struct rutabaga_blob *blob = calloc(1, sizeof(*blob));
 
     if (blob != NULL)
-        *blob = (struct rutabaga_blob){
-            .resource_id = resource_id, .iov = iov, .iov_count = count, .fd = -1};
+        *blob = (struct rutabaga_blob){.resource_id = wanted->resource_id,
+                                       .size = wanted->size,
+                                       .iov = iov,
+                                       .iov_count = count,
+                                       .fd = -1};
     return blob;
 }
 
@@ -80,7 +85,7 @@ int rutabaga_blob_create(struct gpu_library *library, const struct host_blob *wa
                                             .blob_id = wanted->blob_id,
                                             .size = wanted->size};
     const struct rutabaga_iovecs iovecs = {iov, count};
-    struct rutabaga_blob *blob = new_blob(wanted->resource_id, iov, count), **place;
+    struct rutabaga_blob *blob = new_blob(wanted, iov, count), **place;
 
     if (blob == NULL)
         return -ENOMEM;
@@ -160,19 +165,65 @@ void rutabaga_blob_moved(struct gpu_library *library, uint32_t resource_id, stru
 
 /* --- as a file */
 
+/* What a guest has mapped it writes to, and is ended for it where that cannot be. */
+static bool can_be_mapped(int fd) {
+    int flags = fcntl(fd, F_GETFL), seals;
+
+    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
+        return false;
+    /* The library leaves its own images open to be made shorter. */
+    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+    seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
+           (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0;
+}
+
+static int copy_all(int from, int to, uint64_t size) {
+    uint8_t bytes[4096];
+    uint64_t at = 0;
+
+    while (at < size) {
+        uint64_t left = size - at;
+        ssize_t count = pread(from, bytes, left < sizeof(bytes) ? left : sizeof(bytes), (off_t)at);
+        if (count == 0)
+            return 0;
+        if (count < 0 || write(to, bytes, (size_t)count) != count)
+            return -EIO;
+        at += (uint64_t)count;
+    }
+    return 0;
+}
+
+/* A compositor's files, such as its keymap, are there to be read: the guest gets its own. */
+static int copy_of(int fd, uint64_t size) {
+    int copy = sealed_memory_create("blob", size);
+    int error = copy < 0 ? copy : copy_all(fd, copy, size);
+
+    close(fd);
+    if (error < 0 && copy >= 0)
+        close(copy);
+    return error < 0 ? error : copy;
+}
+
 static int take(struct rutabaga_started *started, struct rutabaga_blob *blob) {
     struct rutabaga_handle handle = {.descriptor = -1};
+    int fd;
 
     if (started->api.resource_map_info(started->handle, blob->resource_id, &blob->map_info) != 0 ||
         started->api.resource_export_blob(started->handle, blob->resource_id, &handle) != 0 ||
         handle.descriptor < 0)
         return -EOPNOTSUPP;
+    fd = (int)handle.descriptor;
     /* Others are no files that begin where the blob does. */
     if (handle.type != RUTABAGA_SHM && handle.type != RUTABAGA_DMABUF) {
-        close((int)handle.descriptor);
+        close(fd);
         return -EOPNOTSUPP;
     }
-    blob->fd = (int)handle.descriptor;
+    if (handle.type == RUTABAGA_SHM && !can_be_mapped(fd))
+        fd = copy_of(fd, blob->size);
+    if (fd < 0)
+        return -EOPNOTSUPP;
+    blob->fd = fd;
     return 0;
 }
 

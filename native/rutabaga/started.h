@@ -12,6 +12,7 @@
 /* A blob of the guest's or of the host's, from when it was made to its end. */
 struct rutabaga_blob {
     uint32_t resource_id;
+    uint64_t size;
     struct iovec *iov; /* its guest memory; NULL: none */
     uint32_t iov_count;
     int fd; /* what it is exported as; -1: not yet */

@@ -78,9 +78,9 @@ def usable(config: Config) -> Config:
         for capset in renderer.capsets
         if CAPSETS[capset].mode == renderer.mode and (capset != "gfxstream-gles" or renderer.gles)
     )
-    return attrs.evolve(
-        config, socket=socket, view=view, renderer=attrs.evolve(renderer, capsets=capsets)
-    )
+    wayland = renderer.wayland if "cross-domain" in capsets else None
+    chosen = attrs.evolve(renderer, capsets=capsets, wayland=wayland)
+    return attrs.evolve(config, socket=socket, view=view, renderer=chosen)
 
 
 @settings(

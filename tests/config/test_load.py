@@ -145,6 +145,15 @@ def test_gfxstream_gles_needs_gles() -> None:
     ]
 
 
+def test_a_compositor_is_for_those_who_may_speak_to_it() -> None:
+    chosen = [flag("renderer.mode", "gfxstream"), flag("renderer.capsets", "cross-domain")]
+    compositor = flag("renderer.wayland", "/run/user/1000/wayland-0")
+    assert load([*chosen, compositor], {}, NO_FILES).config.renderer.wayland is not None
+    assert mistakes([chosen[0], compositor], {}, NO_FILES) == [
+        "flag --wayland: renderer.wayland: that needs the capability set cross-domain"
+    ]
+
+
 def test_a_wrong_mode_does_not_make_its_capsets_wrong() -> None:
     flags = [flag("renderer.mode", "virgl"), flag("renderer.capsets", "virgl")]
     assert len(mistakes(flags, {}, NO_FILES)) == 1

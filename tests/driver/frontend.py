@@ -80,6 +80,7 @@ class Feature(IntFlag):
     EDID = 1 << 1
     RESOURCE_UUID = 1 << 2
     RESOURCE_BLOB = 1 << 3
+    CONTEXT_INIT = 1 << 4
     LOG_ALL = 1 << 26
     INDIRECT_DESC = 1 << 28
     EVENT_IDX = 1 << 29

@@ -82,6 +82,8 @@ PLAIN["vulkan"] = PLAIN["graphics"] | {
     "execve", "arch_prctl", "set_tid_address", "pselect6", "signalfd4", "waitid", "flock",
 }  # fmt: skip
 PLAIN["vulkan-scoped"] = PLAIN["vulkan"]
+# A guest's programs are windows of the host's: it connects to whatever the user may.
+PLAIN["wayland"] = PLAIN["graphics"] | {"connect", "epoll_create1"}
 
 Attempt = tuple[str, tuple[int, ...]]
 
@@ -209,6 +211,8 @@ ALLOWED: dict[str, list[Attempt]] = {
     "view": _VIEW,
     "vulkan": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING, *_THREAD, *_SESSION[:2], *_FORKING],
 }
+_CONNECTING: list[Attempt] = [("socket", (1, SOCK_STREAM | os.O_CLOEXEC, 0))]
+ALLOWED["wayland"] = ALLOWED["graphics"] + _CONNECTING
 # A process of that number there is not.
 ALLOWED["vulkan-scoped"] = [*ALLOWED["vulkan"], ("kill", (0x7FFFFFFF, signal.SIGKILL))]
 """Calls that are made with these arguments; the kernel refuses each for another reason."""
@@ -221,6 +225,16 @@ REFUSED: dict[str, list[Attempt]] = {
     + _SESSION[2:]
     + [("clone", (FORK | NAMESPACE, 0, 0, 0, 0)), ("setpgid", (0, 0)), ("setsid", ())],
 }
+REFUSED["wayland"] = [
+    *REFUSED["graphics"],
+    *(
+        ("socket", (family, kind, 0))
+        for family, kind in ((1, SOCK_DGRAM), (1, SOCK_SEQPACKET), (2, SOCK_STREAM))
+    ),
+    *((name, (ANY, 0, 0)) for name in ("bind", "listen", "accept", "pipe2")),
+]
+for _kind in ("device", "graphics"):
+    REFUSED[_kind] = REFUSED[_kind] + _CONNECTING
 _KILLING: list[Attempt] = [
     *(("kill", (pid, signal.SIGKILL)) for pid in (ANY, -5)),
     *(("kill", (0x7FFFFFFF, number)) for number in (0, signal.SIGTERM, 34)),

@@ -52,6 +52,7 @@ def check_renderer(config: Config) -> None:
             "gles": renderer.gles,
             "surfaceless": renderer.surfaceless,
             "gpu_device": str(renderer.gpu_device or ""),
+            "wayland": str(renderer.wayland or ""),
             "vulkan_memory": config.limits.vulkan_memory,
         }
     )

@@ -87,6 +87,7 @@ def load(
     config = _built(settings)
     if not sources.doubtful & {"renderer", "renderer.mode", "renderer.gles"}:
         _check_capsets(config, settings, sources.mistakes)
+        _check_wayland(config, settings, sources.mistakes)
         _check_view(config, settings, sources.mistakes)
     if sources.mistakes:
         raise ConfigurationError(*sources.mistakes)
@@ -185,6 +186,12 @@ def _check_view(config: Config, settings: Layer, mistakes: list[str]) -> None:
     if config.view.qmp is not None and config.view.address is None:
         origin = settings["view.qmp"].origin
         mistakes.append(f"{origin}: view.qmp: nobody can look without view.address")
+
+
+def _check_wayland(config: Config, settings: Layer, mistakes: list[str]) -> None:
+    if config.renderer.wayland is not None and "cross-domain" not in config.renderer.capsets:
+        origin = settings["renderer.wayland"].origin
+        mistakes.append(f"{origin}: renderer.wayland: that needs the capability set cross-domain")
 
 
 def _check_capsets(config: Config, settings: Layer, mistakes: list[str]) -> None:

@@ -131,6 +131,15 @@ class Renderer:
         "--render-node",
     )
 
+    wayland: Path | None = option(
+        None,
+        FilePath(),
+        "Socket of a Wayland compositor of the host, such as /run/user/1000/wayland-0, for guests that are offered the capability set "
+        "cross-domain by name: their programs are windows there. A guest can then do what any program can that the compositor serves, and "
+        "one that has taken over its device process can connect to whatever Unix socket the daemon's user may connect to "
+        "(docs/gfxstream.md).",
+        "--wayland",
+    )
     hostmem: int = option(
         4 * GIB,
         Size(0, 1 * TIB, multiple=os.sysconf("SC_PAGE_SIZE")),

@@ -71,7 +71,8 @@ def _make_confined(
     if renderer.uses_drivers:
         open_doors = missing(landlock.confine_to_graphics, start.renderer.gpu_device)
         device = _make_device(link, start, descriptors, renderer, server)
-        return device, open_doors + missing(seccomp.confine, "graphics")
+        calls = "wayland" if start.renderer.wayland else "graphics"
+        return device, open_doors + missing(seccomp.confine, calls)
     open_doors = missing(landlock.confine_to_programs)
     device = _make_device(link, start, descriptors, renderer, server)
     return device, open_doors + missing(seccomp.confine, "device")

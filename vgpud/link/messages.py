@@ -61,7 +61,7 @@ class Limits(NamedTuple):
 
 
 class RendererOptions(NamedTuple):
-    """Which renderer, and what it may use; ``gpu_device`` is a path or empty.
+    """Which renderer, and what it may use; ``gpu_device`` and ``wayland``, a compositor's socket, are paths or empty.
 
     ``transport`` says how what it draws is shown: ``auto``, ``dmabuf`` or ``pixels``.
     """
@@ -74,6 +74,7 @@ class RendererOptions(NamedTuple):
     surfaceless: bool = True
     gpu_device: str = ""
     transport: str = "auto"
+    wayland: str = ""
 
 
 # --- from the session: requests, each answered with a reply that has the same serial

@@ -83,6 +83,7 @@ def start_message(config: Config) -> messages.Start:
             surfaceless=renderer.surfaceless,
             gpu_device=str(renderer.gpu_device or ""),
             transport=config.display.transport,
+            wayland=str(renderer.wayland or ""),
         ),
         limits(config),
         num_scanouts(config),

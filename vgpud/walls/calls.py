@@ -198,6 +198,14 @@ GRAPHICS: Calls = joined(
     },
 )
 
+WAYLAND: Calls = joined(
+    GRAPHICS,
+    # By the path of a socket: which one, no list can tell.
+    plain("connect epoll_create1"),
+    {"socket": ((Argument(0, AF_UNIX), Argument(1, SOCK_STREAM, MAX_U64 & ~SOCK_FLAGS)),)},
+)
+"""Of a device process whose guest speaks to a compositor of the host: each of its contexts has a connection of its own."""
+
 VIEW: Calls = joined(
     # What is open already, and what the session sends; nothing is opened any more, not to be read either.
     plain(

@@ -24,6 +24,7 @@ from vgpud.walls.calls import (
     VIEW,
     VULKAN,
     VULKAN_SCOPED,
+    WAYLAND,
     Argument,
     Calls,
 )
@@ -32,6 +33,7 @@ LISTS: dict[str, Calls] = {
     "session": SESSION,
     "device": DEVICE,
     "graphics": GRAPHICS,
+    "wayland": WAYLAND,
     "view": VIEW,
     "vulkan": VULKAN,
     "vulkan-scoped": VULKAN_SCOPED,

@@ -102,7 +102,9 @@ class RutabagaLibrary:
         """Describes it, too."""
         text = ffi.new("char[]", lib.RUTABAGA_TEXT)
         features = FEATURES if needs_gfxstream(names) else ""
-        pointer = lib.rutabaga_open(mask_of(names), b"", features.encode(), text)
+        pointer = lib.rutabaga_open(
+            mask_of(names), os.fsencode(options.wayland), features.encode(), text
+        )
         self.description = ffi.string(text).decode(errors="replace")
         if pointer == ffi.NULL:
             advice = _advice(names, self.description)
