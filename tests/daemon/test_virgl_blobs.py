@@ -5,6 +5,7 @@ A library of the tests' own stands in for one with Vulkan, and makes blobs of ev
 should not be.
 """
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +18,7 @@ from ..driver.frontend import GENERIC_FEATURES, QEMU_PROTOCOL, Feature, Protocol
 from ..driver.memory import PAGE
 from ..driver.shared_region import SharedRegion
 from ..stand_in import blobs
-from .running import COMMAND, devices, settled_descriptors
+from .running import COMMAND, devices, settled_descriptors, wait_until
 
 pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
 
@@ -28,7 +29,7 @@ OUT_OF_MEMORY = ResponseType.ERR_OUT_OF_MEMORY
 CACHED, WRITE_COMBINED = 1, 3
 
 # By blob_id, as blobs.c has them.
-(RING, DEVICE_MEMORY, SHORT_MEMORY, DMABUF, STRANGE, NO_MAP_INFO, NO_FILE, UNSEALED, REFUSED, NO_MEMORY) = range(10)  # fmt: skip
+(RING, DEVICE_MEMORY, SHORT_MEMORY, DMABUF, STRANGE, NO_MAP_INFO, NO_FILE, UNSEALED, REFUSED, NO_MEMORY, NEVER_SEALED) = range(11)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +98,12 @@ def test_a_blob_is_mapped_from_where_it_begins(
     [
         # More than the file has: who touched that would be ended.
         (SHORT_MEMORY, PAGE * 2, INVALID_PARAMETER),
-        (SHORT_MEMORY, 141, INVALID_PARAMETER),
+        (SHORT_MEMORY, PAGE + 1, INVALID_PARAMETER),
         (SHORT_MEMORY, 4 << 30, INVALID_PARAMETER),
         (STRANGE, PAGE, UNSPEC),
         (NO_MAP_INFO, PAGE, UNSPEC),
         (NO_FILE, PAGE, UNSPEC),
-        (UNSEALED, PAGE, UNSPEC),
+        (NEVER_SEALED, PAGE, UNSPEC),
     ],
 )
 def test_what_cannot_be_mapped_is_not_asked_for(
@@ -112,6 +113,20 @@ def test_what_cannot_be_mapped_is_not_asked_for(
     assert map_blob(machine)[0] == response
     assert region.asked == []
     assert machine.guest.ask(commands.resource_unref(1)).type == OK
+
+
+def test_memory_that_is_not_sealed_yet_is_made_whole_pages_and_sealed(
+    machine: Machine, region: SharedRegion
+) -> None:
+    """As a VMM wants it that maps no part of a page."""
+    assert create(machine, UNSEALED, 5000) == OK
+    assert map_blob(machine) == (ResponseType.OK_MAP_INFO, CACHED)
+    assert wait_until(lambda: 0 in region.windows)
+    file = region.windows[0].fd
+    assert os.fstat(file).st_size == 2 * PAGE
+    for size in (PAGE, 3 * PAGE):
+        with pytest.raises(PermissionError):
+            os.ftruncate(file, size)
 
 
 def test_how_it_is_cached_is_the_library_s_to_say(machine: Machine, region: SharedRegion) -> None:
@@ -129,13 +144,25 @@ def test_what_the_library_refuses_is_none(machine: Machine, kind: int, response:
     assert create(machine, RING, PAGE) == OK
 
 
+def test_opengl_is_not_told_that_its_buffers_can_be_mapped(machine: Machine) -> None:
+    """Drawn in software they have no file, and a driver would find out when it is too late to do without."""
+    size = commands.HEADER_SIZE + 4096
+    data = machine.guest.ask(commands.get_capset(2, 2), size).data
+    # virgl_hw.h: VIRGL_CAP_ARB_BUFFER_STORAGE of struct virgl_caps_v2's capability_bits.
+    bits = int.from_bytes(data[392:396], "little")
+    assert bits
+    assert not bits & 1 << 31
+    # The field is where it is taken to be: this one comes 300 bytes later.
+    assert data[696:].startswith(b"LLVMPIPE")
+
+
 def test_no_descriptor_is_left(backend: Backend, machine: Machine, region: SharedRegion) -> None:
     [device] = devices(backend.process.pid)
     before = settled_descriptors(device)
-    for kind in range(10):
+    for kind in range(11):
         if create(machine, kind, PAGE, 1 + kind) == OK:
             map_blob(machine, 1 + kind, kind * PAGE)
-    for kind in range(10):
+    for kind in range(11):
         machine.guest.ask(commands.resource_unref(1 + kind))
     assert settled_descriptors(device) == before
 

@@ -24,7 +24,7 @@ static const struct kind {
     uint32_t type;
     uint32_t map_info; /* 0: none */
     uint64_t allocated; /* 0: as much as was asked for */
-    int seals;
+    int seals; /* -1: it cannot have any */
     int creates, exports; /* what the calls return */
 } KINDS[] = {
     {SHM, CACHED, 0, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, 0, 0},
@@ -37,6 +37,7 @@ static const struct kind {
     {SHM, CACHED, 0, 0, 0, 0},
     {SHM, CACHED, 0, 0, -1, 0},
     {SHM, CACHED, 0, 0, -ENOMEM, 0},
+    {SHM, CACHED, 0, -1, 0, 0},
 };
 
 struct arguments {
@@ -67,7 +68,7 @@ static int find(uint32_t handle) {
 
 static int make(const struct kind *kind, uint64_t size) {
     uint64_t bytes = kind->allocated ? kind->allocated : size;
-    int fd = memfd_create("blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create("blob", MFD_CLOEXEC | (kind->seals < 0 ? 0 : MFD_ALLOW_SEALING));
 
     if (kind->type == OPAQUE)
         bytes += PAGE + NOTES;
@@ -75,7 +76,8 @@ static int make(const struct kind *kind, uint64_t size) {
         return -1;
     if (kind->type == OPAQUE)
         (void)!pwrite(fd, "the driver's", 12, 0);
-    fcntl(fd, F_ADD_SEALS, kind->seals);
+    if (kind->seals > 0)
+        fcntl(fd, F_ADD_SEALS, kind->seals);
     return fd;
 }
 

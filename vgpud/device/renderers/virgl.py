@@ -28,6 +28,7 @@ class Virgl(Software2D):
         self.description = f"virglrenderer ({self.library.description}{self.library.vulkan})"
         plane.set_library(self.library.pointer)
         self.host_blobs = plane.has_host_blobs() and self._makes_files()
+        self._no_buffers = self.host_blobs and bool(why_not_exported(options, self.library))
         if reason := self._export_buffers(plane, options):
             self.warnings = (f"frames are sent as pixels, not as DMA buffers: {reason}",)
 
@@ -53,4 +54,5 @@ class Virgl(Software2D):
         return tuple(offered.capset for offered in self.library.offered)
 
     def capset(self, capset_id: int) -> bytes:
-        return next(data for capset, data in self.library.offered if capset.capset_id == capset_id)
+        offered = next(one for one in self.library.offered if one.capset.capset_id == capset_id)
+        return offered.without_mapped_buffers if self._no_buffers else offered.data

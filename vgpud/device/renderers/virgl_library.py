@@ -78,6 +78,11 @@ _CAPS_V2_RENDERER = slice(696, 760)
 """The field ``renderer`` of struct virgl_caps_v2, a protocol's structure: fields are only ever added."""
 
 
+_CAPS_V2_BITS = slice(392, 396)
+"""Its field ``capability_bits``, and of those VIRGL_CAP_ARB_BUFFER_STORAGE."""
+_BUFFER_STORAGE = 1 << 31
+
+
 class Offered(NamedTuple):
     """A capability set and its data."""
 
@@ -90,6 +95,17 @@ class Offered(NamedTuple):
         if self.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
             return ""
         return self.data[_CAPS_V2_RENDERER].partition(b"\0")[0].decode(errors="replace")
+
+    @property
+    def without_mapped_buffers(self) -> bytes:
+        """The data for a guest that has host-visible memory, but none for OpenGL's buffers: with it a driver takes this bit for
+        the word that they can be mapped there.
+        """
+        if self.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
+            return self.data
+        bits = int.from_bytes(self.data[_CAPS_V2_BITS], "little") & ~_BUFFER_STORAGE
+        before, after = self.data[: _CAPS_V2_BITS.start], self.data[_CAPS_V2_BITS.stop :]
+        return before + bits.to_bytes(4, "little") + after
 
 
 class VirglLibrary:
