@@ -7,6 +7,7 @@ fails if something would change.
 """
 
 import argparse
+import inspect
 import re
 import sys
 import textwrap
@@ -87,7 +88,7 @@ def key_text() -> str:
             (f"Va {option.name} No = {file_value(option)}", key_body(option)) for option in mine
         )
         parts.append(
-            f".Ss [{header}]\\&\n{escaped(table.__doc__ or '').replace('`', '')}\n{tagged(entries)}"
+            f".Ss [{header}]\\&\n{escaped(inspect.getdoc(table) or '').replace('`', '')}\n{tagged(entries)}"
         )
     return "\n".join(parts)
 

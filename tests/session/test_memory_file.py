@@ -79,7 +79,10 @@ def test_memory_that_may_go_is_not_mapped(made: Callable[[], int]) -> None:
 @pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if not kind.startswith(("another", "its"))]
 )
-def test_nothing_but_memory_of_a_fixed_size_is_mapped(kind: str) -> None:
+def test_nothing_but_memory_of_a_fixed_size_is_mapped(
+    kind: str, possible: Callable[[str], None]
+) -> None:
+    possible(kind)
     with Hands() as hands:
         descriptor = KINDS[kind](hands)
         fits = stat.S_ISREG(os.fstat(descriptor).st_mode) and kind == "sealed memory"

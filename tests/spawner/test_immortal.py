@@ -26,8 +26,8 @@ reading, writing = os.pipe()
 if os.fork() == 0:
     before = private_bytes()
     held = list(imported)
-    counted = {*map(sys.getrefcount, (prepared.prepare, prepared, prepared.prepare.__code__, prepared.__doc__))}
-    os.write(writing, json.dumps([len(held), private_bytes() - before, len(counted)]).encode())
+    counts = [*map(sys.getrefcount, (prepared.prepare, prepared, prepared.prepare.__code__, prepared.__doc__))]
+    os.write(writing, json.dumps([len(held), private_bytes() - before, min(counts)]).encode())
     os._exit(0)
 os.wait()
 print(os.read(reading, 100).decode())
@@ -41,7 +41,9 @@ def test_referring_to_what_was_imported_makes_no_page_private() -> None:
     output = subprocess.run(
         [sys.executable, "-c", PROGRAM], check=True, capture_output=True, timeout=60
     ).stdout
-    held, private, counts = json.loads(output)
-    assert counts == 1, "an object of what was imported still counts its references"
+    held, private, least = json.loads(output)
+    assert least >= immortal.LEAST_IMMORTAL, (
+        "an object of what was imported still counts its references"
+    )
     # The list itself, what reading the numbers takes, and the stack.
     assert private <= held * 8 + 256 * 1024

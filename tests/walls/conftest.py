@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from tests.driver import fuse
 from tests.driver.aftermath import House, Street
-from tests.driver.descriptors import SILENT_FILE
 from tests.driver.hostile_device import ENVIRONMENT
 
 CONFIGURATION = """
@@ -32,20 +30,3 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
 @pytest.fixture
 def house(street: Street) -> House:
     return street.house()
-
-
-@pytest.fixture(scope="session")
-def no_fuse() -> str:
-    """Why there can be no FUSE file; nothing when there can."""
-    return fuse.why_not()
-
-
-@pytest.fixture
-def possible(no_fuse: str) -> Callable[[str], None]:
-    """Skips a kind of descriptor that this machine does not have."""
-
-    def check(kind: str) -> None:
-        if kind == SILENT_FILE and no_fuse:
-            pytest.skip(no_fuse)
-
-    return check

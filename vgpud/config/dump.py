@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Writes a configuration as a TOML file that reads back as the same configuration, with a comment on each value."""
 
+import inspect
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -50,7 +51,7 @@ def example() -> str:
     """The annotated example: every key with its default, and its help above it."""
     parts = [_wrapped(PREAMBLE)]
     for header, entries in _tables(Config()):
-        parts.append(f"\n\n{_wrapped(TABLES[header].__doc__ or '')}\n[{header}]\n")
+        parts.append(f"\n\n{_wrapped(inspect.getdoc(TABLES[header]) or '')}\n[{header}]\n")
         parts.append(
             "\n".join(f"{_wrapped(entry.option.help)}\n{entry.line()}" for entry in entries)
         )

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What a machine that tests run on may lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from .driver import fuse
+from .driver.descriptors import SILENT_FILE
+
+
+@pytest.fixture(scope="session")
+def no_fuse() -> str:
+    """Why there can be no FUSE file; nothing when there can."""
+    return fuse.why_not()
+
+
+@pytest.fixture
+def possible(no_fuse: str) -> Callable[[str], None]:
+    """Skips a kind of descriptor that this machine does not have."""
+
+    def check(kind: str) -> None:
+        if kind == SILENT_FILE and no_fuse:
+            pytest.skip(no_fuse)
+
+    return check
