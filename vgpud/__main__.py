@@ -3,11 +3,15 @@
 
 import sys
 
-from vgpud.cli.capabilities import PRINT_CAPABILITIES, print_capabilities
-from vgpud.cli.environment import forget_secrets
+from vgpud.cli.senders import flag_value, name_senders
 
 
 def main() -> None:
+    if descriptor := flag_value(sys.argv[1:], "--fd"):
+        name_senders(descriptor)
+    from vgpud.cli.capabilities import PRINT_CAPABILITIES, print_capabilities
+    from vgpud.cli.environment import forget_secrets
+
     # Before anything else is imported: a management program asks this of each backend it finds, and whatever stands
     # beside it on the command line is to be ignored.
     if PRINT_CAPABILITIES in sys.argv[1:]:

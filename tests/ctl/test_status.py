@@ -25,6 +25,7 @@ COUNTERS = (
 )
 MACHINE: dict[str, Any] = {
     "name": "1, process 4711",
+    "lasting_name": "1",
     "seconds": 100.0,
     "session_process": 4712,
     "answers": True,
@@ -78,7 +79,13 @@ MACHINE: dict[str, Any] = {
 def status(machines: int) -> dict[str, Any]:
     one = {
         "version": "0.1.0",
+        "socket": "/run/vgpud/vgpud.sock",
+        "instance": None,
         "pid": 4700,
+        "processes": {
+            "daemon": {"pid": 4700, "cpu_seconds": 1.0, "memory_bytes": 20 << 20},
+            "spawner": None,
+        },
         "seconds": 200.0,
         "mode": "virglrenderer",
         "headless": True,
@@ -91,7 +98,8 @@ def status(machines: int) -> dict[str, Any]:
         },
         "log_lines_left_out": 0,
         "machines": [
-            copy.deepcopy(MACHINE) | {"name": f"{n}, process 4711"} for n in range(1, machines + 1)
+            copy.deepcopy(MACHINE) | {"name": f"{n}, process 4711", "lasting_name": str(n)}
+            for n in range(1, machines + 1)
         ],
     }
     add_rates(one, one)
@@ -211,6 +219,9 @@ def test_top_shows_the_busiest_first_and_those_that_do_not_answer_too() -> None:
     assert len(table([Seen(Path("/run/a.sock"), one)], 5).splitlines()) == 5
 
 
+MORE = ("queue", "limit", "process", "reason", "renderer")
+
+
 def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:
     families = list(text_string_to_metric_families(exposition(status(2))))
     names = {family.name for family in families}
@@ -220,8 +231,8 @@ def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:
     samples = {
         (
             sample.name,
-            sample.labels.get("machine", "")[:1],
-            sample.labels.get("queue") or sample.labels.get("limit"),
+            sample.labels.get("machine", ""),
+            next((sample.labels[name] for name in MORE if name in sample.labels), None),
         ): sample.value
         for family in families
         for sample in family.samples
@@ -238,6 +249,31 @@ def test_metrics_are_what_prometheus_reads_with_conventional_names() -> None:
     assert samples["vgpud_limit", "2", "image_memory"] == 1 << 30
     assert samples["vgpud_limit", "1", "backing_entries"] == 1048576
     assert samples["vgpud_device_process_restarts_total", "1", None] == 1
+    assert samples["vgpud_device_process_last_reason_info", "2", "ended with SIG?[2J"] == 1
+    assert samples["vgpud_process_cpu_seconds_total", "1", "device"] == 60
+    assert samples["vgpud_process_memory_bytes", "2", "session"] == 5 << 20
+    assert samples["vgpud_process_memory_bytes", "", "daemon"] == 20 << 20
+
+
+def test_metrics_of_two_daemons_never_collide() -> None:
+    """Of the same machines, at two sockets: in one text, or in two that are collected together."""
+    one, other = status(2), status(2) | {"socket": "/run/vgpud/other/vgpud.sock"}
+    lines = exposition(one, other).splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(set(series)) == len(series)
+    apart = [*exposition(one).splitlines(), *exposition(other).splitlines()]
+    assert {line for line in apart if not line.startswith("#")} == {
+        line for line in lines if not line.startswith("#")
+    }
+    families = text_string_to_metric_families("\n".join(lines) + "\n")
+    assert all(sample.labels["instance"] for family in families for sample in family.samples)
+
+
+def test_no_label_is_of_one_start_alone() -> None:
+    """As the number of a process is, which makes a new series at each boot."""
+    text = exposition(status(2))
+    assert "4711" not in text
+    assert 'machine="1"' in text
 
 
 def test_durations_and_sizes_are_said_as_people_do() -> None:

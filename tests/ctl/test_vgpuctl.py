@@ -319,8 +319,8 @@ def test_metrics_are_in_prometheus_text_format(backend: Backend) -> None:
         draw(machine, 1)
         text = vgpuctl(backend.socket_path, "metrics").stdout
     assert "# TYPE vgpud_flushes_total counter" in text
-    assert any(line.startswith("vgpud_flushes_total{machine=") for line in text.splitlines())
-    assert "vgpud_machines 1.0" in text
+    assert any(line.startswith("vgpud_flushes_total{instance=") for line in text.splitlines())
+    assert f'vgpud_machines{{instance="{backend.socket_path}"}} 1.0' in text
 
 
 def metrics_of_limits(path: Path) -> dict[tuple[str, str, str], float]:
@@ -368,8 +368,8 @@ def test_what_is_used_of_each_limit_is_in_status_and_metrics(backend: Backend) -
     assert (status["log_lines_left_out"], first["log_lines_left_out"]) == (0, 0)
     for owner, limits in (
         ("", status["limits"]),
-        (first["name"], first["limits"]),
-        (second["name"], second["limits"]),
+        ("1", first["limits"]),
+        ("2", second["limits"]),
     ):
         for name, use in limits.items():
             assert metrics["vgpud_limit_used", name, owner] == use["used"]

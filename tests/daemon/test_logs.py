@@ -50,11 +50,12 @@ def test_as_json_each_line_is_an_object_that_names_instance_and_machine() -> Non
         re.fullmatch(r"[-\d]{10}T[:\d]{8}\.\d{3}[-+]\d\d:\d\d", one["time"]) for one in found
     )
     names = {one["machine"] for one in found if one["message"] in ("connected", "gone")}
-    assert names == {f"1, process {os.getpid()}"}
+    # Until its session has said what it is called.
+    assert names - {f"1, process {os.getpid()}"} == {"blue"}
     assert started["extra"]["renderer"] == "2D in software"
     [mistake] = [one for one in found if one["message"].startswith("guest: ")]
     assert (mistake["level"], mistake["module"]) == ("warning", "vgpud.device")
-    assert mistake["machine"] in names
+    assert mistake["machine"] == "blue"
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,13 @@ async def killed(session: Session) -> bool:
         b"\0\xff\n",
         b'["Stop",{}]\n',
         b'["Forked",{"machine":1,"kind":"device","pid":1}]\n',
-        b'["Hello",{"sender":-1,"user":1,"milliseconds":0}]\n',
-        b'["Hello",{"sender":82383546640429,"user":1,"milliseconds":0}]\n',
-        b'["Hello",{"sender":1,"user":1,"milliseconds":' + b"9" * 5000 + b"}]\n",
+        b'["Hello",{"sender":-1,"user":1,"milliseconds":0,"name":""}]\n',
+        b'["Hello",{"sender":82383546640429,"user":1,"milliseconds":0,"name":""}]\n',
+        b'["Hello",{"sender":1,"user":1,"milliseconds":' + b"9" * 5000 + b',"name":""}]\n',
+        b'["Hello",{"sender":1,"user":1,"milliseconds":0,"name":"\\u001b[2J"}]\n',
         b'["Tried",{"description":"\\u001b[2J"}]\n',
         codec.encode(Pong(1)) * 100,
-        codec.encode(Hello(1, 1, 1)) * 100,
+        codec.encode(Hello(1, 1, 1, "")) * 100,
         codec.encode(Tried("x")) * 100,
     ],
     ids=lambda data: repr(data[:30]),
@@ -133,7 +134,7 @@ async def test_a_line_without_end_is_no_line(
 async def test_what_is_said_is_taken_for_what_it_is(session: Session) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.machine.run)
-        session.say(codec.encode(Hello(4711, 1000, 60_000)))
+        session.say(codec.encode(Hello(4711, 1000, 60_000, "")))
         while session.machine.name != "3, process 4711":
             await trio.sleep(0.01)
         assert 59 < session.machine.seconds < 70
@@ -195,7 +196,7 @@ async def test_a_session_that_hangs_is_ended_after_its_vmm(
     monkeypatch.setattr(machine_module, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(machine_module, "ALONE_SECONDS", 0.3)
     vmm = subprocess.Popen(["sleep", "60"])
-    session.say(codec.encode(Hello(vmm.pid, 1000, 0)))
+    session.say(codec.encode(Hello(vmm.pid, 1000, 0, "")))
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.machine.run)
@@ -214,7 +215,7 @@ async def test_a_session_that_answers_is_left_alone_after_its_vmm(
     monkeypatch.setattr(machine_module, "ALONE_SECONDS", 0.3)
     vmm = subprocess.Popen(["true"])
     vmm.wait()
-    session.say(codec.encode(Hello(vmm.pid, 1000, 0)))
+    session.say(codec.encode(Hello(vmm.pid, 1000, 0, "")))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.machine.run)
         await trio.sleep(0.1)

@@ -11,11 +11,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image
 
-from ..daemon.running import wait_until
+from ..daemon.running import status, wait_until
 from ..e2e import parts
 from ..e2e.conftest import evidence_folder
 from ..e2e.machine import KERNEL_OPTIONS
@@ -150,6 +150,21 @@ class Hypervisor:
         finally:
             for file, place in moved:
                 place.rename(file)
+
+    @contextmanager
+    def own_file(self, name: str, text: str) -> Iterator[None]:
+        """A machine's own configuration, for a while."""
+        path = self.path(f"/etc/vgpud/machines/{name}.toml")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        try:
+            yield
+        finally:
+            path.unlink()
+
+    def vgpud_status(self, name: str) -> dict[str, Any]:
+        """What the daemon of that domain says of itself, where vgpuctl asks it."""
+        return status(self.path(f"/run/vgpud/machines/{name}"))
 
     @contextmanager
     def journal(self) -> Iterator[socket.socket]:

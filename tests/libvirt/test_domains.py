@@ -171,3 +171,20 @@ def test_a_render_node_is_refused_where_there_is_none(hypervisor: Hypervisor) ->
     with hypervisor.hidden(QEMUS_DESCRIPTOR), pytest.raises(VirshError, match=UNSATISFIED):
         hypervisor.create("refused", accel3d="yes", rendernode="/dev/dri/renderD128")
     assert hypervisor.domains() == []
+
+
+def test_domains_are_called_by_their_names_and_looked_at_by_them(hypervisor: Hypervisor) -> None:
+    with hypervisor.own_file("named", "[limits]\nresources = 77\n"):
+        for _ in range(2):
+            with hypervisor.create("named") as domain:
+                domain.wait_ready()
+                write_text(domain, "looked at")
+                status = hypervisor.vgpud_status("named")
+                (machine,) = status["machines"]
+                assert status["socket"] == "/run/vgpud/machines/named"
+                assert (machine["name"], machine["lasting_name"]) == ("named", "named")
+                assert machine["limits"]["resources"]["limit"] == 77
+                assert machine["scanouts"]
+                domain.virsh("destroy")
+                assert domain.gone()
+            assert list(hypervisor.path("/run/vgpud/machines").iterdir()) == []

@@ -17,8 +17,9 @@ from vgpud.cli.standard_error import keep_standard_error
 from vgpud.cli.view_check import check_view
 from vgpud.config.doubts import missing_instance
 from vgpud.config.load import Loaded, load
+from vgpud.config.machine_files import all_machine_files, read_machine_file
 from vgpud.config.runtime import default_socket, make_runtime_folder
-from vgpud.config.schema import Socket
+from vgpud.config.schema import Config, Socket
 from vgpud.config.search import CONFIG_VARIABLE, INSTANCE_VARIABLE, find_files
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, ConfigurationError, RendererError
 
@@ -78,12 +79,24 @@ def _print_config(loaded: Loaded) -> int:
 
 
 def _report_valid(loaded: Loaded) -> int:
-    for path in loaded.files:
+    own = tuple(all_machine_files(loaded.folders))
+    mistakes = [mistake for path in own for mistake in _mistakes_of(path, loaded.config)]
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+    for path in (*loaded.files, *own):
         sys.stdout.write(f"{path}: valid\n")
     if not loaded.files:
         sys.stdout.write("no configuration file: the built-in configuration is used\n")
     sys.stdout.flush()
     return EXIT_OK
+
+
+def _mistakes_of(machine_file: Path, config: Config) -> tuple[str, ...]:
+    try:
+        read_machine_file(machine_file, config)
+    except ConfigurationError as error:
+        return error.mistakes
+    return ()
 
 
 def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:

@@ -33,13 +33,14 @@ class Setting:
 @frozen
 class Loaded:
     """A configuration; `origins` says of each key that is not built in where its value came from, `doubts` has a line
-    for each thing that is probably not meant.
+    for each thing that is probably not meant, ``folders`` are those that files were looked for in.
     """
 
     config: Config
     origins: dict[str, str]
     files: tuple[Path, ...]
     doubts: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = field(default=(), eq=False)
 
 
 Layer = dict[str, Setting]
@@ -92,7 +93,7 @@ def load(
     if sources.mistakes:
         raise ConfigurationError(*sources.mistakes)
     origins = {key: setting.origin for key, setting in settings.items()}
-    return Loaded(config, origins, paths, tuple(unknown_variables(environment)))
+    return Loaded(config, origins, paths, tuple(unknown_variables(environment)), files.folders)
 
 
 def _read_flags(flags: Iterable[Flag], sources: _Sources) -> None:

@@ -205,6 +205,19 @@ class Display:
 
 
 @frozen
+class Machine:
+    """The machine that a daemon is there for. One of many is called as its VMM says."""
+
+    name: str | None = option(
+        None,
+        Text("NAME"),
+        "What the machine is called whose VMM does not say so itself, as QEMU does by -name; or else it is called as the "
+        "instance is.",
+        "--machine-name",
+    )
+
+
+@frozen
 class Limits:
     """What a host serves, and what one virtual machine may take of it. Who would be one too many is refused; past a
     machine's limits its command is answered with OUT_OF_MEMORY.
@@ -308,6 +321,7 @@ class Config:
     display: DisplayOptions = attrs.field(factory=DisplayOptions)
     view: View = attrs.field(factory=View)
     displays: tuple[Display, ...] = (Display(),)
+    machine: Machine = attrs.field(factory=Machine)
     limits: Limits = attrs.field(factory=Limits)
     device_process: DeviceProcess = attrs.field(factory=DeviceProcess)
     log: Log = attrs.field(factory=Log)

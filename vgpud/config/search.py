@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
+from vgpud.config.runtime import MACHINES_NAME
 from vgpud.errors import ConfigurationError
 
 CONFIG_VARIABLE = "VGPUD_CONFIG"
@@ -15,13 +16,15 @@ INSTANCE_VARIABLE = "VGPUD_INSTANCE"
 
 SYSTEM_FOLDER = Path("/etc/vgpud")
 GENERAL_NAME = "vgpud"
+# What is something else in these folders, or in the one for sockets.
+NO_INSTANCES = (".", "..", GENERAL_NAME, MACHINES_NAME)
 # What systemd leaves of an instance's name after escaping, less the slash.
 INSTANCE_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
 
 
 @frozen
 class Files:
-    """The files to read, each None where there is none; ``folders`` are where an instance's was looked for."""
+    """The files to read, each None where there is none; ``folders`` are where those of instances and machines are."""
 
     general: Path | None
     instance: Path | None
@@ -39,8 +42,8 @@ def find_files(
     folders = [Path(config).parent] if config else _folders(environment, superuser)
     general = Path(config) if config else _first(folders, GENERAL_NAME)
     if instance is None:
-        return Files(general, None)
-    if not INSTANCE_NAME.fullmatch(instance) or instance in (".", "..", GENERAL_NAME):
+        return Files(general, None, tuple(folders))
+    if not INSTANCE_NAME.fullmatch(instance) or instance in NO_INSTANCES:
         raise ConfigurationError(f'--instance: "{instance}" cannot be the name of an instance')
     return Files(general, _first(folders, instance), tuple(folders))
 

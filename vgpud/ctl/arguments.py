@@ -121,6 +121,12 @@ def _displays(parser: argparse.ArgumentParser) -> None:
     _add_scanout(parser)
 
 
+def _metrics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--all", action="store_true", help="Of every daemon that this user may ask."
+    )
+
+
 def _log_level(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "level", choices=LEVELS, metavar="LEVEL", help=f"One of {', '.join(LEVELS)}."
@@ -146,6 +152,7 @@ ARGUMENTS = {
     "doctor": _doctor,
     "screenshot": _screenshot,
     "displays": _displays,
+    "metrics": _metrics,
     "log-level": _log_level,
     "setup": _setup,
 }

@@ -179,8 +179,15 @@ def _screenshot(arguments: Arguments) -> int:
 def _metrics(arguments: Arguments) -> int:
     from vgpud.ctl.metrics import exposition
 
-    with _meant(arguments) as client:
-        text = exposition(client.ask("status")[0])
+    paths = several(arguments.all, lambda: chosen(arguments.socket_path))
+    statuses = _of_each(paths, _ask_status, arguments.all)
+    try:
+        text = exposition(*statuses.values())
+    except (KeyError, TypeError):
+        versions = ", ".join(str(one.get("version")) for one in statuses.values())
+        raise ControlError(
+            f"a daemon is of another version ({versions}), and says other things"
+        ) from None
     sys.stdout.write(text)
     return EXIT_OK
 
@@ -276,7 +283,10 @@ COMMANDS = {
     "displays": Command(
         _displays, "Plug a display into a machine that has no display socket, or unplug it."
     ),
-    "metrics": Command(_metrics, "Print the same numbers in Prometheus' text format."),
+    "metrics": Command(
+        _metrics,
+        "Print the same numbers in Prometheus' text format, labelled by the daemon's socket (instance) and the machine.",
+    ),
     "log-level": Command(_log_level, "Change the least important messages to log."),
     "setup": Command(
         _setup,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A daemon's status in Prometheus' text format, for a textfile collector: no port is opened.
+"""The status of daemons in Prometheus' text format, for a textfile collector: no port is opened.
 
 Names and units as Prometheus' "Metric and label naming" has them: base units, ``_total`` for counters.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from vgpud.control.protocol import Fields
 from vgpud.ctl.rates import answering
-from vgpud.ctl.status import used
+from vgpud.ctl.status import printable, used
 
 # What is said of each machine: a name without "vgpud_", its help, and where the number is.
 Values = dict[str, tuple[str, Callable[[Fields], float]]]
@@ -47,6 +47,10 @@ COUNTERS: Values = {
         "Device processes after the first.",
         lambda machine: machine["restarts"],
     ),
+    "out_of_memory": (
+        "Commands that a limit was in the way of.",
+        lambda machine: machine["counters"]["out_of_memory"],
+    ),
 }
 
 GAUGES: Values = {
@@ -58,6 +62,10 @@ GAUGES: Values = {
     "guest_memory_bytes": (
         "Guest memory that is shared with the device.",
         lambda machine: machine["guest_memory_bytes"],
+    ),
+    "device_given_up": (
+        "Whether there is no device process, and none to come until the guest begins anew.",
+        lambda machine: machine["given_up"],
     ),
     "scanouts": ("Scanouts that show something.", lambda machine: len(machine["scanouts"])),
     "contexts": ("Rendering contexts that exist.", lambda machine: len(machine["contexts"])),
@@ -79,87 +87,164 @@ QUEUE_GAUGES = {
 }
 
 
-class _Status(Collector):
-    def __init__(self, status: Fields) -> None:
-        self._status = status
-
-    def collect(self) -> Iterator[Metric]:
-        machines = answering(self._status)
-        info = GaugeMetricFamily("vgpud_info", "The daemon.", labels=["version", "mode"])
-        info.add_metric([self._status["version"], self._status["mode"]], 1)
-        yield info
-        yield GaugeMetricFamily(
-            "vgpud_machines", "Machines that are served.", len(self._status["machines"])
-        )
-        yield _filled(
-            GaugeMetricFamily(
-                "vgpud_machine_answers",
-                "Whether the machine's session process answers; there are no other numbers if not.",
-                labels=["machine"],
-            ),
-            lambda machine: machine["answers"],
-            self._status["machines"],
-        )
-        yield _renderers(machines)
-        for name, (text, value) in COUNTERS.items():
-            yield _filled(
-                CounterMetricFamily(f"vgpud_{name}", text, labels=["machine"]), value, machines
-            )
-        for name, (text, value) in GAUGES.items():
-            yield _filled(
-                GaugeMetricFamily(f"vgpud_{name}", text, labels=["machine"]), value, machines
-            )
-        yield from _queues(machines)
-        yield from _limits(self._status, machines)
-
-
-def _filled(
-    family: CounterMetricFamily | GaugeMetricFamily,
-    value: Callable[[Fields], float],
-    machines: list[Fields],
-) -> Metric:
-    for machine in machines:
-        family.add_metric([machine["name"]], value(machine))
-    return family
-
-
-def _renderers(machines: list[Fields]) -> Metric:
-    family = GaugeMetricFamily("vgpud_renderer_info", "What draws.", labels=["machine", "renderer"])
-    for machine in machines:
-        family.add_metric([machine["name"], machine["renderer"] or ""], 1)
-    return family
-
-
-def _queues(machines: list[Fields]) -> Iterator[Metric]:
-    for name, (text, field) in QUEUE_GAUGES.items():
-        family = GaugeMetricFamily(f"vgpud_{name}", text, labels=["machine", "queue"])
-        for machine in machines:
-            for queue, numbers in machine["queues"].items():
-                family.add_metric([machine["name"], queue], numbers[field])
-        yield family
-
+PROCESS_METRICS = {
+    "process_cpu_seconds": (
+        CounterMetricFamily,
+        "CPU that a process has used since it began; those of the daemon have no machine.",
+        "cpu_seconds",
+    ),
+    "process_memory_bytes": (
+        GaugeMetricFamily,
+        "Memory of a process that it shares with no file: neither the guest's memory nor images.",
+        "memory_bytes",
+    ),
+}
 
 LIMIT_GAUGES = {
     "limit_used": ("What is used of a limit; of memory in bytes.", "used"),
     "limit": ("A limit, by its name in the configuration; of memory in bytes.", "limit"),
 }
 
-
-def _limits(status: Fields, machines: list[Fields]) -> Iterator[Metric]:
-    """Those of the daemon have no machine."""
-    for name, (text, field) in LIMIT_GAUGES.items():
-        family = GaugeMetricFamily(f"vgpud_{name}", text, labels=["limit", "machine"])
-        for owner, limits in [
-            ("", status["limits"]),
-            *((machine["name"], machine["limits"]) for machine in machines),
-        ]:
-            for limit, use in limits.items():
-                family.add_metric([limit, owner], use[field])
-        yield family
+Family = CounterMetricFamily | GaugeMetricFamily
+Labels = dict[str, str]
+OF_A_DAEMON = ("instance",)
+OF_A_MACHINE = ("instance", "machine")
+"""The labels of all metrics: a daemon's socket, which no two daemons of a host have, and what a machine is called at each
+start."""
 
 
-def exposition(status: Fields) -> str:
+Which = Callable[[Fields], list[Fields]]
+
+
+def _all(status: Fields) -> list[Fields]:
+    machines: list[Fields] = status["machines"]
+    return machines
+
+
+class _Statuses(Collector):
+    """Of several daemons; each metric has them all."""
+
+    def __init__(self, statuses: Sequence[Fields]) -> None:
+        self._statuses = statuses
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._of_daemons()
+        yield _machine_gauge(
+            "machine_answers",
+            "Whether the machine's session process answers; there are few other numbers if not.",
+            ((labels, machine["answers"]) for labels, machine in self._machines(_all)),
+        )
+        for name, (text, value) in COUNTERS.items():
+            family = CounterMetricFamily(f"vgpud_{name}", text, labels=OF_A_MACHINE)
+            yield _filled(family, self._values(value))
+        for name, (text, value) in GAUGES.items():
+            yield _machine_gauge(name, text, self._values(value))
+        yield self._renderers()
+        yield self._last_reasons()
+        yield from self._queues()
+        yield from self._processes()
+        yield from self._limits()
+
+    def _machines(self, which: Which) -> Iterator[tuple[Labels, Fields]]:
+        """With the labels of each."""
+        for status in self._statuses:
+            for machine in which(status):
+                labels = {"instance": status["socket"], "machine": machine["lasting_name"]}
+                yield labels, machine
+
+    def _values(self, value: Callable[[Fields], float]) -> Iterator[tuple[Labels, float]]:
+        return ((labels, value(machine)) for labels, machine in self._machines(answering))
+
+    def _of_daemons(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(
+            "vgpud_info", "The daemon.", labels=("instance", "version", "mode")
+        )
+        machines = GaugeMetricFamily(
+            "vgpud_machines", "Machines that are served.", labels=OF_A_DAEMON
+        )
+        for status in self._statuses:
+            info.add_metric([status["socket"], status["version"], status["mode"]], 1)
+            machines.add_metric([status["socket"]], len(status["machines"]))
+        yield info
+        yield machines
+
+    def _renderers(self) -> Metric:
+        return _machine_gauge(
+            "renderer_info",
+            "What draws.",
+            (
+                (labels | {"renderer": machine["renderer"] or ""}, 1)
+                for labels, machine in self._machines(answering)
+            ),
+            "renderer",
+        )
+
+    def _last_reasons(self) -> Metric:
+        return _machine_gauge(
+            "device_process_last_reason_info",
+            "Why the last device process that was replaced had ended; none when there was no such.",
+            (
+                (labels | {"reason": printable(machine["last_reason"])}, 1)
+                for labels, machine in self._machines(answering)
+                if machine["last_reason"]
+            ),
+            "reason",
+        )
+
+    def _queues(self) -> Iterator[Metric]:
+        for name, (text, field) in QUEUE_GAUGES.items():
+            numbers = (
+                (labels | {"queue": queue}, numbers[field])
+                for labels, machine in self._machines(answering)
+                for queue, numbers in machine["queues"].items()
+            )
+            yield _machine_gauge(name, text, numbers, "queue")
+
+    def _processes(self) -> Iterator[Metric]:
+        for name, (kind, text, field) in PROCESS_METRICS.items():
+            family = kind(f"vgpud_{name}", text, labels=(*OF_A_MACHINE, "process"))
+            yield _filled(
+                family,
+                (
+                    (labels | {"process": process}, use[field])
+                    for labels, owner in self._owners(_all)
+                    for process, use in owner["processes"].items()
+                    if use is not None
+                ),
+            )
+
+    def _limits(self) -> Iterator[Metric]:
+        for name, (text, field) in LIMIT_GAUGES.items():
+            numbers = (
+                (labels | {"limit": limit}, use[field])
+                for labels, owner in self._owners(answering)
+                for limit, use in owner["limits"].items()
+            )
+            yield _machine_gauge(name, text, numbers, "limit")
+
+    def _owners(self, which: Which) -> Iterator[tuple[Labels, Fields]]:
+        """Each daemon, which has no machine, and then its machines."""
+        yield from (({"instance": one["socket"], "machine": ""}, one) for one in self._statuses)
+        yield from self._machines(which)
+
+
+def _machine_gauge(
+    name: str, text: str, numbers: Iterable[tuple[Labels, float]], *labels: str
+) -> Metric:
+    return _filled(
+        GaugeMetricFamily(f"vgpud_{name}", text, labels=(*OF_A_MACHINE, *labels)), numbers
+    )
+
+
+def _filled(family: Family, numbers: Iterable[tuple[Labels, float]]) -> Metric:
+    """Labels are given in the order in which the family has them."""
+    for labels, number in numbers:
+        family.add_metric(list(labels.values()), number)
+    return family
+
+
+def exposition(*statuses: Fields) -> str:
     """The text, ending with a newline."""
     registry = CollectorRegistry()
-    registry.register(_Status(status))
+    registry.register(_Statuses(statuses))
     return generate_latest(registry).decode()

@@ -66,7 +66,9 @@ def serve(
         from vgpud.daemon.reload import Current
 
         logs.name_instance(instance)
-        return run(Current(loaded, read), Sockets(listener, control, folder, view), manager)
+        return run(
+            Current(loaded, read, instance), Sockets(listener, control, folder, view), manager
+        )
 
 
 def _at_terminal() -> bool:

@@ -3,6 +3,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from loguru import logger
 
@@ -14,6 +15,7 @@ from vgpud.control.serving import Answer, Command
 from vgpud.daemon.machine import Machine
 from vgpud.daemon.machines import Machines
 from vgpud.daemon.newcomers import Newcomers
+from vgpud.daemon.process_use import uses
 from vgpud.daemon.reload import Current
 from vgpud.daemon.usage import used_of_limits
 
@@ -24,8 +26,12 @@ OF_A_MACHINE = ("screen", "set-display")
 class Commands:
     """A table from a command's name to its function, whose parameters are the request's fields."""
 
-    def __init__(self, current: Current, machines: Machines, newcomers: Newcomers) -> None:
+    def __init__(
+        self, current: Current, machines: Machines, newcomers: Newcomers, socket_path: Path
+    ) -> None:
+        """``socket_path`` is what this daemon is known by."""
         self._current = current
+        self._socket_path = socket_path.absolute()
         self._machines = machines
         self._newcomers = newcomers
         self.events = machines.events
@@ -61,8 +67,11 @@ class Commands:
         config = self._current.config
         return {
             "version": __version__,
+            "socket": str(self._socket_path),
+            "instance": self._current.instance,
             "pid": os.getpid(),
             "spawner": self._machines.spawner.pid,
+            "processes": uses(daemon=os.getpid(), spawner=self._machines.spawner.pid or 0),
             "seconds": time.monotonic() - self._since,
             "mode": config.renderer.mode,
             "headless": config.display.headless,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The outermost nursery: signals, and front-ends as they come."""
 
+import os
 import signal
 import socket
 
@@ -15,9 +16,11 @@ from vgpud.daemon.folder import Folder
 from vgpud.daemon.introduction import introduce
 from vgpud.daemon.listener import Listener, group_of
 from vgpud.daemon.log_shares import LogShares
+from vgpud.daemon.machine import Machine
 from vgpud.daemon.machines import Machines
 from vgpud.daemon.newcomers import Newcomers
 from vgpud.daemon.notify import ServiceManager
+from vgpud.daemon.own_control import open_own_control
 from vgpud.daemon.reload import Current
 from vgpud.daemon.spawner import Process, fork_process
 from vgpud.daemon.viewers import Viewers
@@ -63,6 +66,8 @@ async def _main(current: Current, sockets: Sockets, manager: ServiceManager, fir
     shares = LogShares()
     machines = Machines(first, sockets.folder, manager.serving, shares)
     current.on_log_level = machines.set_log_level
+    machines.folders = current.loaded.folders
+    machines.called = lambda config: config.machine.name or current.instance or ""
     status = EXIT_OK
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as everything:
@@ -90,7 +95,7 @@ async def _serve(
 ) -> int:
     await machines.spawner.ready()
     if not sockets.main.listening:
-        return await _serve_one(sockets.main.end, current.config, machines)
+        return await _serve_one(sockets.main.end, current, machines, newcomers)
     await machines.meet(current.config)
     try:
         await _announce(current.config, machines, manager)
@@ -99,8 +104,9 @@ async def _serve(
         return error.exit_code
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_show_life, manager)
-        if sockets.control is not None:
-            commands = Commands(current, machines, newcomers)
+        path = current.config.socket.path
+        if sockets.control is not None and path is not None:
+            commands = Commands(current, machines, newcomers, path)
             answering = ControlSocket(commands, group_of(current.config.socket))
             nursery.start_soon(answering.run, trio.socket.from_stdlib_socket(sockets.control.end))
         await newcomers.accept(sockets.main.end)
@@ -155,9 +161,33 @@ async def _show_life(manager: ServiceManager) -> None:
         await trio.sleep(manager.watchdog_seconds / 2)
 
 
-async def _serve_one(end: socket.socket, config: Config, machines: Machines) -> int:
+async def _answer_for(
+    machine: Machine, current: Current, machines: Machines, newcomers: Newcomers
+) -> None:
+    """On a control socket that is called as the machine is, from when that is known; never returns if there is one."""
+    await machine.greeted.wait()
+    options = current.config.socket
+    name = machine.called or f"process-{machine.sender}"
+    control = open_own_control(name, options, os.environ)
+    if control is None:
+        return
+    logger.info("control socket of {}", control.path)
+    commands = Commands(current, machines, newcomers, control.path)
+    try:
+        answering = ControlSocket(commands, group_of(options))
+        await answering.run(trio.socket.from_stdlib_socket(control.listener.end))
+    finally:
+        control.listener.close()
+
+
+async def _serve_one(
+    end: socket.socket, current: Current, machines: Machines, newcomers: Newcomers
+) -> int:
     """The front-end that this program was started for."""
-    machine = machines.serve_only(end, config)
-    await machine.ended.wait()
+    machine = machines.serve_only(end, current.config)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_answer_for, machine, current, machines, newcomers)
+        await machine.ended.wait()
+        nursery.cancel_scope.cancel()
     ending = machine.ending
     return EXIT_INTERNAL if ending is None or ending.signal else ending.code

@@ -93,9 +93,12 @@ def open_control_listener(options: Socket) -> Listener | None:
     """The control socket beside the main one, for its owner and group alone; None where an
     inherited socket has no path to be beside.
     """
-    if options.path is None:
-        return None
-    return listen_beside(control_path(options.path), options)
+    return None if options.path is None else listen_for_control(options.path, options)
+
+
+def listen_for_control(path: Path, options: Socket) -> Listener:
+    """The control socket beside that path; ``ConfigurationError`` when it cannot be had."""
+    return listen_beside(control_path(path), options)
 
 
 def listen_beside(path: Path, options: Socket) -> Listener:

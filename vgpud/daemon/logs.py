@@ -110,7 +110,9 @@ def _journal(record: "Record") -> list[str]:
 
 def _lines(record: "Record") -> list[str]:
     extra = record["extra"]
-    prefix = "".join(f"{extra[name]}: " for name in NAMES if extra.get(name))
+    # A machine may be called as its instance is.
+    names = dict.fromkeys(extra[name] for name in NAMES if extra.get(name))
+    prefix = "".join(f"{name}: " for name in names)
     return [printable(prefix + record["message"]), *map(printable, _traceback(record).splitlines())]
 
 

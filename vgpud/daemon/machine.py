@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,6 +54,9 @@ AGAIN_SECONDS = 0.1
 # PID_MAX_LIMIT of Linux: no process has a larger number.
 PROCESS_MAX = 1 << 22
 
+# Of what a session calls its machine; an honest one cuts it shorter.
+NAME_MAX = 128
+
 # Of a machine of an earlier daemon that has not said yet whose it is.
 UNKNOWN_USER = -1
 
@@ -84,17 +87,27 @@ def session_ends(links: NewLinks) -> tuple[MachineEnds, list[int]]:
 class Machine:
     """Owns its ends; ``number`` tells it from all others of this daemon and those before it.
 
-    ``label`` is what its name begins with: a daemon for one machine needs no number.  ``config`` is the text of
-    config.plain.
+    ``label`` is what its name begins with while it is not ``called`` anything: a daemon for one machine needs no
+    number.  ``config`` is the text of config.plain.  ``on_hello`` is told what the session calls it, and says what that
+    makes of ``called``.
     """
 
     def __init__(
-        self, number: int, label: str, ends: MachineEnds, shares: LogShares, config: str
+        self,
+        number: int,
+        label: str,
+        ends: MachineEnds,
+        shares: LogShares,
+        config: str,
+        on_hello: Callable[["Machine", str], None] = lambda machine, name: None,
     ) -> None:
         self.number = number
         self.ends = ends
         self.config = config
         self.shown = True
+        self.met = False  # a machine of an earlier daemon
+        self.called = ""
+        self.greeted = trio.Event()
         self.sender = 0
         self.user = UNKNOWN_USER
         self.pid = 0
@@ -104,6 +117,7 @@ class Machine:
         self._session_ended = trio.Event()
         self.ended = trio.Event()
         self._label = label
+        self._on_hello = on_hello
         self._shares = shares
         self._since = time.monotonic()
         self._forked = trio.Event()
@@ -120,7 +134,12 @@ class Machine:
     @property
     def name(self) -> str:
         """As the log and vgpuctl have it."""
-        return f"{self._label}process {self.sender}"
+        return self.called or f"{self._label}process {self.sender}"
+
+    @property
+    def lasting_name(self) -> str:
+        """One that it has at its next start too, as far as that can be."""
+        return self.called or str(self.number)
 
     @property
     def seconds(self) -> float:
@@ -140,6 +159,8 @@ class Machine:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._read)
                 self._nursery.start_soon(self._relay)
+                # It may be left hanging before it has said whom it serves.
+                self._watch_sender(self.sender)
                 # The spawner may have been quicker than this task.
                 for kind, helpers in self._helpers.items():
                     for pid in list(helpers):
@@ -295,6 +316,8 @@ class Machine:
             if self.user == UNKNOWN_USER:
                 self.user = message.user
             self._since = time.monotonic() - message.milliseconds / 1000
+            self._on_hello(self, message.name[:NAME_MAX])
+            self.greeted.set()
         elif isinstance(message, Tried | NotTried):
             self.tried = message
 

@@ -3,13 +3,15 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import trio
 from loguru import logger
 
+from vgpud.config.machine_files import machine_folders
 from vgpud.config.plain import to_plain
 from vgpud.config.schema import Config
 from vgpud.control.protocol import is_called
@@ -54,6 +56,9 @@ class Machines:
     ) -> None:
         self.spawner = Spawner(first, self._take_report, self._share_spawner)
         self.events = Events()
+        # What a machine is called whose VMM does not say, and where machines' own files may be.
+        self.called: Callable[[Config], str] = lambda config: ""
+        self.folders: Sequence[Path] = ()
         self._folder = folder
         self._on_change = on_change
         self._served: dict[int, Machine] = {}
@@ -122,19 +127,36 @@ class Machines:
             meeting = [] if frontend is None else self._meeting(number, links)
             ends = [*lower, *meeting, *([frontend.fileno()] if frontend else [])]
             message = StartSession(
-                number, frontend is not None, bool(meeting), to_plain(config), refusal
+                number,
+                frontend is not None,
+                bool(meeting),
+                to_plain(config),
+                refusal,
+                self.called(config),
+                tuple(map(str, machine_folders(self.folders))),
             )
             self.spawner.tell(message, ends)
         self._number = max(self._number, number)
-        machine = Machine(number, label, upper, self._shares, to_plain(config))
+        machine = Machine(number, label, upper, self._shares, to_plain(config), self._take_hello)
         machine.shown = frontend is not None and not refusal
         if frontend is not None:
             machine.sender, machine.user, _ = peer_of(frontend)
             frontend.close()
         self._add(machine)
-        if machine.shown:
-            self.events.publish("connected", machine.name, user=machine.user)
         return machine
+
+    def _take_hello(self, machine: Machine, name: str) -> None:
+        """The first counts: what a session may be made to say later changes nothing."""
+        if machine.greeted.is_set():
+            return
+        machine.called = self._unique(name, machine)
+        if machine.shown and not machine.met:
+            self.events.publish("connected", machine.name, user=machine.user)
+        self._tell_change()
+
+    def _unique(self, name: str, machine: Machine) -> str:
+        taken = any(one.called == name for one in self if one is not machine)
+        return f"{name}, {machine.number}" if name and taken else name
 
     def _meeting(self, number: int, links: NewLinks) -> list[int]:
         if self._folder is None:
@@ -211,7 +233,10 @@ class Machines:
         with NewLinks() as links:
             upper, (orders, reports, log, _) = session_ends(links)
             codec.send(end, Meet(config.log.level), [orders, reports, log])
-        machine = Machine(number, f"{number}, ", upper, self._shares, to_plain(config))
+        machine = Machine(
+            number, f"{number}, ", upper, self._shares, to_plain(config), self._take_hello
+        )
+        machine.met = True
         machine.is_process(peer_of(end).process)
         self._number = max(self._number, number)
         self._add(machine)
@@ -256,9 +281,11 @@ class Machines:
     # --- for who looks
 
     def find(self, name: str | None) -> Machine | None:
-        """The machine with this name, or with its beginning up to the comma; the first without one."""
+        """The machine with this name, with its beginning up to the comma, or of this number; the first without one."""
         for machine in self:
-            if machine.shown and (name is None or is_called(machine.name, name)):
+            if machine.shown and (
+                name is None or name == str(machine.number) or is_called(machine.name, name)
+            ):
                 return machine
         return None
 

@@ -7,7 +7,7 @@ would wait for one that hangs.
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -37,3 +37,9 @@ def process_use(pid: int) -> ProcessUse | None:
     _, resident, shared, *_ = (int(pages) for pages in statm.split())
     ticks = int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS])
     return ProcessUse(pid, ticks / TICKS, max(0, resident - shared) * PAGE_BYTES)
+
+
+def uses(**pids: int) -> dict[str, dict[str, Any] | None]:
+    """Of each process by its kind, as JSON has it."""
+    found = {kind: process_use(pid) for kind, pid in pids.items()}
+    return {kind: None if use is None else use._asdict() for kind, use in found.items()}

@@ -20,8 +20,11 @@ FIXED = ("socket", "renderer", "view")
 class Current:
     """The configuration in force, for front-ends that come from now on."""
 
-    def __init__(self, loaded: Loaded, read: Callable[[], Loaded]) -> None:
+    def __init__(
+        self, loaded: Loaded, read: Callable[[], Loaded], instance: str | None = None
+    ) -> None:
         """``read`` gives the configuration as it would be at a start now."""
+        self.instance = instance
         self.loaded = loaded
         self.config = loaded.config
         self._read = read

@@ -4,7 +4,7 @@
 from typing import Any
 
 from vgpud.daemon.machine import Machine
-from vgpud.daemon.process_use import process_use
+from vgpud.daemon.process_use import uses
 from vgpud.link.messages import NO_DISPLAY
 from vgpud.tree.messages import DEVICE, SESSION, Report, ResourceUse
 
@@ -13,16 +13,12 @@ def described(machine: Machine, report: Report | None) -> dict[str, Any]:
     """As JSON has it; of one that does not answer only what is known without it."""
     known = {
         "name": machine.name,
+        "number": machine.number,
+        "lasting_name": machine.lasting_name,
         "seconds": machine.seconds,
         "session_process": machine.pid,
         "answers": report is not None,
-        "processes": {
-            kind: None if process is None else process._asdict()
-            for kind, process in (
-                (SESSION, process_use(machine.pid)),
-                (DEVICE, process_use(machine.device_pid)),
-            )
-        },
+        "processes": uses(**{SESSION: machine.pid, DEVICE: machine.device_pid}),
         "log_lines_left_out": machine.lines_left_out,
     }
     return known if report is None else known | _reported(report)

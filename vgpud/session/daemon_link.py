@@ -24,13 +24,14 @@ LAST_WORDS_SECONDS = 0.2
 class DaemonLink:
     """Orders are given to a handler, which takes the descriptors that it keeps out of the list; reports are
     sent when the daemon takes them.  ``since`` is when the session began, as time.monotonic() tells,
-    ``user`` whom it serves.
+    ``user`` whom it serves, ``name`` what the machine is called.
     """
 
-    def __init__(self, nursery: trio.Nursery, since: float, user: int) -> None:
+    def __init__(self, nursery: trio.Nursery, since: float, user: int, name: str) -> None:
         self._nursery = nursery
         self._since = since
         self._user = user
+        self._name = name
         self._sender = 0
         self._scope = trio.CancelScope()
         self._reports: trio.MemorySendChannel[bytes] | None = None
@@ -62,7 +63,7 @@ class DaemonLink:
         """Tells who sent the front-end's first message, once that is known."""
         self._sender = self._sender if sender is None else sender
         milliseconds = int((time.monotonic() - self._since) * 1000)
-        self.report(Hello(self._sender, self._user, milliseconds))
+        self.report(Hello(self._sender, self._user, milliseconds, self._name))
 
 
 class _Serving(NamedTuple):

@@ -4,19 +4,24 @@
 import os
 import socket
 import time
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import trio
+from loguru import logger
 
+from vgpud.config.machine_files import find_machine_file, read_machine_file
 from vgpud.config.plain import from_plain
 from vgpud.config.schema import Config
-from vgpud.errors import EXIT_OK, RendererError
+from vgpud.errors import EXIT_OK, ConfigurationError, RendererError
 from vgpud.link.credentials import peer_of
 from vgpud.session import logs
 from vgpud.session.confinement import confine
 from vgpud.session.daemon_link import DaemonLink
 from vgpud.session.devices import SpawnedDevices
+from vgpud.session.machine_name import learn_name
 from vgpud.session.meeting import listen_for_daemons, meet_daemons
 from vgpud.session.orders import Orders
 from vgpud.session.session import serve_frontend
@@ -69,14 +74,33 @@ def main(start: StartSession, config: Config, ends: Ends) -> int:
         confine()
         discard(socket.socket(fileno=ends.frontend))
         return EXIT_OK
-    return trio.run(_main, config, ends)
+    name = ""
+    if ends.frontend is not None:
+        name = learn_name(ends.frontend) or start.called
+        config = _own(config, name, start.folders)
+    return trio.run(_main, config, ends, name)
 
 
-async def _main(config: Config, ends: Ends) -> int:
+def _own(config: Config, name: str, folders: Sequence[str]) -> Config:
+    """With what the machine's own file says; one with mistakes is as none, and the log has them."""
+    path = find_machine_file(map(Path, folders), name)
+    if path is None:
+        return config
+    try:
+        own = read_machine_file(path, config)
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            logger.error("the machine's own file is not used: {}", mistake)
+        return config
+    logger.info("configuration {}", path)
+    return own
+
+
+async def _main(config: Config, ends: Ends, name: str) -> int:
     async with trio.open_nursery() as nursery:
         devices = SpawnedDevices(nursery)
         devices.use(socket.socket(fileno=ends.grants), ends.wishes)
-        daemon = DaemonLink(nursery, time.monotonic(), _user(ends.frontend))
+        daemon = DaemonLink(nursery, time.monotonic(), _user(ends.frontend), name)
         orders = Orders(nursery, daemon, devices)
         daemon.use(socket.socket(fileno=ends.orders), ends.reports, orders.carry_out)
         if ends.meeting is not None:

@@ -117,7 +117,8 @@ class StartSession(NamedTuple):
     """Forks a session.  Descriptors: orders, reports, log, log of its device processes; its meeting socket
     if it ``meets``; the connection if there is a ``frontend``.  ``config`` is the text of config.plain.
 
-    With a ``refusal`` it serves nobody, and only closes the connection.
+    With a ``refusal`` it serves nobody, and only closes the connection.  ``called`` is what the machine is called if its
+    VMM does not say that, ``folders`` are where its own file may be.
     """
 
     machine: int
@@ -125,6 +126,8 @@ class StartSession(NamedTuple):
     meets: bool
     config: str
     refusal: str
+    called: str
+    folders: tuple[str, ...]
 
 
 class AdoptSession(NamedTuple):
@@ -307,12 +310,14 @@ class Report(NamedTuple):
 
 class Hello(NamedTuple):
     """``sender`` is the process that the VMM's first message came from, 0 when that is not known;
-    ``user`` is who it runs as, ``milliseconds`` are those since the session began.
+    ``user`` is who it runs as, ``milliseconds`` are those since the session began, ``name`` is what the machine is
+    called, empty when that is not known.
     """
 
     sender: int
     user: int
     milliseconds: int
+    name: str
 
 
 class Tried(NamedTuple):

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""A machine's own file, ``machines/NAME.toml`` beside the general one: limits and displays for this machine alone."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from attrs import evolve
+
+from vgpud.config.runtime import MACHINES_NAME
+from vgpud.config.schema import Config
+from vgpud.errors import ConfigurationError
+
+SUFFIX = ".toml"
+# Limits that a host has, and no machine of it.
+OF_THE_HOST = ("machines", "connections_of_user", "silent_connections", "first_message")
+_PLAIN = re.compile(rb"[A-Za-z0-9:_@+.-]")
+# Of a name in a file's: what is added to it has room in the 255 that a file system allows.
+FILE_NAME_MAX = 200
+
+
+def file_name(name: str) -> str:
+    """A machine's name as a file can have it: other bytes are written ``\\xNN``, as systemd-escape(1) does."""
+    encoded = name.encode(errors="replace")
+    parts = (encoded[at : at + 1] for at in range(len(encoded)))
+    text = "".join(one.decode() if _PLAIN.match(one) else f"\\x{one[0]:02x}" for one in parts)
+    # No hidden file, and neither "." nor "..".
+    return (f"\\x2e{text[1:]}" if text.startswith(".") else text)[:FILE_NAME_MAX]
+
+
+def machine_folders(folders: Iterable[Path]) -> tuple[Path, ...]:
+    """Those that there are for machines' files, beside the general ones' folders."""
+    return tuple(folder / MACHINES_NAME for folder in folders if (folder / MACHINES_NAME).is_dir())
+
+
+def find_machine_file(folders: Iterable[Path], name: str) -> Path | None:
+    """The first that there is."""
+    paths = (folder / f"{file_name(name)}{SUFFIX}" for folder in folders)
+    return next((path for path in paths if path.is_file()), None) if name else None
+
+
+def all_machine_files(folders: Iterable[Path]) -> Iterator[Path]:
+    """Of all machines."""
+    for folder in machine_folders(folders):
+        yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def read_machine_file(path: Path, config: Config) -> Config:
+    """The configuration of that machine; ``ConfigurationError`` with every mistake in the file."""
+    from vgpud.config.file import read_file  # costs the import of cattrs
+
+    values, found = read_file(path)
+    mistakes = [f"{path}: {key}: {why}" for key, why in found]
+    mistakes += [f"{path}: {key}: {why}" for key in values if (why := _why_not(key))]
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+    given = {key.removeprefix("limits."): value for key, value in values.items()}
+    displays = given.pop("displays", config.displays)
+    return evolve(config, displays=displays, limits=evolve(config.limits, **given))
+
+
+def _why_not(key: str) -> str:
+    """Why a key has no place in the file of one machine; empty when it has."""
+    section, _, name = key.partition(".")
+    if section not in ("limits", "displays"):
+        return "a machine's own file has limits and displays, and nothing else"
+    return "this limit is the host's, and in the general file" if name in OF_THE_HOST else ""
