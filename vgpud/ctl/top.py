@@ -8,7 +8,7 @@ from vgpud.control.protocol import Fields
 from vgpud.ctl.status import printable, restarts, short_size
 
 COLUMNS = "{:<20} {:>7} {:>7} {:>8} {:>15} {:>8} {:>9}"
-TITLES = ("machine", "session", "device", "private", "images", "frames/s", "commands")
+TITLES = ("machine", "session", "device", "memory", "images", "frames/s", "commands")
 NAME = 20
 
 
@@ -47,15 +47,15 @@ def _busy(machine: Fields) -> float:
 
 def _rows(machine: Fields) -> list[str]:
     cpu = (f"{100 * machine['cpu'][kind]:.1f}%" for kind in ("session", "device"))
-    private = sum(one["memory_bytes"] for one in machine["processes"].values() if one)
+    memory = sum(one["memory_bytes"] for one in machine["processes"].values() if one)
     name = printable(machine["name"])[:NAME]
     if not machine["answers"]:
-        return [COLUMNS.format(name, *cpu, short_size(private), "no answer", "", "").rstrip()]
+        return [COLUMNS.format(name, *cpu, short_size(memory), "no answer", "", "").rstrip()]
     images, rates = machine["limits"]["image_memory"], machine["rates"]
     row = COLUMNS.format(
         name,
         *cpu,
-        short_size(private),
+        short_size(memory),
         f"{short_size(images['used'])}/{short_size(images['limit'])}",
         f"{rates['frames']:.1f}",
         f"{rates['commands']:.0f}",

@@ -16,8 +16,8 @@ USER_TICKS, SYSTEM_TICKS = 11, 12
 
 
 class ProcessUse(NamedTuple):
-    """Of a process: ``cpu_seconds`` since it began, and ``memory_bytes`` that it shares with no file, be it the guest's memory
-    or an image.
+    """Of a process: ``cpu_seconds`` since it began, and ``memory_bytes``, resident and with no file behind it, neither the guest's
+    memory nor an image.  Pages that it shares with the process that forked it are counted in both.
     """
 
     pid: int
