@@ -2,7 +2,8 @@
 /*
  * Fuzzes the presenter with records of a device process: any fields, any descriptors.  A thread
  * plays QEMU and aborts at what would crash or confuse it: an UPDATE before its SCANOUT or outside
- * it, a width without a height, a length that is not the rectangle's.
+ * it, a width without a height, a length that is not the rectangle's.  Another looks on, and aborts
+ * at what its process would not take.
  *
  * Input: pieces of 65 bytes, a record and how it is sent (see play()).  The first byte's
  * lowest bit: the staging ring has come before.
@@ -18,12 +19,15 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "presenter/display_message.h"
 #include "presenter/presenter.h"
 #include "shared/image.h"
 #include "shared/present.h"
+#include "shared/rectangle.h"
+#include "shared/view.h"
 
 enum { PIECE = sizeof(struct present_record) + 1, WIDTH = 64, HEIGHT = 48, DRAIN = 1 << 16 };
 
@@ -126,6 +130,56 @@ static void *qemu(void *argument) {
             abort();
     }
     return NULL;
+}
+
+/* ---- a viewer ---- */
+
+enum { CANVAS_MAX = 1 << 24 };
+
+/* Of the canvas that came with a record; the one before is of no matter any more. */
+static struct rectangle take_canvas(const struct view_record *record, int fd) {
+    struct stat file;
+
+    require(fd >= 0 && fstat(fd, &file) == 0);
+    require(record->width > 0 && record->height > 0);
+    require((uint64_t)file.st_size == view_canvas_bytes(record->width, record->height));
+    require(view_pixel_bytes(record->width, record->height) <= CANVAS_MAX);
+    /* Nobody else writes it. */
+    require(mmap(NULL, (size_t)file.st_size, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+    return (struct rectangle){.width = record->width, .height = record->height};
+}
+
+static void *viewer(void *argument) {
+    int channel = *(int *)argument, fd;
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct rectangle canvas = {0};
+    struct view_record record;
+
+    for (;;) {
+        struct iovec part = {&record, sizeof(record)};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = &control,
+                                 .msg_controllen = sizeof(control)};
+        struct rectangle damage;
+        if (recvmsg(channel, &message, 0) <= 0)
+            return NULL;
+        fd = -1;
+        if (CMSG_FIRSTHDR(&message) != NULL)
+            memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+        damage = (struct rectangle){record.x, record.y, record.width, record.height};
+        if (record.kind == VIEW_CANVAS)
+            canvas = take_canvas(&record, fd);
+        else if (record.kind == VIEW_DAMAGE)
+            require(rectangle_within(&damage, canvas.width, canvas.height));
+        else
+            require(record.kind == VIEW_CURSOR || record.kind == VIEW_CURSOR_AT);
+        if (fd >= 0)
+            close(fd);
+    }
 }
 
 /* ---- the device process ---- */
@@ -244,13 +298,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    int channel[2], display[2];
+    int channel[2], display[2], view[2];
     struct device device = {.position = 0};
-    pthread_t reader;
+    pthread_t reader, looker;
     int reason;
 
     require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
     require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, display) == 0);
+    require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, view) == 0);
     device.channel = channel[0];
     if (size > 0 && data[0] & 1)
         send_staging(&device);
@@ -262,9 +317,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     close(channel[0]);
     require(presenter_set_source(presenter, channel[1]) == 0);
     require(presenter_set_display(presenter, display[1]) == 0);
+    require(presenter_add_viewer(presenter, view[1], CANVAS_MAX) == 0);
     close(channel[1]);
     close(display[1]);
+    close(view[1]);
     pthread_create(&reader, NULL, qemu, &display[0]);
+    pthread_create(&looker, NULL, viewer, &view[0]);
     reason = presenter_run(presenter);
     require(reason == PRESENTER_SOURCE_CLOSED || reason == PRESENTER_SOURCE_BROKEN);
     /* Closes it, after what is on its way. */
@@ -273,5 +331,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(presenter_run(presenter) == PRESENTER_STOPPED);
     pthread_join(reader, NULL);
     close(display[0]);
+    shutdown(view[0], SHUT_RDWR);
+    pthread_join(looker, NULL);
+    close(view[0]);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/image.h"
@@ -19,8 +20,11 @@
 enum { PIXEL_BITS = 8, PIXEL_SAMPLES = 3, SIDE_MAX = 65535 };
 /* Before there is a picture. */
 enum { FIRST_WIDTH = 640, FIRST_HEIGHT = 480 };
-/* A viewer who takes nothing for so long, in the middle of an update, is dropped. */
-enum { STALLED_MS = 20000 };
+/* A viewer who takes nothing for so long, in the middle of an update, is dropped; and one who has
+ * not come to the point of asking for pictures. */
+enum { STALLED_MS = 20000, GREETING_MS = 10000 };
+/* What has changed is told the library rectangle by rectangle, or when there are more as one. */
+enum { MARKED_MAX = 50 };
 
 struct server {
     int channel;
@@ -32,9 +36,11 @@ struct server {
 
     const uint8_t *canvas; /* mapped, NULL: none yet */
     uint32_t width, height;
-    char *pixels; /* what the library reads, and draws the cursor into */
-    struct rectangle damage;
+    char *pixels;            /* what the library reads, and draws the cursor into */
+    struct rectangle damage; /* yet to be copied */
+    unsigned marked;         /* rectangles of it */
     struct guest_cursor cursor;
+    int64_t deadline_ms; /* of the greeting */
 };
 
 /* ---- the picture ---- */
@@ -103,13 +109,17 @@ static void bring_up_to_date(struct server *server) {
     if (server->canvas == NULL || rectangle_empty(&damage))
         return;
     server->damage = (struct rectangle){0};
+    server->marked = 0;
     for (uint32_t y = 0; y < damage.height; y++, from += stride)
         memcpy(server->pixels + from, server->canvas + from, row);
-    rfbMarkRectAsModified(server->screen, (int)damage.x, (int)damage.y,
-                          (int)(damage.x + damage.width), (int)(damage.y + damage.height));
 }
 
 /* ---- what the session says ---- */
+
+static void mark(struct server *server, const struct rectangle *damage) {
+    rfbMarkRectAsModified(server->screen, (int)damage->x, (int)damage->y,
+                          (int)(damage->x + damage->width), (int)(damage->y + damage->height));
+}
 
 static int take_damage(struct server *server, const struct view_record *record) {
     const struct rectangle damage = {record->x, record->y, record->width, record->height};
@@ -117,6 +127,7 @@ static int take_damage(struct server *server, const struct view_record *record) 
     if (!rectangle_within(&damage, server->width, server->height))
         return -EPROTO;
     server->damage = rectangle_around(&server->damage, &damage);
+    mark(server, server->marked++ < MARKED_MAX ? &damage : &server->damage);
     return 0;
 }
 
@@ -247,11 +258,28 @@ static enum rfbNewClientAction look_at_client(rfbClientPtr client) {
     return by_browser(client) ? RFB_CLIENT_REFUSE : RFB_CLIENT_ACCEPT;
 }
 
+static int64_t now_ms(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static int start(struct server *server) {
     server->screen->newClientHook = look_at_client;
     server->screen->desktopName = server->listens ? "vgpud" : "vgpud (view only)";
     server->client = rfbNewClient(server->screen, server->connection);
+    server->deadline_ms = now_ms() + GREETING_MS;
     return server->client != NULL && !server->gone ? 0 : -EPIPE;
+}
+
+/* Until he is dropped who has not said what he wants; -1: he has. */
+static int greeting_ms(const struct server *server) {
+    int64_t left = server->deadline_ms - now_ms();
+
+    if (server->client == NULL || server->client->state == RFB_NORMAL)
+        return -1;
+    return left > 0 ? (int)left : 0;
 }
 
 static bool wants_update(const rfbClientRec *client) {
@@ -273,13 +301,15 @@ static void serve_client(struct server *server, bool readable) {
         rfbClientConnectionGone(server->client);
 }
 
-/* -1: for as long as it takes.  The session's word and the viewer's are waited for alike. */
+/* The session's word and the viewer's are waited for alike. */
 static int serve(struct server *server) {
     struct pollfd polled[] = {{.fd = server->channel, .events = POLLIN},
                               {.fd = server->connection, .events = POLLIN}};
-    int error;
+    int patience = greeting_ms(server), error;
 
-    if (poll(polled, server->client != NULL ? 2 : 1, -1) < 0)
+    if (patience == 0)
+        return -EPIPE;
+    if (poll(polled, server->client != NULL ? 2 : 1, patience) < 0)
         return errno == EINTR ? 0 : -errno;
     error = polled[0].revents != 0 ? listen_to_session(server) : 0;
     if (error < 0)

@@ -227,6 +227,19 @@ def test_whoever_talks_nonsense_is_dropped(
         assert viewer.until_picture(pixels, 64)
 
 
+def test_whoever_says_nothing_is_dropped(machine: Machine, address: Path) -> None:
+    """Or he would have one of the few places for good."""
+    shown(machine, 64, 64)
+    with socket.socket(socket.AF_UNIX) as end:
+        end.connect(str(address))
+        end.settimeout(20)
+        assert end.recv(12).startswith(b"RFB ")
+        end.sendall(b"RFB 003.008\n")
+        received = b"?"
+        while received:
+            received = end.recv(4096)
+
+
 def test_a_browser_is_not_let_in(machine: Machine, address: Path) -> None:
     """A page from anywhere could ask for any address of this computer."""
     shown(machine, 64, 64)

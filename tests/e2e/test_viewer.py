@@ -151,8 +151,8 @@ def test_another_mode_is_seen(
     seen: Seen, machine: Machine, window: Viewer, x_server: XServer
 ) -> None:
     (connector,) = connectors(machine)
-    with shown(machine, modetest_arguments({connector: (800, 600)}, "smpte")):
-        wait_until(lambda: seen.screendump().width == 800, "the size")
+    with shown(machine, modetest_arguments({connector: (1024, 768)}, "smpte")):
+        wait_until(lambda: seen.screendump().width == 1024, "the size")
         picture = seen.screendump()
         found = wait_for_part(x_server, picture)
         seen.keep(x_server.picture(), "mode")
