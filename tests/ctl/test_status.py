@@ -40,6 +40,7 @@ MACHINE: dict[str, Any] = {
     "given_up": False,
     "driver": {"offered": 1 << 32 | 3, "accepted": 1 << 32 | 3, "capsets": [2], "contexts": 9},
     "display": True,
+    "viewers": 2,
     "outputs": None,
     "log_lines_left_out": 3,
     "guest_memory_bytes": 4 << 30,

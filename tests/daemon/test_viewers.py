@@ -16,7 +16,7 @@ from ..driver.backend import Backend, Machine
 from ..driver.gpu import Rectangle, Resource
 from ..driver.memory import MiB
 from ..driver.rfb import DESKTOP_SIZE, RAW, Viewer, opaque
-from .running import daemon, devices, is_running, named, show, wait_until
+from .running import daemon, devices, is_running, named, show, status, wait_until
 
 VIEWERS_MAX = 8
 pytest.importorskip("vgpud._view", reason="it is built where libvncserver's headers are")
@@ -127,6 +127,7 @@ def test_several_look_on(machine: Machine, address: Path, backend: Backend) -> N
         assert first.until_picture(pixels, 400)
         assert second.until_picture(pixels, 400)
         assert len(views(backend)) == 2
+        assert status(backend.socket_path)["machines"][0]["viewers"] == 2
         pixels = redraw(machine, resource)
         assert first.until_picture(pixels, 400)
         assert second.until_picture(pixels, 400)

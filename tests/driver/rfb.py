@@ -88,13 +88,14 @@ class Viewer:
         self.end.close()
 
     def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            part = self.end.recv(count - len(data))
-            if not part:
+        data = bytearray(count)
+        rest = memoryview(data)
+        while rest:
+            received = self.end.recv_into(rest)
+            if not received:
                 raise ConnectionResetError("the viewer is not served any more")
-            data += part
-        return data
+            rest = rest[received:]
+        return bytes(data)
 
     def _resize(self, width: int, height: int) -> None:
         self.size = width, height

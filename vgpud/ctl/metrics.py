@@ -59,6 +59,7 @@ GAUGES: Values = {
         "Whether there is a display socket.",
         lambda machine: machine["display"],
     ),
+    "viewers": ("Viewers that look on.", lambda machine: machine["viewers"]),
     "guest_memory_bytes": (
         "Guest memory that is shared with the device.",
         lambda machine: machine["guest_memory_bytes"],

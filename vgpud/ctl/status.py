@@ -49,9 +49,14 @@ def _machine(machine: Fields) -> Iterator[str]:
     yield (
         f"machine {machine['name']}: up {duration(machine['seconds'])}, "
         f"{'display connected' if machine['display'] else 'no display socket'}"
+        f"{_viewers(machine['viewers'])}"
     )
     for label, text in _rows(machine):
         yield from _wrapped(f"  {label:<{LABEL}}{text}", " " * (LABEL + 2))
+
+
+def _viewers(count: int) -> str:
+    return f", {count} viewer{'s' if count > 1 else ''}" if count else ""
 
 
 def _rows(machine: Fields) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,7 @@ def _reported(report: Report) -> dict[str, Any]:
         "given_up": report.given_up,
         "driver": report.driver._asdict(),
         "display": report.display,
+        "viewers": report.viewers,
         "outputs": [None if one == NO_DISPLAY else one._asdict() for one in report.outputs]
         if report.decides_outputs
         else None,

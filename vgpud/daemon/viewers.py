@@ -118,6 +118,9 @@ class Viewers:
             machine.order(HoldQmp(), [end.fileno()])
             try:
                 end.connect(os.fspath(self._qmp))
+            except BlockingIOError:
+                # Somebody is served there: the session itself, since an earlier viewer, or it says that it is not.
+                return False
             except OSError as error:
                 self._complain(f"viewers can press no keys: {self._qmp}: {error.strerror}")
                 return False

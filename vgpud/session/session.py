@@ -190,6 +190,7 @@ class Session:
             given_up=supervisor.given_up,
             driver=self._driver(),
             display=self._displays.connected,
+            viewers=self.viewers.count,
             decides_outputs=outputs is not None,
             outputs=tuple(
                 NO_DISPLAY if one is None else DisplaySize(*one) for one in outputs or ()

@@ -41,7 +41,7 @@ class Views(Protocol):
 
 class Viewers:
     """``add`` has the presenter tell a channel what is shown, ``show_pixels`` the device process show it once more, as pixels
-    while somebody looks.
+    while somebody looks.  ``count`` is how many do.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Viewers:
     ) -> None:
         self._add = add
         self._show_pixels = show_pixels
-        self._count = 0
+        self.count = 0
         self._held: socket.socket | None = None
         self._qmp: Qmp | None = None
         self._complain = LimitedLog(partial(logger.warning, "{}")).write
@@ -72,10 +72,14 @@ class Viewers:
         held, self._held = self._held, None
         if held is None:
             return
-        if connected and (self._qmp is None or not self._qmp.alive):
+        if connected and not self._input_works:
             self._qmp = Qmp(held)
         else:
             held.close()
+
+    @property
+    def _input_works(self) -> bool:
+        return self._qmp is not None and self._qmp.alive
 
     def _let_go_of_qmp(self) -> None:
         """For whoever else wants it: QEMU serves one connection at a time."""
@@ -93,18 +97,18 @@ class Viewers:
                 await self._serve_by(views, connection)
             else:
                 logger.warning("a viewer is turned away: {} look on already", VIEWERS_MAX)
-        if not self._count:
+        if not self.count:
             self._let_go_of_qmp()
             views.end_views()
             await self._show_pixels(False)
 
     @contextmanager
     def _counted(self) -> Iterator[bool]:
-        self._count += 1
+        self.count += 1
         try:
-            yield self._count <= VIEWERS_MAX
+            yield self.count <= VIEWERS_MAX
         finally:
-            self._count -= 1
+            self.count -= 1
 
     async def _serve_by(self, views: Views, connection: socket.socket) -> None:
         try:
@@ -114,7 +118,11 @@ class Viewers:
         except OSError as error:
             logger.error("a viewer is turned away, for there is no process to serve him: {}", error)
             return
-        logger.info("a viewer has come (process {view_process})", view_process=process.pid)
+        logger.info(
+            "a viewer has come (process {view_process}){limit}",
+            view_process=process.pid,
+            limit="" if self._input_works else ", who sees and presses nothing",
+        )
         try:
             await self._serve(process, connection)
         except OSError as error:
@@ -124,7 +132,7 @@ class Viewers:
         logger.info("a viewer has gone (process {view_process})", view_process=process.pid)
 
     async def _serve(self, process: ViewProcess, connection: socket.socket) -> None:
-        qmp = self._qmp if self._qmp is not None and self._qmp.alive else None
+        qmp = self._qmp if self._input_works else None
         first = _record(lib.VIEW_CONNECTION, int(qmp is not None))
         process.channel.sendmsg([first], rights.pack([connection.fileno()]))
         # It is the viewer's and that process's from here on: its end is that one's to see.

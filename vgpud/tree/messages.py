@@ -284,7 +284,8 @@ class Meet(NamedTuple):
 class Report(NamedTuple):
     """What there is to say of a machine.  ``renderer`` is empty before it has started, ``device_process`` 0
     when there is none; ``outputs`` holds when the VMM does not decide them.  ``last_reason`` is why there was a
-    restart last, and empty before; ``given_up``: there will be no other until the guest begins anew.
+    restart last, and empty before; ``given_up``: there will be no other until the guest begins anew.  ``viewers`` is how
+    many look on.
     """
 
     serial: int
@@ -295,6 +296,7 @@ class Report(NamedTuple):
     given_up: bool
     driver: Driver
     display: bool
+    viewers: int
     decides_outputs: bool
     outputs: tuple[DisplaySize, ...]
     guest_memory_bytes: int
