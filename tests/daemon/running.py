@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,11 @@ def show(machine: Machine) -> None:
 
 def children(process_id: int) -> list[int]:
     """Those of a process that still run."""
-    lists = Path(f"/proc/{process_id}/task").glob("*/children")
-    return [int(number) for text in lists for number in text.read_text().split()]
+    found: list[int] = []
+    for numbers in Path(f"/proc/{process_id}/task").glob("*/children"):
+        with suppress(OSError):  # that thread has ended
+            found += map(int, numbers.read_text().split())
+    return found
 
 
 def tree(process_id: int) -> list[int]:
