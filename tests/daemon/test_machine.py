@@ -190,13 +190,17 @@ async def test_a_client_is_handed_down_to_one_that_answers(session: Session) -> 
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("greeted", [True, False], ids=["later", "before its first word"])
 async def test_a_session_that_hangs_is_ended_after_its_vmm(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch, greeted: bool
 ) -> None:
+    """Without a word of its own, as in the memory that the VMM's command line is in, it is the one who connected."""
     monkeypatch.setattr(machine_module, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(machine_module, "ALONE_SECONDS", 0.3)
     vmm = subprocess.Popen(["sleep", "60"])
-    session.say(codec.encode(Hello(vmm.pid, 1000, 0, "")))
+    session.machine.sender = vmm.pid
+    if greeted:
+        session.say(codec.encode(Hello(vmm.pid, 1000, 0, "")))
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(session.machine.run)

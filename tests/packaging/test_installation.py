@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-@pytest.mark.skipif("VGPUD_TEST_INSTALLED" not in os.environ, reason="tests/run sets it")
+@pytest.mark.skipif("TEST_INSTALLED_VGPUD" not in os.environ, reason="tests/run sets it")
 def test_the_installed_package_is_the_one_that_is_tested() -> None:
     assert ROOT not in Path(vgpud.__file__).parents or "site-packages" in vgpud.__file__
     # A process that starts elsewhere, as device processes do, gets the same one.
