@@ -7,6 +7,7 @@ import contextlib
 import os
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -43,7 +44,7 @@ class SharedRegion:
 
     ``tells_first``: ADD_MEM_REG and REM_MEM_REG come before the answer; otherwise after it, as with QEMU 11.1.  ``by_table``: the whole
     table comes instead, with this memory's regions first.
-    ``answer`` decides what is answered, None: nothing.
+    ``tells_after``: seconds between the two.  ``answer`` decides what is answered, None: nothing.
     """
 
     frontend: Frontend
@@ -54,6 +55,7 @@ class SharedRegion:
     windows: dict[int, Region] = field(default_factory=dict)
     acknowledged: list[Region] = field(default_factory=list)
     errors: list[Exception] = field(default_factory=list)
+    tells_after: float = 0.0
 
     def __enter__(self) -> Self:
         assert self.frontend.backend_channel is not None
@@ -99,6 +101,7 @@ class SharedRegion:
         if value:
             close_all(message.fds)
         elif not self.tells_first:
+            time.sleep(self.tells_after)
             self._tell(asked, message.fds)
 
     def _tell(self, asked: Asked, fds: tuple[int, ...]) -> None:

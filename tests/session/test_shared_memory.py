@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -183,6 +184,39 @@ async def test_what_is_mapped_is_told_of_and_unmapped(log: list[str], tells_firs
 
     steps = [MAPS, "unmap(3, 8); unmap(4, 8); map(5, 9, 8192, 4096)"]
     await play(log, steps, use)
+
+
+async def test_a_guest_is_answered_when_its_processors_see_what_is_mapped(log: list[str]) -> None:
+    """QEMU 11.1 answers before it changes the guest's memory, of which it tells then."""
+
+    def use(session: Session) -> None:
+        with SharedRegion(session.frontend, tells_after=0.2) as region:
+            session.step()
+            # The second is told of by itself, and not by what is told after the first has gone.
+            for number, place in ((1, 0), (2, 2 * PAGE)):
+                assert session.answers(number) == [0]
+                assert place in region.windows
+            session.step()
+            assert session.answers(3, 4) == [0, 0]
+            assert 4 * PAGE in region.windows
+
+    steps = [MAPS, "unmap(3, 8); map(4, 9, 16384, 4096)"]
+    await play(log, steps, use)
+
+
+async def test_a_vmm_that_tells_of_nothing_is_waited_for_once(log: list[str]) -> None:
+    def use(session: Session) -> None:
+        frontend = session.frontend
+        session.step()
+        begin = time.monotonic()
+        for number in (1, 2, 3):
+            message = frontend.backend_request()
+            os.close(message.fds[0])
+            frontend.answer_backend(message)
+            assert session.answers(number) == [0]
+        assert 0.4 < time.monotonic() - begin < 0.9
+
+    await play(log, ["for n in (1, 2, 3): map(n, n, n * 4096, 4096)"], use)
 
 
 async def test_windows_are_no_guest_memory(log: list[str]) -> None:

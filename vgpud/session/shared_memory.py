@@ -37,6 +37,12 @@ NEEDED = (
 )
 
 
+# How long a VMM may take to tell of what it has mapped, before it is taken for one that does not; and to tell of it once more,
+# when what it told may have been about something else.
+TELLING_SECONDS = 0.5
+AGAIN_SECONDS = 0.02
+
+
 class SharedMemory:
     """``size`` is the region's, in bytes; with 0 nothing is offered.  ``ordinary_regions`` counts the
     regions of the guest's memory.
@@ -56,6 +62,11 @@ class SharedMemory:
         self._told: set[tuple[int, int, int]] = set()
         self._running = trio.Event()
         self._running.set()
+        self._tells: bool | None = None  # of what it has mapped; None: nobody knows yet
+        self._heard: list[tuple[int, int]] = []  # the files, since it was last asked
+        self._hears = trio.Event()
+        self._mapping = False
+        self._just_unmapped = False  # and nothing was heard of it yet
 
     # --- for who serves the VMM's requests
 
@@ -87,12 +98,19 @@ class SharedMemory:
         return self._ordinary_regions() + len(self.region)
 
     def is_window(self, descriptor: int) -> bool:
-        """Whether a region that the VMM adds is a window of its own making."""
+        """Whether a region that the VMM adds is a window of its own making, of which it tells by that."""
         # Mostly there is none, and the descriptor is a stranger's.
         if not len(self.region):
             return False
         status = os.fstat(descriptor)
-        return self.region.shows((status.st_dev, status.st_ino))
+        file = status.st_dev, status.st_ino
+        if not self.region.shows(file):
+            return False
+        self._tells = True
+        self._just_unmapped = self._just_unmapped and self._mapping
+        self._heard.append(file)
+        self._hears.set()
+        return True
 
     def note(self, region: MemoryRegion) -> None:
         """The VMM has added a window."""
@@ -140,12 +158,33 @@ class SharedMemory:
         window = Window(offset, length, file)
         # Before the VMM is asked: it may tell of the region first.
         self.region.take(window, resource_id)
+        self._heard.clear()
+        self._mapping = True
         try:
             answer = await self._ask(BackendRequest.SHMEM_MAP, window, file_offset, descriptor)
             _check(answer, BackendRequest.SHMEM_MAP)
+            await self._in_place(file)
         except OSError:
             self.region.give_back(window)
             raise
+        finally:
+            self._mapping = False
+
+    async def _in_place(self, file: tuple[int, int]) -> None:
+        """Returns when the guest's processors see what is mapped.
+
+        QEMU 11.1 answers first and changes the guest's memory then, and what a guest writes in between is lost.  It tells of its
+        regions of memory when it has: of this one, or of an earlier one that was refused.  What it tells after an UNMAP looks alike.
+        """
+        needed = 2 if self._just_unmapped else 1
+        self._just_unmapped = False
+        while self._tells is not False and file not in self._heard and len(self._heard) < needed:
+            self._hears = trio.Event()
+            with trio.move_on_after(AGAIN_SECONDS if self._heard else TELLING_SECONDS) as waiting:
+                await self._hears.wait()
+            if waiting.cancelled_caught:
+                self._tells = bool(self._tells)
+                return
 
     async def unmap(self, resource_id: int) -> None:
         """OSError: EINVAL when that resource is not mapped, EIO when the VMM does not unmap it."""
@@ -154,6 +193,7 @@ class SharedMemory:
             raise OSError(errno.EINVAL, f"resource {resource_id} is not mapped")
         answer = await self._ask(BackendRequest.SHMEM_UNMAP, window)
         _check(answer, BackendRequest.SHMEM_UNMAP)
+        self._just_unmapped = True
         self.region.give_back(window)
 
     async def unmap_all(self) -> None:
@@ -164,6 +204,7 @@ class SharedMemory:
         for window in list(self.region):
             with suppress(OSError):
                 await self._ask(BackendRequest.SHMEM_UNMAP, window)
+                self._just_unmapped = True
                 self.region.give_back(window)
         if len(self.region):
             logger.warning(
