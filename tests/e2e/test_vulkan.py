@@ -4,13 +4,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
-from . import disk, host
+from ..daemon.running import children, is_running, process_name
+from . import disk, host, parts
 from .conftest import Workshop
-from .machine import Machine
+from .daemon import Daemon
+from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
+from .picture import Picture
+from .process import wait_until
 from .screens import assert_console_is_readable, write_text
+from .shell import GuestError
+from .test_headless import screenshot
 
 LAVAPIPE = "env VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json"
 
@@ -58,3 +71,166 @@ def test_the_guest_s_own_vulkan_computes_what_the_processor_does(machine: Machin
 
 def test_a_program_may_have_many_pieces_of_memory(machine: Machine) -> None:
     assert disk.run(machine, f"{LAVAPIPE} compute --allocations 2000").endswith("2000 allocations")
+
+
+# --- Vulkan by Venus
+
+VENUS = "env VK_DRIVER_FILES=/usr/share/vulkan/icd.d/virtio_icd.json"
+COUNT, STEPS = 10000, 20
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_workshop: Workshop) -> Daemon:
+    return shared_workshop.daemon(["--gpu-mode", "virglrenderer"], host.vgpud_command())
+
+
+def venus_options() -> MachineOptions:
+    """A VMM that has a shared memory region."""
+    return disk.options(
+        MachineOptions(device=GENERIC, device_options=GENERIC_OPTIONS, qemu=parts.newest_qemu())
+    )
+
+
+@pytest.fixture(scope="module")
+def venus(shared_workshop: Workshop, daemon: Daemon) -> Machine:
+    machine = shared_workshop.ready_machine(daemon, venus_options())
+    disk.mount(machine)
+    return machine
+
+
+def compute(machine: Machine) -> str:
+    return disk.run(machine, f"{VENUS} compute {COUNT} {STEPS}")
+
+
+def assert_computes(machine: Machine) -> None:
+    device, result = compute(machine).splitlines()
+    assert device.startswith("Virtio-GPU Venus")
+    assert result == expected_sum(COUNT, STEPS)
+
+
+def test_the_guest_has_all_that_venus_needs(only_vgpud: None, venus: Machine) -> None:
+    features = venus.guest.run("dmesg | grep features:")
+    for feature in ("+virgl", "+resource_blob", "+host_visible", "+context_init"):
+        assert feature in features
+
+
+def test_a_guest_names_venus(only_vgpud: None, venus: Machine) -> None:
+    summary = disk.run(venus, f"{VENUS} vulkaninfo --summary 2>/dev/null")
+    assert "driverName         = venus" in summary
+    assert "Virtio-GPU Venus (llvmpipe" in summary
+
+
+def test_venus_computes_what_the_processor_does(only_vgpud: None, venus: Machine) -> None:
+    assert_computes(venus)
+
+
+# --- who dies, who hangs
+
+
+def workers(daemon: Daemon) -> dict[int, int]:
+    """Those that there are, by the numbers of their contexts."""
+    named = (
+        (process_name(pid), pid)
+        for server in daemon.process.named("virgl_render_se")
+        for pid in children(server)
+    )
+    return {int(name.split("-")[1]): pid for name, pid in named if name.startswith("virgl-")}
+
+
+@contextmanager
+def program(machine: Machine, daemon: Daemon, arguments: str) -> Iterator[int]:
+    """A program of the guest's, while it works; its worker."""
+    before = workers(daemon)
+    machine.guest.run(f"(chroot {disk.ROOT} {VENUS} compute {arguments} >/tmp/program 2>&1 &)")
+    new = {}
+
+    def come() -> bool:
+        new.update({one: pid for one, pid in workers(daemon).items() if one not in before})
+        return "Venus" in machine.guest.run("cat /tmp/program") and bool(new)
+
+    try:
+        wait_until(come, "a worker to be there", 30)
+        yield new[max(new)]
+    finally:
+        machine.guest.run("killall -9 compute", check=False)
+        wait_until(lambda: workers(daemon).keys() <= before.keys(), "the worker to be gone", 10)
+
+
+LONG = "100000 1000000000"
+
+
+class Screen:
+    """The screen of a machine whose device QEMU knows nothing of, as the daemon has it."""
+
+    def __init__(self, machine: Machine, daemon: Daemon) -> None:
+        self.guest, self.name, self.keep = machine.guest, machine.name, machine.keep
+        self._daemon = daemon
+
+    def screendump(self, head: int = 0) -> Picture:
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:
+            picture = screenshot(self._daemon, head, Path(file.name))
+        assert picture is not None
+        return picture
+
+
+def assert_all_else_goes_on(machine: Machine, device: list[int], daemon: Daemon) -> None:
+    assert daemon.device_processes() == device
+    assert_computes(machine)
+    screen = Screen(machine, daemon)
+    write_text(screen, f"after {time.monotonic():.0f}")
+    assert_console_is_readable(screen)
+
+
+def test_a_killed_worker_costs_its_program_alone(
+    only_vgpud: None, venus: Machine, daemon: Daemon
+) -> None:
+    device = daemon.device_processes()
+    with program(venus, daemon, LONG) as worker:
+        os.kill(worker, signal.SIGKILL)
+        assert_all_else_goes_on(venus, device, daemon)
+
+
+def test_a_worker_that_hangs_costs_its_program_alone(
+    only_vgpud: None, venus: Machine, daemon: Daemon
+) -> None:
+    """Mesa gives up a device that does not answer; with the end of the program goes the worker."""
+    device = daemon.device_processes()
+    with program(venus, daemon, "--allocations 2000") as worker:
+        os.kill(worker, signal.SIGSTOP)
+        assert_all_else_goes_on(venus, device, daemon)
+    assert not is_running(worker)
+
+
+def test_a_killed_render_server_is_followed_by_another(
+    only_vgpud: None, venus: Machine, daemon: Daemon
+) -> None:
+    device = daemon.device_processes()
+    with program(venus, daemon, LONG) as worker:
+        (server,) = daemon.process.named("virgl_render_se")
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: not is_running(worker), "the worker to be gone", 5)
+        wait_until(lambda: daemon.device_processes() not in (device, []), "another device", 10)
+        assert "the render server ended with SIGKILL" in daemon.process.log.text()
+        assert_all_else_goes_on(venus, daemon.device_processes(), daemon)
+
+
+def test_a_killed_device_process_is_followed_by_another(
+    only_vgpud: None, venus: Machine, daemon: Daemon
+) -> None:
+    device = daemon.device_processes()
+    with program(venus, daemon, LONG) as worker:
+        os.kill(device[0], signal.SIGKILL)
+        wait_until(lambda: not is_running(worker), "the worker to be gone", 5)
+        wait_until(lambda: daemon.device_processes() not in (device, []), "another device", 10)
+        assert_all_else_goes_on(venus, daemon.device_processes(), daemon)
+
+
+def test_a_reboot_while_something_is_computed(
+    only_vgpud: None, venus: Machine, daemon: Daemon
+) -> None:
+    device = daemon.device_processes()
+    with suppress(GuestError, TimeoutError), program(venus, daemon, LONG):
+        venus.guest.send("reboot -f")
+        venus.wait_ready()
+    disk.mount(venus)
+    assert_all_else_goes_on(venus, device, daemon)
