@@ -12,13 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from ..device.process import opengl_unavailable
+from ..driver import commands_3d
 from ..driver.backend import Backend, Machine
+from ..driver.frontend import GENERIC_FEATURES, QEMU_FEATURES, Feature
 from ..driver.gpu import Rectangle, Resource
 from ..driver.memory import MiB
 from ..driver.rfb import DESKTOP_SIZE, RAW, Viewer, opaque
 from .running import daemon, devices, is_running, named, show, status, wait_until
+from .test_virgl import CTX, HEIGHT, WIDTH, texture
+from .test_virgl import show as draw_3d
 
 VIEWERS_MAX = 8
+BGRA = 1
 pytest.importorskip("vgpud._view", reason="it is built where libvncserver's headers are")
 
 
@@ -266,6 +272,42 @@ def test_a_display_beside_it_shows_what_it_did(backend: Backend, address: Path) 
             _, pixels = shown(machine, 128, 96)
             assert viewer.until_picture(pixels, 128)
             assert machine.display.wait_for_picture(0, pixels)
+
+
+def test_guest_blobs_that_are_shown_in_turn_are_seen(backend: Backend, address: Path) -> None:
+    frontend = {"wanted_features": GENERIC_FEATURES}
+    with Machine(backend.socket_path, headless=True, frontend=frontend) as machine:
+        guest = machine.guest
+        blobs = [guest.create_blob(300, 200) for _ in range(2)]
+        with Viewer.at(address) as viewer:
+            for turn in range(4):
+                blob = blobs[turn % 2]
+                pixels = os.urandom(300 * 200 * 4)
+                guest.draw(blob, blob.whole, pixels)
+                guest.set_scanout(0, blob)
+                guest.flush(blob)
+                assert viewer.until_picture(pixels, 300)
+
+
+@pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
+def test_what_opengl_draws_in_software_is_seen(address: Path) -> None:
+    frontend = {"wanted_features": QEMU_FEATURES | Feature.VIRGL}
+    with (
+        daemon("--view", f"unix:{address}", "--gpu-mode", "virglrenderer") as backend,
+        Machine(
+            backend.socket_path, headless=True, frontend=frontend, guest={"control_size": 256}
+        ) as machine,
+    ):
+        machine.guest.do(commands_3d.ctx_create(CTX))
+        texture(machine, 5, BGRA)
+        for color, pixel in (
+            ((1.0, 0.0, 0.0, 1.0), b"\x00\x00\xff\xff"),
+            ((0.0, 0.0, 1.0, 1.0), b"\xff\x00\x00\xff"),
+        ):
+            machine.guest.do(commands_3d.submit_3d(CTX, commands_3d.clear(5, BGRA, color)))
+            draw_3d(machine, 5)
+            with Viewer.at(address) as viewer:
+                assert viewer.until_picture(pixel * (WIDTH * HEIGHT), WIDTH)
 
 
 def test_what_the_next_device_process_draws_is_seen(
