@@ -28,7 +28,7 @@ for folder in proc sys dev; do mount -o move /$folder /host/$folder || exit; don
 mount -t tmpfs tmpfs /host/run && mount -t tmpfs tmpfs /host/mnt && mkdir /host/run/tmp &&
 mount -t cgroup2 cgroup2 /host/sys/fs/cgroup && cd /host && mount -o move . /
 """.replace("\n", " ")
-KEPT = ("PATH", "PYTHONPATH", "VGPUD_TEST_INSTALLED")
+KEPT = ("PATH", "PYTHONPATH", "TEST_INSTALLED_VGPUD")
 SECONDS = 900.0
 
 
