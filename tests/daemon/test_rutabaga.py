@@ -15,21 +15,15 @@ import pytest
 
 from ..driver import commands, commands_3d, rutabaga
 from ..driver.backend import Backend
-from ..driver.backend import Machine as Connected
 from ..driver.commands import ResponseType
 from ..driver.compositor import Compositor
-from ..driver.frontend import GENERIC_FEATURES, QEMU_PROTOCOL, Feature, Protocol
-from ..driver.memory import PAGE, Scattered
-from ..driver.queue import Pending
-from ..driver.rutabaga import CHANNEL_RING, CROSS_DOMAIN, WAYLAND
-from ..driver.shared_region import SharedRegion
+from ..driver.cross_domain import CHANNEL, CTX, IMAGE, KEYMAP, OK, RING
+from ..driver.cross_domain import CrossDomainMachine as Machine
+from ..driver.memory import PAGE
 from .running import COMMAND, devices, show, wait_until
 
 pytestmark = pytest.mark.skipif(rutabaga.folder() is None, reason=rutabaga.NOT_BUILT)
 
-OK = ResponseType.OK_NODATA
-CTX, RING, CHANNEL, IMAGE, KEYMAP = 1, 101, 102, 103, 104
-SIDE = 64
 F_ADD_SEALS, SEAL_SHRINK, SEAL_WRITE = 1033, 2, 8
 
 
@@ -58,80 +52,10 @@ def backend(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
         yield running
 
 
-class Machine:
-    """With a context and its two rings, and host-visible memory."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.connected = Connected(
-            backend.socket_path,
-            frontend={
-                "wanted_features": GENERIC_FEATURES | Feature.VIRGL | Feature.CONTEXT_INIT,
-                "wanted_protocol": QEMU_PROTOCOL | Protocol.SHMEM,
-            },
-        )
-        self.guest = self.connected.guest
-        self.region = SharedRegion(self.connected.frontend)
-        self.region.__enter__()
-        self.begin()
-
-    def begin(self) -> None:
-        """A context, and what it has in any case."""
-        self.do(commands_3d.ctx_create(CTX, context_init=CROSS_DOMAIN))
-        self.query, self.channel = self.ring(RING), self.ring(CHANNEL)
-
-    def ask(self, request: bytes, length: int = commands.HEADER_SIZE) -> int:
-        return self.guest.ask(request, length).type
-
-    def do(self, *requests: bytes) -> None:
-        for request in requests:
-            assert self.ask(request) == OK
-
-    def ring(self, number: int) -> Scattered:
-        entries = [(self.connected.memory.allocate(PAGE, PAGE), PAGE)]
-        self.do(
-            commands.resource_create_blob(number, PAGE, entries, blob_flags=1),
-            commands_3d.ctx_attach_resource(CTX, number),
-        )
-        return Scattered(self.connected.memory, entries)
-
-    def submit(self, stream: bytes) -> int:
-        return self.ask(commands_3d.submit_3d(CTX, stream))
-
-    def connect(self) -> int:
-        return self.submit(rutabaga.init(RING, CHANNEL, WAYLAND))
-
-    def poll(self) -> Pending:
-        """A fence that passes when the compositor has said something."""
-        request = commands_3d.submit_3d(CTX, rutabaga.poll(), 8, CHANNEL_RING)
-        return self.guest.submit(request, commands.HEADER_SIZE)
-
-    def image(self) -> int:
-        """Makes one, which the context has; its length in bytes."""
-        assert self.submit(rutabaga.image_requirements(SIDE, SIDE)) == OK
-        _, size, blob_id = rutabaga.requirements(self.query.read(0, PAGE))
-        self.do(
-            commands.create_host_blob(IMAGE, size, CTX, blob_id),
-            commands_3d.ctx_attach_resource(CTX, IMAGE),
-        )
-        return size
-
-    def map(self, number: int) -> int:
-        """Into the beginning of the host-visible memory; the descriptor that its VMM has."""
-        request = commands.resource_map_blob(number)
-        assert self.ask(request, commands.MAP_INFO_SIZE) == ResponseType.OK_MAP_INFO
-        assert wait_until(lambda: 0 in self.region.windows)
-        return self.region.windows[0].fd
-
-    def close(self) -> None:
-        self.region.__exit__(None, None, None)
-        self.connected.close()
-
-
 @pytest.fixture
 def machine(backend: Backend) -> Iterator[Machine]:
-    machine = Machine(backend)
-    yield machine
-    machine.close()
+    with Machine(backend.socket_path) as machine:
+        yield machine
 
 
 @pytest.fixture
@@ -157,7 +81,7 @@ def test_it_is_named_and_confined(backend: Backend, machine: Machine) -> None:
 
 def test_an_image_of_the_hosts_is_mapped_into_the_guest(machine: Machine) -> None:
     assert machine.submit(rutabaga.init(RING, RING)) == OK
-    size = machine.image()
+    size = machine.image().size
     for written in (b"\x5a", b"\xa5"):
         with mmap.mmap(machine.map(IMAGE), size) as window:
             window[size - 1 : size] = written
@@ -169,7 +93,7 @@ def test_an_image_of_the_hosts_is_mapped_into_the_guest(machine: Machine) -> Non
 def test_a_compositor_that_is_not_there_is_one_that_may_come(machine: Machine, place: Path) -> None:
     assert machine.connect() == ResponseType.ERR_UNSPEC
     with Compositor(place) as compositor:
-        machine.do(commands_3d.ctx_destroy(CTX), *map(commands.resource_unref, (RING, CHANNEL)))
+        machine.end()
         machine.begin()
         assert machine.connect() == OK
         compositor.accept()
@@ -215,7 +139,7 @@ def test_an_image_of_the_guest_s_is_the_compositor_s_to_show(
 ) -> None:
     assert machine.connect() == OK
     compositor.accept()
-    size = machine.image()
+    size = machine.image().size
     with mmap.mmap(machine.map(IMAGE), size) as window:
         window[:4] = b"\x01\x02\x03\x04"
     assert machine.submit(rutabaga.send(b"create_pool", (IMAGE,))) == OK
@@ -283,7 +207,7 @@ def test_a_compositor_that_dies_costs_its_contexts(machine: Machine, place: Path
         waiting = machine.poll()
     assert machine.submit(rutabaga.send(b"anybody there?")) == ResponseType.ERR_UNSPEC
     show(machine.connected)
-    machine.do(commands_3d.ctx_destroy(CTX), *map(commands.resource_unref, (RING, CHANNEL)))
+    machine.end()
     assert machine.guest.wait(waiting).fence_id == 8
     with Compositor(place) as compositor:
         machine.begin()
@@ -292,9 +216,8 @@ def test_a_compositor_that_dies_costs_its_contexts(machine: Machine, place: Path
 
 
 def test_a_machine_that_leaves_hangs_up(backend: Backend, compositor: Compositor) -> None:
-    machine = Machine(backend)
-    assert machine.connect() == OK
-    compositor.accept()
-    machine.poll()
-    machine.close()
+    with Machine(backend.socket_path) as machine:
+        assert machine.connect() == OK
+        compositor.accept()
+        machine.poll()
     assert compositor.hear().data == b""
