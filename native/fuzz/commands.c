@@ -404,6 +404,7 @@ static void step(struct guest *guest, struct input *input) {
 
 static struct device *make_device(struct guest *guest, struct input *input) {
     const struct device_limits limits = {.image_bytes = 16 << 20,
+                                         .blob_bytes = 16 << 20,
                                          .request_bytes = 4096,
                                          .resources = 6,
                                          .backing_entries = 16,
