@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""libvirt's daemon in a root of its own, set up as the README says, and the domains that it runs there."""
+"""libvirt's daemon in a root of its own, set up as docs/libvirt.md says, and the domains that it runs there."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Hypervisor:
         return done.stdout
 
     def create(self, name: str, **acceleration: str) -> Domain:
-        """Starts a domain with the memory and the video that the README shows, and these attributes of
+        """Starts a domain with the memory and the video that docs/libvirt.md shows, and these attributes of
         ``<acceleration>``; without any there is none.
         """
         described = ElementTree.fromstring(
@@ -311,9 +311,8 @@ class Domain:
 
 
 def blocks(language: str) -> list[str]:
-    """The README's examples of that language in its section on libvirt."""
-    readme = (ROOT / "README.md").read_text()
-    section = readme.partition("\n## libvirt\n")[2].partition("\n## ")[0]
-    found = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    """The examples of that language on libvirt's page."""
+    page = (ROOT / "docs/libvirt.md").read_text()
+    found = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     assert found
     return found

@@ -9,19 +9,31 @@ import pytest
 import vgpud
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "docs/links.md")
+DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
+README_WORDS_MAX = 900
 FOLDERS = "config|contrib|docs|man|native|tests|vgpud"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES])
 def test_a_link_leads_to_a_file(document: str) -> None:
     place = ROOT / document
     links = re.findall(r"\]\(([^):#]+)\)", place.read_text())
-    assert links
     assert [link for link in links if not (place.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_readme_names_every_page_and_is_short() -> None:
+    text = re.sub(
+        r"<!-- \[numbers\].*?end numbers\] -->",
+        "",
+        (ROOT / "README.md").read_text(),
+        flags=re.DOTALL,
+    )
+    assert [page for page in PAGES if f"]({page})" not in text] == []
+    assert len(text.split()) < README_WORDS_MAX
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES])
 def test_a_file_that_is_named_is_there(document: str) -> None:
     text = (ROOT / document).read_text()
     names = re.findall(rf"(?<![\w/.-])((?:{FOLDERS})/[\w/.@-]+\w)", text)
