@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import SECONDS
 
-LOAD_ACQUIRE, STORE_RELEASE, FULL = r"lda(r|pr)[bh]?", r"stlr[bh]?", r"dmb\s+ish"
+LOAD_ACQUIRE, STORE_RELEASE, FULL = r"lda(r|pr)[bh]?", r"stlx?r[bh]?", r"dmb\s+ish"
 READ_MODIFY_WRITE = r"ldaxr[bh]?|ldset\w*|ldadd\w*|swp\w*|cas\w*"
 # VIRTIO 1.2: 2.7.13 and 2.8.21 say what comes before the indices and flags that the driver reads, 2.7.10 and 2.8.14 what before the
 # look at whether it waits.  Both rings' functions have the same names.

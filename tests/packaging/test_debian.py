@@ -115,7 +115,7 @@ def test_it_is_installed_started_and_purged(package: Path, host: Systemd) -> Non
         show(machine)
         assert host.ask("is-active", "vgpud@test.service") == "active"
         status = inside(host, "vgpuctl", "-s", "/run/vgpud/test/vgpud.sock", "status")
-        assert "machine 1, process" in status.stdout, status.stderr
+        assert "machine test: up" in status.stdout, status.stderr
 
     done = inside(host, "apt-get", "purge", "--yes", "vgpud")
     assert done.returncode == 0, done.stderr
