@@ -2,10 +2,11 @@
 """The daemon as a process, as its users start it."""
 
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,20 @@ from ..driver.processes import wait_until
 
 __all__ = [
     "COMMAND", "children", "daemon", "devices", "is_running", "named", "open_descriptors", "process_name",
-    "sessions", "settled_descriptors", "show", "spawner", "status", "tree", "wait_until",
+    "sessions", "settled_descriptors", "show", "spawner", "status", "tree", "vmm", "wait_until",
 ]  # fmt: skip
 COMMAND = (sys.executable, "-m", "vgpud")
+
+# Speaks as a VMM of that name: connects, or takes the end of a pair, asks for the features and waits.
+NAMED_VMM = """
+import socket, struct, sys
+end = socket.socket(socket.AF_UNIX) if sys.argv[1] != "-" else socket.socket(fileno=int(sys.argv[2]))
+if sys.argv[1] != "-":
+    end.connect(sys.argv[1])
+end.sendall(struct.pack("3I", 1, 1, 0))
+end.recv(100)
+sys.stdin.read()
+"""
 
 
 def daemon(*options: str) -> Backend:
@@ -109,3 +121,14 @@ def open_descriptors(process_id: int) -> Sequence[str]:
         except FileNotFoundError:
             continue
     return sorted(found)
+
+
+@contextmanager
+def vmm(path: Path | str, name: str, *arguments: str, **keywords: Any) -> Iterator[None]:
+    """A process that a VMM's command line says that name of; it is served until the context ends."""
+    command = [sys.executable, "-c", NAMED_VMM, str(path), *arguments, "-name", f"guest={name}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, **keywords) as process:
+        try:
+            yield
+        finally:
+            process.kill()

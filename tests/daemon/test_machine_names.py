@@ -5,12 +5,9 @@ import os
 import socket
 import stat
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,28 +19,7 @@ from vgpud.daemon import own_control
 from vgpud.daemon.own_control import machines_folder, open_own_control
 from vgpud.errors import ConfigurationError
 
-from .running import COMMAND, daemon, status, wait_until
-
-# Speaks as a VMM of that name: connects, or takes the end of a pair, asks for the features and waits.
-VMM = """
-import socket, struct, sys
-end = socket.socket(socket.AF_UNIX) if sys.argv[1] != "-" else socket.socket(fileno=int(sys.argv[2]))
-if sys.argv[1] != "-":
-    end.connect(sys.argv[1])
-end.sendall(struct.pack("3I", 1, 1, 0))
-end.recv(100)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def vmm(path: Path | str, name: str, *arguments: str, **keywords: Any) -> Iterator[None]:
-    command = [sys.executable, "-c", VMM, str(path), *arguments, "-name", f"guest={name}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, **keywords) as process:
-        try:
-            yield
-        finally:
-            process.kill()
+from .running import COMMAND, daemon, status, vmm, wait_until
 
 
 def names(path: Path) -> list[str]:

@@ -19,7 +19,7 @@ from ..driver.frontend import GENERIC_FEATURES, QEMU_FEATURES, Feature
 from ..driver.gpu import Rectangle, Resource
 from ..driver.memory import MiB
 from ..driver.rfb import DESKTOP_SIZE, RAW, Viewer, opaque
-from .running import daemon, devices, is_running, named, show, status, wait_until
+from .running import daemon, devices, is_running, named, show, status, vmm, wait_until
 from .test_virgl import CTX, HEIGHT, WIDTH, texture
 from .test_virgl import show as draw_3d
 
@@ -375,6 +375,14 @@ def mask_of(picture: bytes) -> bytes:
     )
 
 
+def test_a_machine_s_socket_has_its_name(backend: Backend, address: Path) -> None:
+    assert wait_until(backend.socket_path.exists)
+    with vmm(backend.socket_path, "web/1"):
+        assert wait_until(address.with_name(r"view.web\x2f1").exists, 5)
+        assert not address.with_name("view.1").exists()
+    assert wait_until(lambda: not address.with_name(r"view.web\x2f1").exists(), 5)
+
+
 def test_each_machine_has_a_socket(backend: Backend, machine: Machine, address: Path) -> None:
     _, first = shown(machine, 64, 64)
     with Viewer.at(address.with_name("view.1")) as viewer:
@@ -386,7 +394,7 @@ def test_each_machine_has_a_socket(backend: Backend, machine: Machine, address: 
         # Which of both?
         with pytest.raises(ConnectionResetError):
             Viewer.at(address)
-        assert "2 machines are served" in backend.log
+        assert wait_until(lambda: "2 machines are served" in backend.log, 5)
     assert wait_until(lambda: not address.with_name("view.2").exists(), 5)
 
 

@@ -179,7 +179,7 @@ class View:
         LocalAddress(),
         "Let VNC viewers look at a machine's screen at this address: unix:PATH, a socket for those who may "
         "use the control socket, or HOST:PORT on a loopback address, for everybody on this computer. "
-        "Where several machines are served, each has a socket at PATH.NUMBER.",
+        "Where several machines are served, each has a socket at PATH.NAME.",
         "--view",
     )
     qmp: Path | None = option(

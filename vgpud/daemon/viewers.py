@@ -10,6 +10,7 @@ from pathlib import Path
 import trio
 from loguru import logger
 
+from vgpud.config.machine_files import file_name
 from vgpud.config.schema import Config
 from vgpud.daemon.control_socket import may_ask
 from vgpud.daemon.listener import Listener, group_of, listen_beside
@@ -51,13 +52,15 @@ class Viewers:
         served: dict[Machine, trio.CancelScope] = {}
         async with trio.open_nursery() as nursery:
             while True:
-                shown = [machine for machine in self._machines if machine.shown]
+                # Each is waited for until it has said what it is called.
+                shown = [one for one in self._machines if one.shown and one.greeted.is_set()]
                 for machine in served.keys() - set(shown):
                     served.pop(machine).cancel()
                 for machine in shown:
                     if machine not in served:
                         served[machine] = trio.CancelScope()
-                        beside = path.with_name(f"{path.name}.{machine.number}")
+                        name = file_name(machine.lasting_name)
+                        beside = path.with_name(f"{path.name}.{name}")
                         nursery.start_soon(self._serve_machine, machine, beside, served[machine])
                 await self._machines.changed()
 
