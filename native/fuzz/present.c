@@ -134,16 +134,16 @@ static void *qemu(void *argument) {
 
 /* ---- a viewer ---- */
 
-enum { CANVAS_MAX = 1 << 24 };
+enum { PANORAMA_MAX = 1 << 24 };
 
-/* Of the canvas that came with a record; the one before is of no matter any more. */
-static struct rectangle take_canvas(const struct view_record *record, int fd) {
+/* Of the panorama that came with a record; the one before is of no matter any more. */
+static struct rectangle take_panorama(const struct view_record *record, int fd) {
     struct stat file;
 
     require(fd >= 0 && fstat(fd, &file) == 0);
     require(record->width > 0 && record->height > 0);
-    require((uint64_t)file.st_size == view_canvas_bytes(record->width, record->height));
-    require(view_pixel_bytes(record->width, record->height) <= CANVAS_MAX);
+    require((uint64_t)file.st_size == view_panorama_bytes(record->width, record->height));
+    require(view_pixel_bytes(record->width, record->height) <= PANORAMA_MAX);
     /* Nobody else writes it. */
     require(mmap(NULL, (size_t)file.st_size, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
     return (struct rectangle){.width = record->width, .height = record->height};
@@ -155,7 +155,7 @@ static void *viewer(void *argument) {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct rectangle canvas = {0};
+    struct rectangle panorama = {0};
     struct view_record record;
 
     for (;;) {
@@ -171,10 +171,10 @@ static void *viewer(void *argument) {
         if (CMSG_FIRSTHDR(&message) != NULL)
             memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
         damage = (struct rectangle){record.x, record.y, record.width, record.height};
-        if (record.kind == VIEW_CANVAS)
-            canvas = take_canvas(&record, fd);
+        if (record.kind == VIEW_PANORAMA)
+            panorama = take_panorama(&record, fd);
         else if (record.kind == VIEW_DAMAGE)
-            require(rectangle_within(&damage, canvas.width, canvas.height));
+            require(rectangle_within(&damage, panorama.width, panorama.height));
         else
             require(record.kind == VIEW_CURSOR || record.kind == VIEW_CURSOR_AT);
         if (fd >= 0)
@@ -317,7 +317,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     close(channel[0]);
     require(presenter_set_source(presenter, channel[1]) == 0);
     require(presenter_set_display(presenter, display[1]) == 0);
-    require(presenter_add_viewer(presenter, view[1], CANVAS_MAX) == 0);
+    require(presenter_add_viewer(presenter, view[1], PANORAMA_MAX) == 0);
     close(channel[1]);
     close(display[1]);
     close(view[1]);

@@ -241,22 +241,22 @@ void outbox_forget_cursors(struct outbox *outbox) {
     wake(outbox);
 }
 
-static int append_viewer(struct outbox *outbox, int fd, uint64_t canvas_max) {
+static int append_viewer(struct outbox *outbox, int fd, uint64_t panorama_max) {
     if (outbox->viewer_count == OUTBOX_VIEWERS)
         return -EBUSY;
     outbox->viewers[outbox->viewer_count++] = fd;
-    outbox->canvas_max = canvas_max;
+    outbox->panorama_max = panorama_max;
     atomic_store(&outbox->viewers_wait, true);
     return 0;
 }
 
-int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t canvas_max) {
+int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t panorama_max) {
     int copy, error = duplicate(fd, &copy);
 
     if (error < 0)
         return error;
     pthread_mutex_lock(&outbox->lock);
-    error = append_viewer(outbox, copy, canvas_max);
+    error = append_viewer(outbox, copy, panorama_max);
     pthread_mutex_unlock(&outbox->lock);
     if (error < 0)
         close(copy);
@@ -374,7 +374,7 @@ uint64_t outbox_cursor_used(struct outbox *outbox) {
 }
 
 unsigned outbox_take_viewers(struct outbox *outbox, int viewers[OUTBOX_VIEWERS],
-                             uint64_t *canvas_max) {
+                             uint64_t *panorama_max) {
     unsigned count;
 
     if (!atomic_load(&outbox->viewers_wait))
@@ -384,7 +384,7 @@ unsigned outbox_take_viewers(struct outbox *outbox, int viewers[OUTBOX_VIEWERS],
     count = outbox->viewer_count;
     memcpy(viewers, outbox->viewers, sizeof(outbox->viewers));
     outbox->viewer_count = 0;
-    *canvas_max = outbox->canvas_max;
+    *panorama_max = outbox->panorama_max;
     pthread_mutex_unlock(&outbox->lock);
     return count;
 }

@@ -64,7 +64,7 @@ struct outbox {
     uint32_t cursors_unseen, pictures_unseen; /* likewise, for viewers */
     int viewers[OUTBOX_VIEWERS];              /* channels that wait to be collected */
     unsigned viewer_count;
-    uint64_t canvas_max; /* bytes */
+    uint64_t panorama_max; /* bytes */
     atomic_bool viewers_wait;
 };
 
@@ -83,7 +83,7 @@ int outbox_move_cursor(struct outbox *outbox, uint32_t scanout_id, uint32_t x, u
 int outbox_set_cursor(struct outbox *outbox, const struct display_cursor_update *update);
 void outbox_forget_cursors(struct outbox *outbox);
 /* Duplicates `fd`; -EBUSY: so many wait already. */
-int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t canvas_max);
+int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t panorama_max);
 void outbox_stop(struct outbox *outbox);
 
 /* The presenter's thread. */
@@ -101,7 +101,7 @@ uint32_t outbox_take_cursor(struct outbox *outbox, struct display_cursor_update 
 uint64_t outbox_cursor_used(struct outbox *outbox);
 /* The channels that have been added since the last call, how many. */
 unsigned outbox_take_viewers(struct outbox *outbox, int viewers[OUTBOX_VIEWERS],
-                             uint64_t *canvas_max);
+                             uint64_t *panorama_max);
 /* Brings `seen` up to date; false: nothing has changed.  `picture`: it is another one. */
 bool outbox_see_cursor(struct outbox *outbox, struct seen_cursor *seen, bool *picture);
 

@@ -69,8 +69,8 @@ void presenter_forget_cursors(struct presenter *presenter) {
     outbox_forget_cursors(&presenter->outbox);
 }
 
-int presenter_add_viewer(struct presenter *presenter, int channel_fd, uint64_t canvas_max) {
-    return outbox_add_viewer(&presenter->outbox, channel_fd, canvas_max);
+int presenter_add_viewer(struct presenter *presenter, int channel_fd, uint64_t panorama_max) {
+    return outbox_add_viewer(&presenter->outbox, channel_fd, panorama_max);
 }
 
 void presenter_count(struct presenter *presenter, struct presented *presented) {

@@ -60,10 +60,10 @@ void presenter_forget_cursors(struct presenter *presenter);
 
 /*
  * Another who looks on, by a view channel (view.h), until its other end is closed or it is shut
- * down. What he sees in all has at most `canvas_max` bytes.  The device process has to be asked to
- * repaint after this.  -EBUSY: too many at once.
+ * down. What he sees in all has at most `panorama_max` bytes.  The device process has to be asked
+ * to repaint after this.  -EBUSY: too many at once.
  */
-int presenter_add_viewer(struct presenter *presenter, int channel_fd, uint64_t canvas_max);
+int presenter_add_viewer(struct presenter *presenter, int channel_fd, uint64_t panorama_max);
 
 /* presenter_run() returns PRESENTER_STOPPED, the one that runs or the next one.  The display in use
  * is shut down: nothing else ends a write that waits, since a VMM can make its socket block. */

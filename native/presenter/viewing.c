@@ -18,47 +18,47 @@
 #endif
 
 /* RFB counts a screen's pixels in 16 bits. */
-enum { CANVAS_SIDE_MAX = 65535 };
+enum { PANORAMA_SIDE_MAX = 65535 };
 
 void viewing_init(struct viewing *viewing) {
     *viewing = (struct viewing){.fd = -1, .bytes_max = UINT64_MAX};
 }
 
-/* ---- the canvas ---- */
+/* ---- the panorama ---- */
 
-static uint64_t canvas_bytes(const struct canvas_area *canvas) {
-    return view_canvas_bytes(canvas->width, canvas->height);
+static uint64_t panorama_bytes(const struct panorama_area *panorama) {
+    return view_panorama_bytes(panorama->width, panorama->height);
 }
 
-static void drop_canvas(struct viewing *viewing) {
+static void drop_panorama(struct viewing *viewing) {
     if (viewing->fd < 0)
         return;
-    munmap(viewing->pixels, canvas_bytes(&viewing->canvas));
+    munmap(viewing->pixels, panorama_bytes(&viewing->panorama));
     close(viewing->fd);
     viewing->fd = -1;
-    viewing->canvas = (struct canvas_area){0};
+    viewing->panorama = (struct panorama_area){0};
     memset(viewing->places, 0, sizeof(viewing->places));
 }
 
 /* Side by side; true where one still fits. */
-static bool find_place(const struct viewing *viewing, struct canvas_area *canvas,
-                       const struct canvas_area *size) {
-    struct canvas_area wanted = {.width = canvas->width + size->width,
-                                 .height = larger_u32(canvas->height, size->height)};
+static bool find_place(const struct viewing *viewing, struct panorama_area *panorama,
+                       const struct panorama_area *size) {
+    struct panorama_area wanted = {.width = panorama->width + size->width,
+                                   .height = larger_u32(panorama->height, size->height)};
 
-    if (size->width == 0 || size->height == 0 || wanted.width > CANVAS_SIDE_MAX ||
-        canvas_bytes(&wanted) > viewing->bytes_max)
+    if (size->width == 0 || size->height == 0 || wanted.width > PANORAMA_SIDE_MAX ||
+        panorama_bytes(&wanted) > viewing->bytes_max)
         return false;
-    *canvas = wanted;
+    *panorama = wanted;
     return true;
 }
 
-static void lay_out(struct viewing *viewing, struct canvas_area *canvas,
+static void lay_out(struct viewing *viewing, struct panorama_area *panorama,
                     struct rectangle places[DISPLAY_SCANOUTS]) {
     for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++) {
-        const struct canvas_area *size = &viewing->sizes[scanout_id];
-        uint32_t left = canvas->width;
-        if (find_place(viewing, canvas, size))
+        const struct panorama_area *size = &viewing->sizes[scanout_id];
+        uint32_t left = panorama->width;
+        if (find_place(viewing, panorama, size))
             places[scanout_id] =
                 (struct rectangle){.x = left, .width = size->width, .height = size->height};
     }
@@ -66,14 +66,15 @@ static void lay_out(struct viewing *viewing, struct canvas_area *canvas,
 
 static void draw_cursor(struct viewing *viewing) {
     if (viewing->fd >= 0)
-        memcpy(viewing->pixels + view_pixel_bytes(viewing->canvas.width, viewing->canvas.height),
+        memcpy(viewing->pixels +
+                   view_pixel_bytes(viewing->panorama.width, viewing->panorama.height),
                viewing->cursor.pixels, sizeof(viewing->cursor.pixels));
 }
 
 /* Others may map it to read it, and from now on nobody to write it. */
-static int make_canvas(struct viewing *viewing, const struct canvas_area *canvas) {
-    uint64_t bytes = canvas_bytes(canvas);
-    int fd = sealed_memory_create("vgpud-canvas", bytes);
+static int make_panorama(struct viewing *viewing, const struct panorama_area *panorama) {
+    uint64_t bytes = panorama_bytes(panorama);
+    int fd = sealed_memory_create("vgpud-panorama", bytes);
     void *pixels;
 
     if (fd < 0)
@@ -87,11 +88,11 @@ static int make_canvas(struct viewing *viewing, const struct canvas_area *canvas
     }
     viewing->fd = fd;
     viewing->pixels = pixels;
-    viewing->canvas = *canvas;
+    viewing->panorama = *panorama;
     return 0;
 }
 
-/* What the canvas before shows of scanouts that are as large as they were. */
+/* What the panorama before shows of scanouts that are as large as they were. */
 static void carry_over(struct viewing *viewing, const struct viewing *before) {
     for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++) {
         const struct rectangle *from = &before->places[scanout_id];
@@ -99,9 +100,10 @@ static void carry_over(struct viewing *viewing, const struct viewing *before) {
         if (from->width != to->width || from->height != to->height)
             continue;
         for (uint32_t y = 0; y < to->height; y++)
-            memcpy(viewing->pixels + y * image_stride(viewing->canvas.width) + image_stride(to->x),
-                   before->pixels + y * image_stride(before->canvas.width) + image_stride(from->x),
-                   image_stride(to->width));
+            memcpy(
+                viewing->pixels + y * image_stride(viewing->panorama.width) + image_stride(to->x),
+                before->pixels + y * image_stride(before->panorama.width) + image_stride(from->x),
+                image_stride(to->width));
     }
 }
 
@@ -111,15 +113,15 @@ static void damage_everywhere(struct viewing *viewing, const struct rectangle *d
 }
 
 static void announce(struct viewing *viewing, struct viewer *viewer) {
-    viewer->canvas_due = viewing->fd >= 0;
+    viewer->panorama_due = viewing->fd >= 0;
     viewer->damage =
-        (struct rectangle){.width = viewing->canvas.width, .height = viewing->canvas.height};
+        (struct rectangle){.width = viewing->panorama.width, .height = viewing->panorama.height};
 }
 
-/* With no scanout left the canvas stays, and is dark. */
+/* With no scanout left the panorama stays, and is dark. */
 static void darken(struct viewing *viewing) {
-    const struct rectangle whole = {.width = viewing->canvas.width,
-                                    .height = viewing->canvas.height};
+    const struct rectangle whole = {.width = viewing->panorama.width,
+                                    .height = viewing->panorama.height};
 
     memset(viewing->places, 0, sizeof(viewing->places));
     if (viewing->fd < 0)
@@ -128,19 +130,19 @@ static void darken(struct viewing *viewing) {
     damage_everywhere(viewing, &whole);
 }
 
-static void renew_canvas(struct viewing *viewing) {
+static void renew_panorama(struct viewing *viewing) {
     struct viewing before = *viewing;
-    struct canvas_area canvas = {0};
+    struct panorama_area panorama = {0};
     struct rectangle places[DISPLAY_SCANOUTS] = {0};
 
     viewing->stale = false;
-    lay_out(viewing, &canvas, places);
-    if (canvas.width == 0) {
+    lay_out(viewing, &panorama, places);
+    if (panorama.width == 0) {
         darken(viewing);
         return;
     }
     viewing->fd = -1;
-    if (make_canvas(viewing, &canvas) < 0) {
+    if (make_panorama(viewing, &panorama) < 0) {
         *viewing = before; /* it shows what it showed, until something changes again */
         viewing->stale = false;
         darken(viewing);
@@ -150,18 +152,18 @@ static void renew_canvas(struct viewing *viewing) {
     draw_cursor(viewing);
     if (before.fd >= 0)
         carry_over(viewing, &before);
-    drop_canvas(&before);
+    drop_panorama(&before);
     for (unsigned i = 0; i < viewing->count; i++)
         announce(viewing, &viewing->viewers[i]);
 }
 
 void viewing_set_size(struct viewing *viewing, uint32_t scanout_id, uint32_t width,
                       uint32_t height) {
-    struct canvas_area *size = &viewing->sizes[scanout_id];
+    struct panorama_area *size = &viewing->sizes[scanout_id];
 
     if (size->width == width && size->height == height)
         return;
-    *size = (struct canvas_area){width, height};
+    *size = (struct panorama_area){width, height};
     viewing->stale = true;
 }
 
@@ -182,7 +184,7 @@ static bool copy(const struct pixel_file *file, uint64_t from, uint8_t *to, uint
 
 static void copy_rows(struct viewing *viewing, const struct pending *entry,
                       const struct rectangle *seen) {
-    uint64_t stride = image_stride(viewing->canvas.width), row = image_stride(seen->width);
+    uint64_t stride = image_stride(viewing->panorama.width), row = image_stride(seen->width);
     uint8_t *to = viewing->pixels + seen->y * stride + image_stride(seen->x);
 
     if (row == stride && row == entry->stride) {
@@ -202,7 +204,7 @@ void viewing_draw(struct viewing *viewing, const struct pending *entry) {
     if (viewing->count == 0)
         return;
     if (viewing->stale)
-        renew_canvas(viewing);
+        renew_panorama(viewing);
     if (!rectangle_within(&seen, place->width, place->height))
         return;
     seen.x += place->x;
@@ -239,13 +241,13 @@ void viewing_remove(struct viewing *viewing, unsigned index) {
     close(viewing->viewers[index].fd);
     viewing->viewers[index] = viewing->viewers[--viewing->count];
     if (viewing->count == 0)
-        drop_canvas(viewing);
+        drop_panorama(viewing);
 }
 
 void viewing_destroy(struct viewing *viewing) {
     while (viewing->count > 0)
         viewing_remove(viewing, 0);
-    drop_canvas(viewing);
+    drop_panorama(viewing);
 }
 
 /* ---- what they are told ---- */
@@ -273,12 +275,13 @@ static bool say(struct viewer *viewer, struct view_record record, int descriptor
     return !viewer->blocked;
 }
 
-static bool say_canvas(const struct viewing *viewing, struct viewer *viewer) {
-    const struct view_record record = {
-        .kind = VIEW_CANVAS, .width = viewing->canvas.width, .height = viewing->canvas.height};
+static bool say_panorama(const struct viewing *viewing, struct viewer *viewer) {
+    const struct view_record record = {.kind = VIEW_PANORAMA,
+                                       .width = viewing->panorama.width,
+                                       .height = viewing->panorama.height};
 
-    viewer->canvas_due = !say(viewer, record, viewing->fd);
-    return !viewer->canvas_due;
+    viewer->panorama_due = !say(viewer, record, viewing->fd);
+    return !viewer->panorama_due;
 }
 
 static bool say_damage(struct viewer *viewer) {
@@ -315,7 +318,7 @@ static bool say_position(const struct viewing *viewing, struct viewer *viewer) {
 }
 
 static void tell(const struct viewing *viewing, struct viewer *viewer) {
-    if (viewing->fd < 0 || (viewer->canvas_due && !say_canvas(viewing, viewer)))
+    if (viewing->fd < 0 || (viewer->panorama_due && !say_panorama(viewing, viewer)))
         return;
     if (!rectangle_empty(&viewer->damage) && !say_damage(viewer))
         return;
@@ -342,7 +345,7 @@ void viewing_tell(struct viewing *viewing, struct outbox *outbox) {
     if (viewing->count == 0)
         return;
     if (viewing->stale)
-        renew_canvas(viewing);
+        renew_panorama(viewing);
     look_at_cursor(viewing, outbox);
     for (unsigned i = 0; i < viewing->count; i++)
         if (!viewing->viewers[i].blocked)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Who looks on beside the display: while there are viewers, what is presented is also copied into a
- * *canvas*, a memory file that holds the scanouts side by side, in their order, and each viewer's
+ * *panorama*, a memory file that holds the scanouts side by side, in their order, and each viewer's
  * process is told what of it has changed.
  *
  * A copy, and not the images: a process that strangers speak to could keep those from being drawn
@@ -21,24 +21,24 @@
 struct viewer {
     int fd;       /* its end of the view channel is somebody else's */
     bool blocked; /* there is no room in the channel now */
-    bool canvas_due, cursor_due, position_due;
-    struct rectangle damage; /* of the canvas: yet to be told */
+    bool panorama_due, cursor_due, position_due;
+    struct rectangle damage; /* of the panorama: yet to be told */
 };
 
-struct canvas_area {
+struct panorama_area {
     uint32_t width, height;
 };
 
 struct viewing {
     struct viewer viewers[OUTBOX_VIEWERS];
     unsigned count;
-    uint64_t bytes_max; /* of a canvas; scanouts that do not fit are not seen */
+    uint64_t bytes_max; /* of a panorama; scanouts that do not fit are not seen */
 
-    int fd; /* -1: there is no canvas */
+    int fd; /* -1: there is no panorama */
     uint8_t *pixels;
-    struct canvas_area canvas;
+    struct panorama_area panorama;
     struct rectangle places[DISPLAY_SCANOUTS]; /* of each scanout in it; empty: not there */
-    struct canvas_area sizes[DISPLAY_SCANOUTS];
+    struct panorama_area sizes[DISPLAY_SCANOUTS];
     bool stale; /* a scanout has another size */
 
     struct seen_cursor cursor;

@@ -7,17 +7,17 @@
  *
  * Session → view process
  *   VIEW_CONNECTION   the viewer's socket is attached; `value` 1: keys and pointer are listened to
- *   VIEW_CANVAS       another picture, of width x height pixels; the memory file is attached
- *                     (sealed, of exactly view_canvas_bytes(), rows without gaps, B, G, R and one
+ *   VIEW_PANORAMA       another picture, of width x height pixels; the memory file is attached
+ *                     (sealed, of exactly view_panorama_bytes(), rows without gaps, B, G, R and one
  *                     byte of no meaning).  What it shows changes at any moment
- *   VIEW_DAMAGE       that rectangle of the canvas has changed
- *   VIEW_CURSOR       the cursor has another picture, the last VIEW_CURSOR_BYTES of the canvas (B,
+ *   VIEW_DAMAGE       that rectangle of the panorama has changed
+ *   VIEW_CURSOR       the cursor has another picture, the last VIEW_CURSOR_BYTES of the panorama (B,
  *                     G, R, A); its hot spot in width and height
- *   VIEW_CURSOR_AT    where it is, x and y of the canvas; `value` 0: it is hidden
+ *   VIEW_CURSOR_AT    where it is, x and y of the panorama; `value` 0: it is hidden
  *
  * View process → session, which believes none of it
  *   VIEW_KEY          `value`: an X11 keysym; x: 1 pressed, 0 released
- *   VIEW_POINTER      x, y: 0 to VIEW_POINTER_MAX across the canvas; `value`: a bit for each button
+ *   VIEW_POINTER      x, y: 0 to VIEW_POINTER_MAX across the panorama; `value`: a bit for each button
  *                     that is held, as RFB numbers them
  */
 /* clang-format on */
@@ -29,7 +29,7 @@
 /* [python] */
 enum {
     VIEW_CONNECTION = 1,
-    VIEW_CANVAS,
+    VIEW_PANORAMA,
     VIEW_DAMAGE,
     VIEW_CURSOR,
     VIEW_CURSOR_AT,
@@ -52,7 +52,7 @@ static inline uint64_t view_pixel_bytes(uint32_t width, uint32_t height) {
     return (uint64_t)width * height * 4;
 }
 
-static inline uint64_t view_canvas_bytes(uint32_t width, uint32_t height) {
+static inline uint64_t view_panorama_bytes(uint32_t width, uint32_t height) {
     return view_pixel_bytes(width, height) + VIEW_CURSOR_BYTES;
 }
 

@@ -34,7 +34,7 @@ struct server {
     rfbClientPtr client;
     bool gone;
 
-    const uint8_t *canvas; /* mapped, NULL: none yet */
+    const uint8_t *panorama; /* mapped, NULL: none yet */
     uint32_t width, height;
     char *pixels;            /* what the library reads, and draws the cursor into */
     struct rectangle damage; /* yet to be copied */
@@ -49,10 +49,11 @@ static uint64_t pixel_bytes(const struct server *server) {
     return view_pixel_bytes(server->width, server->height);
 }
 
-static void drop_canvas(struct server *server) {
-    if (server->canvas != NULL)
-        munmap((void *)(uintptr_t)server->canvas, view_canvas_bytes(server->width, server->height));
-    server->canvas = NULL;
+static void drop_panorama(struct server *server) {
+    if (server->panorama != NULL)
+        munmap((void *)(uintptr_t)server->panorama,
+               view_panorama_bytes(server->width, server->height));
+    server->panorama = NULL;
 }
 
 /* B, G, R in memory, whatever the order of bytes here. */
@@ -75,24 +76,24 @@ static void use_pixels(struct server *server, char *pixels) {
     server->pixels = pixels;
 }
 
-static int use_canvas(struct server *server, uint32_t width, uint32_t height, int fd) {
-    uint64_t bytes = view_canvas_bytes(width, height);
-    const uint8_t *canvas;
+static int use_panorama(struct server *server, uint32_t width, uint32_t height, int fd) {
+    uint64_t bytes = view_panorama_bytes(width, height);
+    const uint8_t *panorama;
     char *pixels;
 
     if (width == 0 || height == 0 || width > SIDE_MAX || height > SIDE_MAX || fd < 0 ||
         sealed_memory_check(fd, bytes) < 0)
         return -EPROTO;
-    canvas = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (canvas == MAP_FAILED)
+    panorama = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (panorama == MAP_FAILED)
         return -ENOMEM;
     pixels = calloc(1, view_pixel_bytes(width, height));
     if (pixels == NULL) {
-        munmap((void *)(uintptr_t)canvas, bytes);
+        munmap((void *)(uintptr_t)panorama, bytes);
         return -ENOMEM;
     }
-    drop_canvas(server);
-    server->canvas = canvas;
+    drop_panorama(server);
+    server->panorama = panorama;
     server->width = width;
     server->height = height;
     use_pixels(server, pixels);
@@ -106,12 +107,12 @@ static void bring_up_to_date(struct server *server) {
     size_t stride = image_stride(server->width), row = image_stride(damage.width);
     size_t from = damage.y * stride + image_stride(damage.x);
 
-    if (server->canvas == NULL || rectangle_empty(&damage))
+    if (server->panorama == NULL || rectangle_empty(&damage))
         return;
     server->damage = (struct rectangle){0};
     server->marked = 0;
     for (uint32_t y = 0; y < damage.height; y++, from += stride)
-        memcpy(server->pixels + from, server->canvas + from, row);
+        memcpy(server->pixels + from, server->panorama + from, row);
 }
 
 /* ---- what the session says ---- */
@@ -140,10 +141,10 @@ static int take_connection(struct server *server, const struct view_record *reco
 }
 
 static int take_cursor(struct server *server, const struct view_record *record) {
-    if (server->canvas == NULL)
+    if (server->panorama == NULL)
         return -EPROTO;
     return guest_cursor_define(&server->cursor, server->screen, record,
-                               server->canvas + pixel_bytes(server));
+                               server->panorama + pixel_bytes(server));
 }
 
 static int take_message(struct server *server, const struct view_message *message) {
@@ -152,8 +153,8 @@ static int take_message(struct server *server, const struct view_message *messag
     switch (record->kind) {
     case VIEW_CONNECTION:
         return take_connection(server, record, message->fd);
-    case VIEW_CANVAS:
-        return use_canvas(server, record->width, record->height, message->fd);
+    case VIEW_PANORAMA:
+        return use_panorama(server, record->width, record->height, message->fd);
     case VIEW_DAMAGE:
         return take_damage(server, record);
     case VIEW_CURSOR:

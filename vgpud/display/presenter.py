@@ -66,11 +66,11 @@ class Presenter:
             "bytes": int(presented.bytes),
         }
 
-    def add_viewer(self, channel: int, canvas_max: int) -> None:
+    def add_viewer(self, channel: int, panorama_max: int) -> None:
         """One who looks on, by a view channel, until that is shut down or its other end closed; what he is shown takes
         at most so many bytes.  Ask the device process to repaint after this.
         """
-        checked(lib.presenter_add_viewer(self.pointer, channel, canvas_max))
+        checked(lib.presenter_add_viewer(self.pointer, channel, panorama_max))
 
     def forget_cursors(self) -> None:
         """The device was reset: no cursor is shown any more."""

@@ -78,7 +78,7 @@ class NewLinks:
     def view_channel(self) -> tuple[int, int]:
         """A session's end and its view process's, for packets in both directions; both to be sent below."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # A canvas that nobody takes keeps its memory: few are under way.
+        # A panorama that nobody takes keeps its memory: few are under way.
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         return self.lend(ours), self.lend(theirs)
