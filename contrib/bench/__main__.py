@@ -12,14 +12,14 @@ from tests.driver.gpu import CommandFailedError
 from tests.driver.queue import NoResponseError
 from tests.vtest.servers import REFERENCE
 
-from . import blobs, fleet, opengl, report, virgl
+from . import blobs, fleet, mapping, opengl, report, virgl
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
 from .rows import ROWS, Numbers, Row
 from .verify import verify
 
-ALL_ROWS = ROWS + blobs.ROWS + virgl.ROWS
+ALL_ROWS = ROWS + blobs.ROWS + mapping.ROWS + virgl.ROWS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -173,7 +173,7 @@ def main() -> None:
         draws = verified(peer)
         possible: tuple[Row, ...] = ROWS
         if peer.name == report.SUBJECT:
-            possible += blobs.ROWS
+            possible += blobs.ROWS + mapping.ROWS
             possible += virgl.ROWS if options.gpu_mode == "virglrenderer" else ()
         measured[peer] = [row for row in rows if row in possible and (draws or not row.draws)]
     names = [peer.name for peer in measured]
