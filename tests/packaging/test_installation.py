@@ -88,7 +88,9 @@ def test_a_unit_starts_the_program_with_flags_that_it_has(unit: str) -> None:
         text=True,
         check=False,
     )
-    assert (result.returncode, result.stderr) == (0, "")
+    # An instance needs no file, and is warned about one that was expected.
+    said = [line for line in result.stderr.splitlines() if "there is no machine.toml" not in line]
+    assert (result.returncode, said) == (0, [])
 
 
 @pytest.mark.parametrize("name", ["LICENSE-APACHE", "LICENSE-BSD-3-Clause"])

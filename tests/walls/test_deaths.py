@@ -275,7 +275,9 @@ def test_a_session_that_hangs_is_shown_as_one_that_does_not_answer(household: Ho
     [works] = [one for one in fields if one["name"] == household.other_name]
     assert works["answers"] is True
     assert hangs["answers"] is False
-    assert hangs.keys() == {"name", "seconds", "session_process", "answers", "log_lines_left_out"}
+    assert hangs.keys() == {
+        "name", "number", "lasting_name", "seconds", "session_process", "processes", "answers", "log_lines_left_out",
+    }  # fmt: skip
     assert hangs["session_process"] == session
     newcomer(tree.socket_path)
     household.other.check()

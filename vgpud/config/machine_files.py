@@ -2,7 +2,8 @@
 """A machine's own file, ``machines/NAME.toml`` beside the general one: limits and displays for this machine alone."""
 
 import re
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from attrs import evolve
@@ -29,14 +30,25 @@ def file_name(name: str) -> str:
 
 
 def machine_folders(folders: Iterable[Path]) -> tuple[Path, ...]:
-    """Those that there are for machines' files, beside the general ones' folders."""
-    return tuple(folder / MACHINES_NAME for folder in folders if (folder / MACHINES_NAME).is_dir())
+    """Those that there are for machines' files, beside the general ones' folders.
+
+    What we may not look into, such as the home of whoever has started us as another user, is not there.
+    """
+    places = (folder / MACHINES_NAME for folder in folders)
+    return tuple(place for place in places if _is(stat.S_ISDIR, place))
+
+
+def _is(kind: Callable[[int], bool], path: Path) -> bool:
+    try:
+        return kind(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def find_machine_file(folders: Iterable[Path], name: str) -> Path | None:
     """The first that there is."""
     paths = (folder / f"{file_name(name)}{SUFFIX}" for folder in folders)
-    return next((path for path in paths if path.is_file()), None) if name else None
+    return next((path for path in paths if _is(stat.S_ISREG, path)), None) if name else None
 
 
 def all_machine_files(folders: Iterable[Path]) -> Iterator[Path]:
