@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #include "render3d/export.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,10 +11,10 @@
 static struct limited_log export_log = LIMITED_LOG("display", PRIORITY_WARNING);
 
 int device_export_buffers(struct device *device, int told) {
-    int error = library_of(device)->operations->can_export(library_of(device));
+    bool possible = library_of(device)->operations->export_buffer != NULL;
 
-    device->render3d->exports = (struct exports){.enabled = error == 0, .told = told != 0};
-    return error;
+    device->render3d->exports = (struct exports){.enabled = possible, .told = told != 0};
+    return possible ? 0 : -ENOSYS;
 }
 
 /* NULL, or why not. */

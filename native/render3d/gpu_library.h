@@ -126,13 +126,12 @@ struct gpu_operations {
     int (*create_fence)(struct gpu_library *library, uint32_t fence);
     int (*create_context_fence)(struct gpu_library *library, uint32_t ctx_id, uint32_t ring_idx,
                                 uint64_t fence_id);
-    /* What poll_fd asked for. */
+    /* What poll_fd asked for; NULL where there is none. */
     void (*poll)(struct gpu_library *library);
 
-    /* Whether resources may have DMA buffers: 0, -ENOSYS.  Before the two that follow. */
-    int (*can_export)(struct gpu_library *library);
-    /* Of one plane that begins at offset 0: the display's messages have no more.  NULL: `fd` is the
-     * caller's, `buffer` is filled but for its sizes and the scanout; or why not. */
+    /* These two are NULL when its resources have no DMA buffers, or none that it describes.  A
+     * buffer has one plane that begins at offset 0: the display's messages have no more.  NULL:
+     * `fd` is the caller's, `buffer` is filled but for its sizes and the scanout; or why not. */
     const char *(*export_buffer)(struct gpu_library *library, uint32_t resource_id, int *fd,
                                  struct present_buffer *buffer);
     /* What contexts have drawn goes to the GPU, before somebody else is told to look at it: the

@@ -176,24 +176,6 @@ static int create_context_fence(struct gpu_library *library, uint32_t ctx_id, ui
     return 0;
 }
 
-static void poll_library(struct gpu_library *library) {
-    (void)library;
-}
-
-static int can_export(struct gpu_library *library) {
-    (void)library;
-    return -ENOSYS;
-}
-
-static const char *export_buffer(struct gpu_library *library, uint32_t resource_id, int *fd,
-                                 struct present_buffer *buffer) {
-    (void)library;
-    (void)resource_id;
-    (void)fd;
-    (void)buffer;
-    return "nothing is drawn";
-}
-
 static const struct gpu_operations OPERATIONS = {
     .close = close_library,
     .begin = begin,
@@ -214,10 +196,6 @@ static const struct gpu_operations OPERATIONS = {
     .submit = submit,
     .create_fence = create_fence,
     .create_context_fence = create_context_fence,
-    .poll = poll_library,
-    .can_export = can_export,
-    .export_buffer = export_buffer,
-    .flush_drawing = poll_library,
 };
 
 struct gpu_library *null_library_open(void) {

@@ -149,27 +149,6 @@ static int create_context_fence(struct gpu_library *library, uint32_t ctx_id, ui
     return started->api.create_fence(started->handle, &wanted);
 }
 
-/* What has finished it tells of itself. */
-static void poll_library(struct gpu_library *library) {
-    (void)library;
-}
-
-/* --- DMA buffers: its interface tells neither format nor stride of one */
-
-static int can_export(struct gpu_library *library) {
-    (void)library;
-    return -ENOSYS;
-}
-
-static const char *export_buffer(struct gpu_library *library, uint32_t resource_id, int *fd,
-                                 struct present_buffer *buffer) {
-    (void)library;
-    (void)resource_id;
-    (void)fd;
-    (void)buffer;
-    return "the library does not describe it";
-}
-
 static const struct gpu_operations OPERATIONS = {
     .close = close_library,
     .begin = begin,
@@ -191,10 +170,6 @@ static const struct gpu_operations OPERATIONS = {
     .submit = submit,
     .create_fence = create_fence,
     .create_context_fence = create_context_fence,
-    .poll = poll_library,
-    .can_export = can_export,
-    .export_buffer = export_buffer,
-    .flush_drawing = poll_library,
 };
 
 void rutabaga_set_operations(struct rutabaga_started *started) {

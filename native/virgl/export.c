@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 #include "virgl/export.h"
 
-#include <errno.h>
 #include <unistd.h>
 
 #include "virgl/started.h"
-
-int virgl_can_export(struct gpu_library *library) {
-    return api_of(library)->force_ctx_0 != NULL ? 0 : -ENOSYS;
-}
 
 static struct present_buffer layout(uint32_t fourcc, uint32_t flags, uint64_t modifier) {
     return (struct present_buffer){

@@ -5,7 +5,6 @@
 
 #include "render3d/gpu_library.h"
 
-int virgl_can_export(struct gpu_library *library);
 const char *virgl_export_buffer(struct gpu_library *library, uint32_t resource_id, int *fd,
                                 struct present_buffer *buffer);
 void virgl_flush_drawing(struct gpu_library *library);

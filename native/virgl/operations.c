@@ -146,7 +146,6 @@ static const struct gpu_operations OPERATIONS = {
     .create_fence = create_fence,
     .create_context_fence = create_context_fence,
     .poll = poll_library,
-    .can_export = virgl_can_export,
     .export_buffer = virgl_export_buffer,
     .flush_drawing = virgl_flush_drawing,
 };
@@ -160,5 +159,9 @@ void virgl_set_operations(struct virgl *virgl) {
     virgl->operations = OPERATIONS;
     if (!has_blobs(&virgl->api))
         virgl->operations.blob_create = NULL;
+    if (virgl->api.force_ctx_0 == NULL) {
+        virgl->operations.export_buffer = NULL;
+        virgl->operations.flush_drawing = NULL;
+    }
     virgl->library.operations = &virgl->operations;
 }
