@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from .closing import Closing
 from .display import DisplayServer
 from .frontend import Frontend
 from .gpu import Guest
@@ -28,7 +28,7 @@ def qemu_peer(socket_path: Path) -> list[str | Path]:
     return [QEMU_PEER, "--socket-path", socket_path]
 
 
-class Backend:
+class Backend(Closing):
     """A backend that runs, listening at ``socket_path``; killed when the context ends.
 
     What it writes goes to ``log_path``, which is limited to 16 MiB: QEMU's C backend can log without end.
@@ -54,17 +54,6 @@ class Backend:
                 env=environment,
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
@@ -82,7 +71,7 @@ class Backend:
         self._folder.cleanup()
 
 
-class Machine:
+class Machine(Closing):
     """Guest, VMM and display, started against the backend that listens at ``socket_path``."""
 
     def __init__(
@@ -109,17 +98,6 @@ class Machine:
             theirs = None if headless else self.display.theirs
             self.frontend.start(self.memory, self.guest.queues, theirs)
             self._owned = failed.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def new_display(self) -> socket.socket:
         """QEMU gives a new socket at each DRIVER_OK and closes the old one at each stop."""

@@ -4,8 +4,9 @@
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from .closing import Closing
 
 MAXIMUM_BYTES = 4096
 
@@ -17,7 +18,7 @@ class Heard(NamedTuple):
     descriptors: list[int]
 
 
-class Compositor:
+class Compositor(Closing):
     """Listens until the block ends; speaks with the client that came last."""
 
     def __init__(self, path: Path) -> None:
@@ -28,15 +29,7 @@ class Compositor:
         self._listener.settimeout(5)
         self._clients: list[socket.socket] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self.die()
 
     def accept(self) -> None:

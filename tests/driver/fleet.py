@@ -12,9 +12,8 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from .closing import Closing
 from .display import DisplayServer
 from .frontend import Frontend
 from .gpu import Guest
@@ -145,7 +144,7 @@ class Member:
         self._owned.close()
 
 
-class Fleet:
+class Fleet(Closing):
     """Machines that came one after the other, and leave together."""
 
     def __init__(self, socket_path: Path, count: int, *, seconds: float = 2.0) -> None:
@@ -158,17 +157,6 @@ class Fleet:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def blind(self, members: Sequence[Member] | None = None) -> list[int]:
         """Draws on each, and then looks at each: the numbers of those that do not show what they drew."""

@@ -10,11 +10,10 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from . import commands
 from .backend import Machine
+from .closing import Closing
 from .descriptors import make_blocking
 from .frontend import (
     FLAG_NEED_REPLY,
@@ -36,7 +35,7 @@ REGION_ADDRESS, REGION_BYTES, REGION_USER = 1 << 40, 16 * PAGE, 0x7D00_0000_0000
 CONTROL, CURSOR = 0, 1
 
 
-class HostileVmm:
+class HostileVmm(Closing):
     """Connected, and after :meth:`start` a machine that works; what then happens to it is its own doing.
 
     ``display`` is this end of its display socket, which nobody reads, and ``display_theirs`` a copy of the other end, whose flags
@@ -65,17 +64,6 @@ class HostileVmm:
             self._raw.setblocking(False)
             failed.callback(self.leave)
             self._owned = failed.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def start(self, *, with_display: bool = True) -> None:
         """All that an honest VMM says until its guest works."""

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
+
+from .closing import Closing
 
 VERSION = b"RFB 003.008\n"
 SECURITY_NONE = 1
@@ -32,7 +33,7 @@ class Cursor(NamedTuple):
     mask: bytes
 
 
-class Viewer:
+class Viewer(Closing):
     """Connected, and told the size of what there is to be seen; it has asked for nothing yet."""
 
     def __init__(self, end: socket.socket, encodings: Sequence[int] = (RAW, CURSOR, DESKTOP_SIZE)):
@@ -72,17 +73,6 @@ class Viewer:
             viewer = cls(end, encodings)
             unless_served.pop_all()
         return viewer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self.end.close()

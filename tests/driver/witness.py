@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from . import commands
 from .backend import Machine
+from .closing import Closing
 from .memory import GuestMemory, MiB
 
 WIDTH, HEIGHT = 64, 48
@@ -37,7 +36,7 @@ class Latencies:
         return ", ".join([*parts, f"max {self.seconds[-1] * 1e6:.0f} us"])
 
 
-class Witness:
+class Witness(Closing):
     """A machine with a display, on a daemon that others misuse."""
 
     def __init__(self, socket_path: Path, *, seconds: float = SECONDS) -> None:
@@ -58,17 +57,6 @@ class Witness:
         guest.transfer(self._pointer)
         guest.update_cursor(self._pointer, 0, 0)
         self.machine.frontend.connection.settimeout(seconds)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         self.machine.close()
