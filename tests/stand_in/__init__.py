@@ -38,7 +38,7 @@ virgl.why_not_exported = lambda options, library: ""
 """
 _WITH_FILES = """
 import vgpud.device.renderers.virgl as virgl
-virgl.Virgl._makes_files = lambda renderer: True
+virgl.VirglLibrary.has_vulkan = True
 """
 
 

@@ -29,7 +29,7 @@ def _probe_rutabaga(options: RendererOptions) -> dict[str, object]:
     library = rutabaga_library.RutabagaLibrary(options)
     return {
         "library": library.description,
-        "capsets": [capset.capset_id for capset in library.capsets],
+        "capsets": [offered.capset.capset_id for offered in library.offered],
     }
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from vgpud.device import render_server
 from vgpud.device.misleading import clean_environment
-from vgpud.device.renderers.interface import Capset
 from vgpud.device.renderers.offered import Offered, offer
 from vgpud.errors import RendererError
 from vgpud.link.messages import RendererOptions
@@ -93,10 +92,6 @@ class RutabagaLibrary:
         # Some releases draw in 2D, in silence, when they cannot do what they were asked to.
         self.offered = tuple(self._offer(name) for name in names)
         self.warnings = not_taken(options, names)
-
-    @property
-    def capsets(self) -> tuple[Capset, ...]:
-        return tuple(one.capset for one in self.offered)
 
     def _open(self, options: RendererOptions, names: tuple[str, ...]) -> Any:
         """Describes it, too."""

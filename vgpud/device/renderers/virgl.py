@@ -2,24 +2,16 @@
 """``virglrenderer``: OpenGL and Vulkan by libvirglrenderer; 2D stays in memory until a context may touch it."""
 
 from vgpud.device.dataplane import DataPlane
-from vgpud.device.renderers.interface import Capset, Group
-from vgpud.device.renderers.software_2d import Software2D
+from vgpud.device.renderers.library_3d import Library3D
 from vgpud.device.renderers.virgl_export import why_not_exported
-from vgpud.device.renderers.virgl_library import VirglLibrary
+from vgpud.device.renderers.virgl_library import VirglLibrary, without_mapped_buffers
 from vgpud.link.messages import RendererOptions
-from vgpud.modes import CAPSETS
-from vgpud.wire.virtio_gpu import VIRTIO_GPU_F_CONTEXT_INIT, VIRTIO_GPU_F_VIRGL
 
 
-class Virgl(Software2D):
+class Virgl(Library3D):
     """Here is what is asked of the library before the guest comes."""
 
     description = "virglrenderer"
-    device_features = (
-        Software2D.device_features | 1 << VIRTIO_GPU_F_VIRGL | 1 << VIRTIO_GPU_F_CONTEXT_INIT
-    )
-    groups = frozenset(Group)
-    uses_drivers = True
 
     def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
         super().__init__(plane, options)
@@ -27,8 +19,11 @@ class Virgl(Software2D):
         # The release shows only when the library has been opened.
         self.description = f"virglrenderer ({self.library.description}{self.library.vulkan})"
         plane.set_library(self.library.pointer)
-        self.host_blobs = plane.has_host_blobs() and self._makes_files()
-        self._no_buffers = self.host_blobs and bool(why_not_exported(options, self.library))
+        # What OpenGL makes in software has no files that a VMM could map.
+        self.host_blobs = plane.has_host_blobs() and self.library.has_vulkan
+        self.offered = self.library.offered
+        if self.host_blobs and why_not_exported(options, self.library):
+            self.offered = tuple(map(without_mapped_buffers, self.offered))
         if reason := self._export_buffers(plane, options):
             self.warnings = (f"frames are sent as pixels, not as DMA buffers: {reason}",)
 
@@ -42,17 +37,3 @@ class Virgl(Software2D):
             except OSError as error:
                 reason = f"{self.library.description}: {error.strerror}"
         return reason if forced else ""
-
-    def _makes_files(self) -> bool:
-        """Whether blobs have files that a VMM can map: what OpenGL makes in software has none."""
-        return any(capset.capset_id == CAPSETS["venus"].capset_id for capset in self.capsets)
-
-    # --- capsets
-
-    @property
-    def capsets(self) -> tuple[Capset, ...]:
-        return tuple(offered.capset for offered in self.library.offered)
-
-    def capset(self, capset_id: int) -> bytes:
-        offered = next(one for one in self.library.offered if one.capset.capset_id == capset_id)
-        return offered.without_mapped_buffers if self._no_buffers else offered.data

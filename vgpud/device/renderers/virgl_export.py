@@ -4,7 +4,7 @@
 import os
 from pathlib import Path
 
-from vgpud.device.renderers.virgl_library import RENDER_NODES, VirglLibrary
+from vgpud.device.renderers.virgl_library import RENDER_NODES, VirglLibrary, gl_renderer
 from vgpud.link.messages import RendererOptions
 
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "lavapipe")
@@ -17,7 +17,7 @@ def why_not_exported(options: RendererOptions, library: VirglLibrary) -> str:
         return "that needs EGL (--use-egl)"
     if not options.gpu_device and not _render_node():
         return f"there is no GPU's render node in {RENDER_NODES} that may be used"
-    if any(name in one.renderer for name in SOFTWARE for one in library.offered):
+    if any(name in gl_renderer(one) for name in SOFTWARE for one in library.offered):
         return "OpenGL draws in software here"
     return ""
 

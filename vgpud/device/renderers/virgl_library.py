@@ -9,11 +9,11 @@ import grp
 import os
 import stat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from vgpud.device import render_server
 from vgpud.device.misleading import clean_environment
-from vgpud.device.renderers.interface import Capset
+from vgpud.device.renderers.offered import Offered, offer
 from vgpud.errors import RendererError
 from vgpud.link.messages import RendererOptions
 from vgpud.modes import CAPSETS, available_capsets
@@ -83,29 +83,23 @@ _CAPS_V2_BITS = slice(392, 396)
 _BUFFER_STORAGE = 1 << 31
 
 
-class Offered(NamedTuple):
-    """A capability set and its data."""
+def gl_renderer(offered: Offered) -> str:
+    """GL_RENDERER of the host's GL, as virgl2 has it for the guest's; empty when it has not."""
+    if offered.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
+        return ""
+    return offered.data[_CAPS_V2_RENDERER].partition(b"\0")[0].decode(errors="replace")
 
-    capset: Capset
-    data: bytes
 
-    @property
-    def renderer(self) -> str:
-        """GL_RENDERER of the host's GL, as virgl2 has it for the guest's; empty when it has not."""
-        if self.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
-            return ""
-        return self.data[_CAPS_V2_RENDERER].partition(b"\0")[0].decode(errors="replace")
-
-    @property
-    def without_mapped_buffers(self) -> bytes:
-        """The data for a guest that has host-visible memory, but none for OpenGL's buffers: with it a driver takes this bit for
-        the word that they can be mapped there.
-        """
-        if self.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
-            return self.data
-        bits = int.from_bytes(self.data[_CAPS_V2_BITS], "little") & ~_BUFFER_STORAGE
-        before, after = self.data[: _CAPS_V2_BITS.start], self.data[_CAPS_V2_BITS.stop :]
-        return before + bits.to_bytes(4, "little") + after
+def without_mapped_buffers(offered: Offered) -> Offered:
+    """For a guest that has host-visible memory, but none for OpenGL's buffers: with it a driver takes this bit for the word
+    that they can be mapped there.
+    """
+    if offered.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
+        return offered
+    data = bytearray(offered.data)
+    bits = int.from_bytes(data[_CAPS_V2_BITS], "little") & ~_BUFFER_STORAGE
+    data[_CAPS_V2_BITS] = bits.to_bytes(4, "little")
+    return Offered(offered.capset, bytes(data))
 
 
 class VirglLibrary:
@@ -137,12 +131,16 @@ class VirglLibrary:
         if VENUS in names and (wrong := self._try_vulkan()):
             names = self._do_without(options, names, wrong)
         self.offered = tuple(self._offer(CAPSETS[name].capset_id) for name in names)
-        self.description += "".join(f"; {one.renderer}" for one in self.offered if one.renderer)
+        self.description += "".join(f"; {gl}" for one in self.offered if (gl := gl_renderer(one)))
+
+    @property
+    def has_vulkan(self) -> bool:
+        return any(one.capset.capset_id == CAPSETS[VENUS].capset_id for one in self.offered)
 
     @property
     def vulkan(self) -> str:
         """Whether there is any, for a description."""
-        if any(capset.capset_id == CAPSETS[VENUS].capset_id for capset, _ in self.offered):
+        if self.has_vulkan:
             return "; Vulkan by Venus"
         return f"; without Vulkan: {self.without_vulkan}" if self.without_vulkan else ""
 
@@ -170,24 +168,20 @@ class VirglLibrary:
     def _try_vulkan(self) -> str:
         """Empty when it works; that a set has something in it does not prove that there can be contexts."""
         capset_id = CAPSETS[VENUS].capset_id
-        size = int(lib.gpu_library_capset_size(self.pointer, capset_id, ffi.new("uint32_t *")))
-        if size < VENUS_BYTES:
+        found = offer(self.pointer, capset_id)
+        if found is None or len(found.data) < VENUS_BYTES:
             return f"{self.description} is older than virglrenderer 1.1"
-        if not any(self._offer(capset_id).data):
+        if not any(found.data):
             return "the library offers nothing for it"
         if lib.gpu_library_try_context(self.pointer, capset_id) != 0:
             return f"{render_server.PROGRAM} makes no context"
         return ""
 
     def _offer(self, capset_id: int) -> Offered:
-        version = ffi.new("uint32_t *")
-        size = lib.gpu_library_capset_size(self.pointer, capset_id, version)
-        if size <= 0:
+        found = offer(self.pointer, capset_id)
+        if found is None:
             raise RendererError(f"{self.description} has no capability set {capset_id}")
-        data = ffi.new("uint8_t[]", size)
-        # It takes milliseconds and never changes.
-        lib.gpu_library_capset_fill(self.pointer, capset_id, version[0], data)
-        return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))
+        return found
 
 
 def _no_server(server: int) -> str:
