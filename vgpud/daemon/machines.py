@@ -137,7 +137,7 @@ class Machines:
             )
             self.spawner.tell(message, ends)
         self._number = max(self._number, number)
-        machine = Machine(number, label, upper, self._shares, to_plain(config), self._take_hello)
+        machine = Machine(number, label, upper, self._shares, message.config, self._take_hello)
         machine.shown = frontend is not None and not refusal
         if frontend is not None:
             machine.sender, machine.user, _ = peer_of(frontend)
