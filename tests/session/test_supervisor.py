@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -98,8 +99,10 @@ async def test_a_process_that_waits_for_work_is_left_in_peace(running: Running) 
     assert not any("does not answer" in line for line in running.log)
 
 
-def draw_and_lose(running: Running) -> tuple[Resource, bytes]:
-    """A resource that was drawn, and hidden by another, which is shown when the process has been killed."""
+def draw_and_lose(
+    running: Running, number: signal.Signals = signal.SIGKILL
+) -> tuple[Resource, bytes]:
+    """A resource that was drawn, and hidden by another, which is shown when the process has gone by that signal."""
     guest = running.guest
     hidden, seen = guest.create_2d(128, 128), guest.create_2d(128, 128)
     pictures = []
@@ -109,7 +112,8 @@ def draw_and_lose(running: Running) -> tuple[Resource, bytes]:
         guest.show(resource)
         assert running.display.wait_for_picture(0, pictures[-1])
     [process_id] = children(os.getpid())
-    os.kill(process_id, signal.SIGKILL)
+    os.kill(process_id, number)
+    assert wait_until(lambda: children(os.getpid()) not in ([process_id], []))
     guest.display_info()
     guest.flush(seen)
     assert running.display.wait_for_picture(0, pictures[1])
@@ -134,6 +138,14 @@ async def test_a_process_killed_for_want_of_memory_leaves_black_what_is_not_show
     hidden, _ = await trio.to_thread.run_sync(draw_and_lose, running)
     assert any("1 images that are not shown are black" in line for line in running.log)
     await in_thread(lambda: show_again(running, hidden, bytes(hidden.size)))
+
+
+@pytest.mark.parametrize("devices", [ExecutedDevices(out_of_memory=True)], indirect=True)
+async def test_who_hangs_when_memory_runs_out_elsewhere_loses_no_picture(running: Running) -> None:
+    lose = partial(draw_and_lose, running, signal.SIGSTOP)
+    hidden, picture = await trio.to_thread.run_sync(lose)
+    assert not any("are black" in line for line in running.log)
+    await in_thread(lambda: show_again(running, hidden, picture))
 
 
 async def test_a_process_that_cannot_be_brought_up_is_tried_again(

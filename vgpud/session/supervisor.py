@@ -150,6 +150,9 @@ class Supervisor:
             raise RendererError(
                 f"the device process ended with {ending or UNSEEN} when it was started"
             )
+        if ending is not None and self._fault:
+            # The kernel counts such kills by control group: that one was of another process.
+            ending = ending._replace(out_of_memory=False)
         self.last_reason = self._fault or f"ended with {ending or UNSEEN}"
         logger.warning(
             "device process {device_process} ended with {ending}",
