@@ -64,6 +64,17 @@ def test_two_of_one_name_are_told_apart_and_found_by_their_numbers() -> None:
             ask(backend.socket_path, "3")
 
 
+def test_no_machine_can_have_another_s_name_or_number() -> None:
+    with daemon("--headless") as backend, ExitStack() as machines:
+        assert wait_until(control_path(backend.socket_path).exists)
+        for count, name in enumerate(("web", "1", "web,, 4", "web", "1,, process 0"), 1):
+            machines.enter_context(vmm(backend.socket_path, name))
+            assert wait_until(partial(served, backend.socket_path, count))
+        assert names(backend.socket_path) == ["web", "1, 2", "web_ 4", "web, 4", "1_ process 0"]
+        found = status(backend.socket_path)["machines"]
+        assert len({machine["lasting_name"] for machine in found}) == len(found)
+
+
 def test_a_machine_s_own_file_limits_it_and_no_other(tmp_path: Path) -> None:
     general = tmp_path / "vgpud.toml"
     general.write_text("[limits]\nresources = 20\n")

@@ -155,7 +155,9 @@ class Machines:
         self._tell_change()
 
     def _unique(self, name: str, machine: Machine) -> str:
-        taken = any(one.called == name for one in self if one is not machine)
+        """No VMM can call its machine what another is called: what follows a comma is ours, and a number alone is too."""
+        name = name.replace(",", "_")
+        taken = name.isdecimal() or any(one.called == name for one in self if one is not machine)
         return f"{name}, {machine.number}" if name and taken else name
 
     def _meeting(self, number: int, links: NewLinks) -> list[int]:
