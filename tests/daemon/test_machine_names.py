@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Machines by their names: in what the daemon shows, in the log, with a file of their own, and on a control socket."""
 
+import json
 import os
 import socket
 import stat
 import subprocess
+import sys
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -34,6 +36,23 @@ def ask(path: Path, machine: str) -> None:
         client.close()
 
 
+def seen(path: Path, machine: str) -> list[str]:
+    """The machines that vgpuctl shows when it is asked for that one."""
+    command = [
+        sys.executable,
+        "-m",
+        "vgpud.ctl",
+        "-s",
+        str(path),
+        "status",
+        "--machine",
+        machine,
+        "--json",
+    ]
+    output = subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
+    return [one["name"] for one in json.loads(output)["machines"]]
+
+
 def served(path: Path, count: int) -> bool:
     return len(names(path)) == count
 
@@ -60,6 +79,8 @@ def test_two_of_one_name_are_told_apart_and_found_by_their_numbers() -> None:
         for wanted in ("web", "web, 2", "2"):
             with pytest.raises(ControlError, match="shows nothing"):
                 ask(backend.socket_path, wanted)
+        for wanted, called in (("web, 2", "web, 2"), ("2", "web, 2"), ("1", "web")):
+            assert seen(backend.socket_path, wanted) == [called]
         with pytest.raises(ControlError, match="there is no machine 3"):
             ask(backend.socket_path, "3")
 

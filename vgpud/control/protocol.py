@@ -40,6 +40,11 @@ def is_called(name: str, wanted: str) -> bool:
     return wanted in (name, name.partition(",")[0])
 
 
+def is_meant(name: str, number: int, wanted: str) -> bool:
+    """Whether it is that machine: by its name, or by its number."""
+    return wanted == str(number) or is_called(name, wanted)
+
+
 def request(command: str, **arguments: Any) -> bytes:
     """A request's line."""
     return _line({"command": command, **arguments})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vgpud.control.client import Client
-from vgpud.control.protocol import ControlError, Fields, control_path, is_called
+from vgpud.control.protocol import ControlError, Fields, control_path, is_meant
 from vgpud.ctl.daemons import chosen, has_machine, several, survey
 from vgpud.ctl.rates import add_rates
 from vgpud.ctl.status import count, screenful
@@ -127,7 +127,9 @@ def _only(status: Fields, machine: str | None) -> Fields:
     if machine is None:
         return status
     return status | {
-        "machines": [one for one in status["machines"] if is_called(one["name"], machine)]
+        "machines": [
+            one for one in status["machines"] if is_meant(one["name"], one["number"], machine)
+        ]
     }
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from vgpud.config.runtime import SOCKET_NAME, SYSTEM_RUNTIME, default_socket, runtime_folder
 from vgpud.control.client import Client, NobodyError, NotAllowedError
-from vgpud.control.protocol import SUFFIX, ControlError, Fields, control_path, is_called
+from vgpud.control.protocol import SUFFIX, ControlError, Fields, control_path, is_meant
 
 SYSTEM_FOLDER = SYSTEM_RUNTIME
 SYSTEM_SOCKET = SYSTEM_FOLDER / SOCKET_NAME
@@ -182,8 +182,10 @@ def _has(path: Path, machine: str) -> bool:
 
 
 def has_machine(status: Fields, wanted: str) -> bool:
-    """Whether a machine of that name is served there."""
-    return any(is_called(str(one.get("name")), wanted) for one in status["machines"])
+    """Whether a machine of that name, or number, is served there."""
+    return any(
+        is_meant(str(one.get("name")), one.get("number", 0), wanted) for one in status["machines"]
+    )
 
 
 def _listing(found: list[Found]) -> str:

@@ -14,7 +14,7 @@ from loguru import logger
 from vgpud.config.machine_files import machine_folders
 from vgpud.config.plain import to_plain
 from vgpud.config.schema import Config
-from vgpud.control.protocol import is_called
+from vgpud.control.protocol import is_meant
 from vgpud.daemon.events import Events
 from vgpud.daemon.folder import Folder, bind_in
 from vgpud.daemon.log_shares import LogShares
@@ -285,9 +285,7 @@ class Machines:
     def find(self, name: str | None) -> Machine | None:
         """The machine with this name, with its beginning up to the comma, or of this number; the first without one."""
         for machine in self:
-            if machine.shown and (
-                name is None or name == str(machine.number) or is_called(machine.name, name)
-            ):
+            if machine.shown and (name is None or is_meant(machine.name, machine.number, name)):
                 return machine
         return None
 

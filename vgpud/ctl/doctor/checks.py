@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from vgpud.control.protocol import Fields, is_called
+from vgpud.control.protocol import Fields, is_meant
 from vgpud.ctl.daemons import Found, survey
 from vgpud.ctl.doctor import emulator, graphics, kernel, service, unit
 from vgpud.ctl.doctor.finding import Check, Finding, broken, limited
@@ -98,7 +98,7 @@ def _machines(wanted: str | None) -> list[Finding]:
         _examined(daemon, machine)
         for daemon in found
         for machine in daemon.status["machines"]
-        if wanted is None or is_called(machine["name"], wanted)
+        if wanted is None or is_meant(machine["name"], machine["number"], wanted)
     ]
     if not findings and wanted is not None:
         return [broken(f"there is no machine {wanted}", "vgpuctl list")]
