@@ -155,6 +155,12 @@ class DeviceProcess:
         self.process.wait(5)
         self._threads[0].join(5)
 
+    def image(self, resource_id: int) -> int:
+        """A resource's newest image, of all that was told until now."""
+        # What was said before the answer to this has been heard.
+        self.request(messages.Ping())
+        return self.images[resource_id]
+
     def forget_images(self) -> None:
         """As the daemon does it when it resets the device."""
         while self.images:

@@ -281,7 +281,7 @@ def test_an_image_that_a_context_has_is_shown_as_it_was(machine: Machine) -> Non
     pixels = os.urandom(32 * 32 * 4)
     machine.guest.draw(resource, resource.whole, pixels)
     machine.guest.show(resource)
-    drawn = newest_pixels(machine.process.images[resource.resource_id], 32, 32)
+    drawn = newest_pixels(machine.process.image(resource.resource_id), 32, 32)
     assert bytes(drawn[0::4]) == pixels[0::4]
 
 

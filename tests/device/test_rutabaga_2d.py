@@ -55,7 +55,7 @@ class Machine:
 
     @property
     def picture(self) -> bytes:
-        return newest_pixels(self.process.images[1], WIDTH, HEIGHT)
+        return newest_pixels(self.process.image(1), WIDTH, HEIGHT)
 
     def close(self) -> None:
         self.process.close()
