@@ -17,7 +17,8 @@ from .queue import Pending
 from .wicked import speech
 from .wicked.attacks import ATTACKS, END, HEADER_BYTES, MAGIC, ORDERS
 
-ENVIRONMENT = {"PYTHONPATH": str(Path(__file__).parent / "wicked")}
+WICKED = Path(__file__).parent / "wicked"
+ENVIRONMENT = {"PYTHONPATH": str(WICKED)}
 # Bytes of the configuration space that one message sets.
 PART = 200
 LYING_SESSIONS = {"PYTHON_LYING_SESSIONS": "1"}
@@ -54,4 +55,4 @@ def speak(guest: Guest, words: Sequence[speech.Word]) -> Pending:
     return guest.submit(speech.MAGIC.ljust(speech.HEADER_BYTES, b"\0") + speech.encode(words))
 
 
-__all__ = ["ATTACKS", "ENVIRONMENT", "order", "order_session", "speak"]
+__all__ = ["ATTACKS", "ENVIRONMENT", "WICKED", "order", "order_session", "speak"]

@@ -129,7 +129,7 @@ class Systemd:
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """A program in it."""
         return subprocess.run(
-            ["nsenter", f"--target={self.pid}", "--mount", "--pid", *words],
+            ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--ipc", *words],
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -194,7 +194,11 @@ def _write_files(folder: Path, places: list[str]) -> None:
         (folder / "units" / unit / "log.conf").write_text(DROP_IN + open_doors)
     package = Path(vgpud.__file__).resolve().parents[1]
     program = folder / "vgpud"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={package} exec {sys.executable} -P -m vgpud "$@"\n')
+    # A drop-in may add to what is imported.
+    program.write_text(
+        f"#!/bin/sh\nPYTHONPATH={package}${{PYTHONPATH:+:$PYTHONPATH}} "
+        f'exec {sys.executable} -P -m vgpud "$@"\n'
+    )
     program.chmod(0o755)
 
 

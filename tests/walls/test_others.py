@@ -19,8 +19,10 @@ import pytest
 
 from tests.daemon.running import sessions
 from tests.device.process import opengl_unavailable
+from tests.driver import rutabaga
 from tests.driver.aftermath import House
 from tests.driver.backend import Machine
+from tests.driver.bystander import SYSTEM_V, Bystander, state_of, state_of_file
 from tests.driver.frontend import Frontend, Request
 from tests.driver.hostile_device import ENVIRONMENT, order, order_session
 from tests.driver.memory import GuestMemory, MiB
@@ -35,7 +37,6 @@ pytestmark = [
 ]
 
 NOBODY = 65534
-SYSTEM_V = ("shm", "sem", "msg")
 WALLED = """
 [device_process]
 restarts = 1000
@@ -55,7 +56,14 @@ PLACES: dict[str, tuple[str, ...]] = {
     "chroot": ("unshare", "--mount", "--propagation=private", "sh", "-c", CHROOT, "sh"),
 }
 WHERE = [("root", 0), ("user", 0), ("chroot", 0), ("root", 2), ("user", 2)]
-MODES = {"session": "2d", "device": "2d", "graphics": "virglrenderer"}
+# Nobody listens at the end of the last one: a compositor may always come later.
+KINDS = {
+    "session": ("--gpu-mode", "2d"),
+    "device": ("--gpu-mode", "2d"),
+    "graphics": ("--gpu-mode", "virglrenderer"),
+    "wayland": ("--gpu-mode", "gfxstream", "--capset", "cross-domain", "--wayland", "/run/nobody/wayland-0"),
+}  # fmt: skip
+"""Lists of system calls, and of the daemon whose processes have them the options."""
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +72,18 @@ def no_opengl() -> str:
 
 
 @contextlib.contextmanager
-def house_in(place: str, landlock: int, mode: str) -> Iterator[House]:
+def house_in(place: str, landlock: int, kind: str) -> Iterator[House]:
     """``landlock``: the version that the kernel is to have, 0 for its own."""
     environment = dict(ENVIRONMENT)
     if landlock:
         environment["PYTHON_VGPUD_LANDLOCK"] = str(landlock)
+    if kind == "wayland":
+        environment["LD_LIBRARY_PATH"] = str(rutabaga.folder())
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as configuration:
         configuration.write(WALLED)
         configuration.flush()
         os.chmod(configuration.name, 0o644)  # noqa: PTH101
-        options = ("--config", configuration.name, "--gpu-mode", mode)
+        options = ("--config", configuration.name, *KINDS[kind])
         house = House(*options, environment=environment, wrapper=PLACES[place])
         try:
             yield house
@@ -81,49 +91,8 @@ def house_in(place: str, landlock: int, mode: str) -> Iterator[House]:
             house.close()
 
 
-class Bystander:
-    """A socket and files of the daemon's user that none of vgpud's processes has to do with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.end = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self.end.bind(str(folder / "journal"))
-        self._shared = Path("/dev/shm", folder.name)
-        owner = folder.stat()
-        files = [self._shared, folder / "state"]
-        for file in files:
-            file.write_bytes(b"of value")
-        self.paths = [*files, folder / "journal"]
-        for path in self.paths:
-            os.chown(path, owner.st_uid, owner.st_gid)
-
-    def heard(self) -> bytes:
-        with contextlib.suppress(BlockingIOError):
-            return self.end.recv(100)
-        return b""
-
-    def close(self) -> None:
-        self.end.close()
-        self._shared.unlink()
-
-
-def state_of(process: int) -> object:
-    """What others could change of it."""
-    own = Path(f"/proc/{process}")
-    priority = os.getpriority(os.PRIO_PROCESS, process)
-    scheduling = os.sched_getscheduler(process), os.sched_getaffinity(process)
-    return priority, scheduling, [(own / name).read_text() for name in ("limits", "oom_score_adj")]
-
-
-def state_of_file(path: Path) -> object:
-    found = path.lstat()
-    return found.st_mode, found.st_uid, found.st_size
-
-
 def system_v() -> list[str]:
-    """What outlives every process."""
-    return [
-        line for kind in SYSTEM_V for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
-    ]
+    return [path.read_text() for path in SYSTEM_V]
 
 
 def attack(kind: str, machine: Machine, name: str, others: Sequence[object]) -> None:
@@ -133,19 +102,21 @@ def attack(kind: str, machine: Machine, name: str, others: Sequence[object]) -> 
         machine.guest.control.wait(order(machine.guest, name, others), 20)
 
 
-def kinds(no_opengl: str, kind: str) -> str:
+def skip_without_library(kind: str, no_opengl: str) -> None:
     if kind == "graphics" and no_opengl:
         pytest.skip(no_opengl)
-    return MODES[kind]
+    if kind == "wayland" and rutabaga.folder() is None:
+        pytest.skip(rutabaga.NOT_BUILT)
 
 
 @pytest.mark.parametrize(("place", "landlock"), WHERE)
-@pytest.mark.parametrize("kind", MODES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_done_to_others(place: str, landlock: int, kind: str, no_opengl: str) -> None:
+    skip_without_library(kind, no_opengl)
     with contextlib.ExitStack() as stack:
-        house = stack.enter_context(house_in(place, landlock, kinds(no_opengl, kind)))
+        house = stack.enter_context(house_in(place, landlock, kind))
         folder = house.socket_path.parent
-        bystander = stack.enter_context(contextlib.closing(Bystander(folder)))
+        bystander = stack.enter_context(Bystander(folder))
         processes = house.tree.processes()
         paths = [*bystander.paths, house.socket_path, folder / f"{house.socket_path.name}.control"]
         before = [*map(state_of, processes), *map(state_of_file, paths), system_v()]
@@ -161,12 +132,13 @@ def test_nothing_is_done_to_others(place: str, landlock: int, kind: str, no_open
         house.end()
 
 
-@pytest.mark.parametrize("kind", MODES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_process_at_work_has_the_calls_of_its_list(kind: str, no_opengl: str) -> None:
+    skip_without_library(kind, no_opengl)
     names = Names()
     untold = {*names.numbers(ENDING | FUTEX), *BY_ANY_FILTER}
     wanted = names.numbers(PLAIN[kind] - ENDING - FUTEX)
-    with house_in("root", 0, kinds(no_opengl, kind)) as house:
+    with house_in("root", 0, kind) as house:
         with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
             machine.guest.show(machine.guest.create_2d(64, 64))
             attack(kind, machine, "every call", sorted(untold))
@@ -178,7 +150,7 @@ def test_each_process_at_work_has_the_calls_of_its_list(kind: str, no_opengl: st
 
 def test_a_session_is_confined_when_no_word_has_come_yet() -> None:
     """Of its VMM there is a byte, which is no message."""
-    with house_in("root", 0, "2d") as house, socket.socket(socket.AF_UNIX) as end:
+    with house_in("root", 0, "session") as house, socket.socket(socket.AF_UNIX) as end:
         before = set(sessions(house.tree.daemon))
         end.connect(str(house.socket_path))
         end.send(b"\1")
@@ -194,9 +166,9 @@ def session_of(house: House) -> int:
     return int(list(house.tree.machines().values())[-1]["session_process"])
 
 
-def test_descriptors_that_nobody_reads_keep_no_machine_from_its_own(no_opengl: str) -> None:
+def test_descriptors_that_nobody_reads_keep_no_machine_from_its_own() -> None:
     """The kernel counts them for the user.  The device process's own session does not read, as one that its VMM holds up."""
-    with house_in("user", 0, "2d") as house:
+    with house_in("user", 0, "device") as house:
         with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
             machine.guest.show(machine.guest.create_2d(64, 64))
             session = session_of(house)
@@ -214,7 +186,7 @@ def test_a_session_that_lets_descriptors_lie_keeps_no_session_from_coming_and_no
     None
 ):
     """Of those that other sessions send it keeps them, until it ends."""
-    with house_in("user", 0, "2d") as house:
+    with house_in("user", 0, "session") as house:
         with Machine(house.socket_path, memory=GuestMemory(2 * MiB)) as machine:
             machine.guest.show(machine.guest.create_2d(64, 64))
             session = session_of(house)
