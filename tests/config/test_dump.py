@@ -32,6 +32,9 @@ def strategy(option: Option) -> st.SearchStrategy[Any]:
     some: dict[type, Any] = {
         kinds.Boolean: lambda _: st.booleans(),
         kinds.Text: lambda _: text,
+        kinds.KeyboardLayout: lambda _: st.from_regex(
+            r"[a-z0-9_]{1,32}(\([a-z_-]{1,32}\))?", fullmatch=True
+        ),
         kinds.FilePath: lambda _: text.map(Path),
         kinds.Choice: lambda kind: st.sampled_from(kind.values),
         kinds.Choices: lambda kind: st.lists(st.sampled_from(kind.values), unique=True).map(tuple),

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vgpud.session.keys import KEYBOARD, Keyboard, Press
+from vgpud.session.keys import Keyboard, Press, strokes_of
 from vgpud.wire.keysyms import Keysym
 
+USA = strokes_of(())
 SHIFTED = dict(zip('!@#$%^&*()_+{}|:"~<>?', "1234567890-=[]\\;'`,./", strict=True))
 NAMES = {
     "-": "minus", "=": "equal", "[": "bracket_left", "]": "bracket_right", "\\": "backslash", ";": "semicolon",
@@ -17,7 +18,7 @@ NAMES = {
 
 @pytest.fixture
 def keyboard() -> Keyboard:
-    return Keyboard()
+    return Keyboard(USA)
 
 
 class Guest:
@@ -54,7 +55,7 @@ class Guest:
 def test_a_character_is_typed_whatever_shift_was_for_it_elsewhere(
     text: str, shift: bool, capitals: bool
 ) -> None:
-    keyboard, guest = Keyboard(), Guest()
+    keyboard, guest = Keyboard(USA), Guest()
     if capitals:
         guest.take(keyboard.press(Keysym.CAPS_LOCK, True) + keyboard.press(Keysym.CAPS_LOCK, False))
     if shift:
@@ -68,9 +69,9 @@ def test_a_character_is_typed_whatever_shift_was_for_it_elsewhere(
     assert guest.down == []
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(KEYBOARD)), st.booleans())))
+@given(st.lists(st.tuples(st.sampled_from(sorted(USA)), st.booleans())))
 def test_nothing_stays_down_when_a_viewer_goes(pressed: list[tuple[int, bool]]) -> None:
-    keyboard, guest = Keyboard(), Guest()
+    keyboard, guest = Keyboard(USA), Guest()
     for keysym, down in pressed:
         guest.take(keyboard.press(keysym, down))
     guest.take(keyboard.release_all())
@@ -92,8 +93,24 @@ def test_a_key_goes_up_by_either_name(keyboard: Keyboard) -> None:
     assert keyboard.press(ord("a"), False) == [Press("a", False)]
 
 
+def test_one_that_has_both_names_goes_up_once(keyboard: Keyboard) -> None:
+    keyboard.press(ord("a"), True)
+    keyboard.press(Keysym.SHIFT_L, True)
+    keyboard.press(ord("A"), True)  # it repeats
+    assert keyboard.press(ord("A"), False) == [Press("a", False)]
+    assert keyboard.press(ord("a"), False) == []
+
+
+def test_what_takes_a_borrowed_shift_is_tapped(keyboard: Keyboard) -> None:
+    """Held it would repeat without."""
+    tapped = [("shift", True), ("1", True), ("1", False), ("shift", False)]
+    assert keyboard.press(ord("!"), True) == tapped
+    assert keyboard.press(ord("!"), True) == tapped
+    assert keyboard.press(ord("!"), False) == []
+
+
 def test_what_there_is_no_key_for_is_nothing(keyboard: Keyboard) -> None:
-    for keysym in (0, 0xE4, Keysym.ISO_LEVEL3_SHIFT, Keysym.MODE_SWITCH, 0x20AC, 0xFFFFFFFF):
+    for keysym in (0, 0xE4, Keysym.ISO_LEVEL3_SHIFT, 0xFF7E, 0x20AC, 0xFFFFFFFF):
         assert keyboard.press(keysym, True) == keyboard.press(keysym, False) == []
     assert keyboard.press(ord("a"), False) == []
 

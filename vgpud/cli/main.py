@@ -14,7 +14,7 @@ from vgpud.cli import arguments
 from vgpud.cli.activation import take_socket
 from vgpud.cli.renderer_check import check_renderer
 from vgpud.cli.standard_error import keep_standard_error
-from vgpud.cli.view_check import check_view
+from vgpud.cli.view_check import check_view, read_layout
 from vgpud.config.doubts import missing_instance
 from vgpud.config.load import Loaded, load
 from vgpud.config.machine_files import all_machine_files, read_machine_file
@@ -112,11 +112,12 @@ def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:
     loaded = with_socket(loaded)
     check_renderer(loaded.config)
     check_view(loaded.config.view)
+    layout = read_layout(loaded.config.view)
     if bare and loaded.config.socket.path is not None:
         _make_folder(loaded.config.socket.path.parent)
     from vgpud.daemon import serve  # the event loop and the logger, which nothing above needs
 
-    return serve(loaded, instance, lambda: with_socket(_load(parsed)), bare)
+    return serve(loaded, instance, lambda: with_socket(_load(parsed)), bare, layout)
 
 
 def _chosen_socket(socket: Socket, given: int | None, default: Path | None) -> Socket:

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Whether viewers can be served, before anybody is told that they can."""
+"""Whether viewers can be served, and by which keys, before anybody is told that they can."""
 
 import importlib.util
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
-from vgpud.config.schema import View
+import vgpud
+from vgpud.config.schema import USA, View
 from vgpud.errors import ConfigurationError
+from vgpud.tree.messages import Stroke, Typed
 
 EXTENSION = "vgpud._view"
+LAYOUT = "vgpud.cli.keyboard_layout"
 SECONDS = 30
 
 
@@ -33,3 +39,24 @@ def check_view(options: View) -> None:
         raise ConfigurationError(
             f"view.address: {lines[-1] if lines else EXTENSION} (on Debian: apt install libvncserver1)"
         )
+
+
+def read_layout(options: View) -> tuple[Typed, ...]:
+    """The guests' keyboard, when viewers may press its keys; empty: that of the USA.  ``ConfigurationError``."""
+    if options.qmp is None or options.layout == USA:
+        return ()
+    # libxkbcommon likewise.
+    tried = subprocess.run(
+        [sys.executable, "-P", "-m", LAYOUT, options.layout],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(vgpud.__file__).parent.parent)},
+        timeout=SECONDS,
+    )
+    if tried.returncode:
+        lines = tried.stderr.splitlines()
+        raise ConfigurationError(f"view.layout: {lines[-1] if lines else 'libxkbcommon fails'}")
+    return tuple(
+        Typed(keysym, tuple(Stroke(*one) for one in strokes))
+        for keysym, strokes in json.loads(tried.stdout)
+    )

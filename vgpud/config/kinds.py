@@ -63,6 +63,22 @@ class Text(Kind[str]):
 
 
 @frozen
+class KeyboardLayout(Kind[str]):
+    """A layout as setxkbmap(1) calls it, ``de``, or with a variant, ``de(nodeadkeys)``.  Whether there is such a one is not looked at."""
+
+    metavar: str = "LAYOUT"
+
+    def read(self, value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(
+            r"[a-z0-9_]{1,32}(\([\w-]{1,32}\))?", value, re.ASCII
+        ):
+            return value
+        raise ValueError(
+            f'expected a keyboard layout such as "de" or "de(nodeadkeys)", not {shown(value)}'
+        )
+
+
+@frozen
 class FilePath(Kind[Path]):
     metavar: str = "PATH"
 

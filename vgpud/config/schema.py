@@ -19,6 +19,7 @@ from vgpud.config.kinds import (
     Choices,
     FilePath,
     Integer,
+    KeyboardLayout,
     Kind,
     Permissions,
     Seconds,
@@ -170,6 +171,9 @@ class DisplayOptions:
     )
 
 
+USA = "us"
+
+
 @frozen
 class View:
     """Who may look at a machine's screen with a VNC viewer."""
@@ -188,6 +192,14 @@ class View:
         "Let viewers press keys and move the pointer: the socket of the VMM's QMP, for vgpud alone "
         "(-qmp unix:PATH,server=on,wait=off). Without it they see, and press nothing.",
         "--view-qmp",
+    )
+    layout: str = option(
+        USA,
+        KeyboardLayout(),
+        "The keyboard layout that the guest is set to, as setxkbmap(1) calls it: de, or with a variant "
+        "de(nodeadkeys). A viewer's characters are typed as they are on such a keyboard, whatever his own is. "
+        "All but us take libxkbcommon.",
+        "--view-layout",
     )
 
 

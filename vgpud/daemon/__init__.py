@@ -21,18 +21,23 @@ from vgpud.daemon.listener import (
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.qemu_line import say_qemu_line
 from vgpud.errors import EXIT_OK
+from vgpud.tree.messages import Typed
 
 STANDARD_ERROR = 2
 
 
 def serve(
-    loaded: Loaded, instance: str | None, read: Callable[[], Loaded], bare: bool = False
+    loaded: Loaded,
+    instance: str | None,
+    read: Callable[[], Loaded],
+    bare: bool = False,
+    layout: tuple[Typed, ...] = (),
 ) -> int:
     """Serves front-ends until SIGTERM or SIGINT, or until the one that was given has left; the
     exit status.  ``ConfigurationError`` when the socket cannot be had.
 
     ``instance`` is named in each line of the log; ``read`` gives the configuration anew.  ``bare``: who has
-    started us has named no socket, and is told how a machine finds it.
+    started us has named no socket, and is told how a machine finds it.  ``layout`` is the keyboard on which viewers type.
     """
     config = loaded.config
     manager = ServiceManager.take(os.environ)
@@ -66,9 +71,8 @@ def serve(
         from vgpud.daemon.reload import Current
 
         logs.name_instance(instance)
-        return run(
-            Current(loaded, read, instance), Sockets(listener, control, folder, view), manager
-        )
+        current = Current(loaded, read, instance)
+        return run(current, Sockets(listener, control, folder, view), manager, layout)
 
 
 def _at_terminal() -> bool:

@@ -25,7 +25,7 @@ from vgpud.daemon.reload import Current
 from vgpud.daemon.spawner import Process, fork_process
 from vgpud.daemon.viewers import Viewers
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
-from vgpud.tree.messages import NotTried, Tried
+from vgpud.tree.messages import NotTried, Tried, Typed
 from vgpud.tree.process import adopt_orphans, allow_many_descriptors, name_process
 
 TRIAL_SECONDS = 40.0
@@ -47,8 +47,10 @@ class Sockets:
         self.view = view
 
 
-def run(current: Current, sockets: Sockets, manager: ServiceManager) -> int:
-    """Returns the program's exit status."""
+def run(
+    current: Current, sockets: Sockets, manager: ServiceManager, layout: tuple[Typed, ...]
+) -> int:
+    """Returns the program's exit status.  ``layout`` is the keyboard on which viewers type."""
     # First of all: what this process opens and starts from now on is its own.
     first = fork_process()
     name_process("vgpud")
@@ -57,12 +59,18 @@ def run(current: Current, sockets: Sockets, manager: ServiceManager) -> int:
     allow_many_descriptors()
     adopt_orphans()
     try:
-        return trio.run(_main, current, sockets, manager, first)
+        return trio.run(_main, current, sockets, manager, first, layout)
     finally:
         manager.stopping()
 
 
-async def _main(current: Current, sockets: Sockets, manager: ServiceManager, first: Process) -> int:
+async def _main(
+    current: Current,
+    sockets: Sockets,
+    manager: ServiceManager,
+    first: Process,
+    layout: tuple[Typed, ...],
+) -> int:
     shares = LogShares()
     machines = Machines(first, sockets.folder, manager.serving, shares)
     current.on_log_level = machines.set_log_level
@@ -76,7 +84,7 @@ async def _main(current: Current, sockets: Sockets, manager: ServiceManager, fir
             nursery.start_soon(shares.run)
             if sockets.view is not None:
                 several = sockets.main.listening
-                viewers = Viewers(current.config, sockets.view, machines, several)
+                viewers = Viewers(current.config, sockets.view, machines, several, layout)
                 nursery.start_soon(viewers.run)
             newcomers = Newcomers(current, machines, shares)
             status = await _serve(current, sockets, machines, newcomers, manager)

@@ -19,7 +19,7 @@ from vgpud.daemon.machines import Machines
 from vgpud.errors import ConfigurationError
 from vgpud.link.credentials import peer_of
 from vgpud.link.limited_log import LimitedLog
-from vgpud.tree.messages import HoldQmp, ServeViewer
+from vgpud.tree.messages import HoldQmp, ServeViewer, Typed
 
 # When descriptors have run out, trying again at once would only burn time.
 AGAIN_SECONDS = 0.5
@@ -27,15 +27,23 @@ AGAIN_SECONDS = 0.5
 
 class Viewers:
     """``main`` is where viewers of the only machine connect; those of each of several at sockets beside it, where it has
-    a path and there may be several.
+    a path and there may be several.  ``layout`` is the guests' keyboard, empty: that of the USA.
     """
 
-    def __init__(self, config: Config, main: Listener, machines: Machines, several: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        main: Listener,
+        machines: Machines,
+        several: bool,
+        layout: tuple[Typed, ...] = (),
+    ) -> None:
         self._options = config.socket
         self._main = main
         self._beside = config.view.address.path if config.view.address and several else None
         self._checked = config.view.address is not None and config.view.address.path is not None
         self._qmp = config.view.qmp
+        self._layout = layout
         self._machines = machines
         self._complain = LimitedLog(partial(logger.warning, "{}")).write
 
@@ -118,7 +126,7 @@ class Viewers:
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
             end.setblocking(False)
-            machine.order(HoldQmp(), [end.fileno()])
+            machine.order(HoldQmp(self._layout), [end.fileno()])
             try:
                 end.connect(os.fspath(self._qmp))
             except BlockingIOError:

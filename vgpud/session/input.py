@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from vgpud.native import lib
-from vgpud.session.keys import Keyboard, Press
+from vgpud.session.keys import Keyboard, Press, Strokes
 from vgpud.session.qmp import Qmp, QmpError
 
 # In the order of RFB's bits; QEMU's names (InputButton).
@@ -36,12 +36,12 @@ class Record(NamedTuple):
 
 
 class Input:
-    """``complain`` is told what QEMU does not do."""
+    """``strokes`` is the guest's keyboard; ``complain`` is told what QEMU does not do."""
 
-    def __init__(self, qmp: Qmp, complain: Callable[[str], object]) -> None:
+    def __init__(self, qmp: Qmp, strokes: Strokes, complain: Callable[[str], object]) -> None:
         self._qmp = qmp
         self._complain = complain
-        self._keyboard = Keyboard()
+        self._keyboard = Keyboard(strokes)
         self._buttons = 0
         self._place: tuple[int, int] | None = None
 

@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a viewer types, as keys of a keyboard: X11's keysyms to QEMU's key codes (QKeyCode), by the layout of the USA.
+"""What a viewer types, as keys of the guest's keyboard: X11's keysyms to QEMU's key codes (QKeyCode).
 
 A viewer says which character is wanted, whatever his own keyboard looks like; the key that has it on the guest's may need Shift
-where his does not, or the other way round.  Shift is then pressed, or let go, for that one key.
+or AltGr where his does not, or the other way round.  These are then pressed, or let go, for that one key.  A character that
+takes a dead key first is two keys.
 """
 
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-from vgpud.wire.keysyms import Keysym
+from vgpud.tree.messages import ALTGR, SHIFT, Stroke, Typed
+from vgpud.wire.keysyms import DEAD_KEYS, LATIN_1_MAX, UNICODE, Keysym
 
 SHIFTS = {Keysym.SHIFT_L: "shift", Keysym.SHIFT_R: "shift_r"}
-# Which of a key's characters is meant is decided here: on the guest's keyboard such a key would mean something else.
-LEVELS = {Keysym.ISO_LEVEL3_SHIFT, Keysym.MODE_SWITCH}
+LEVEL3 = {Keysym.ISO_LEVEL3_SHIFT: "alt_r"}
+MODIFIERS = {SHIFT: SHIFTS, ALTGR: LEVEL3}
+# What viewers of Windows hold down for AltGr.
+CONTROLS = {Keysym.CONTROL_L: "ctrl", Keysym.CONTROL_R: "ctrl_r"}
+ALTS = {Keysym.ALT_L: "alt", Keysym.ALT_R: "alt"}
+FOR_ALTGR = (CONTROLS, ALTS)
 
 
 class Press(NamedTuple):
@@ -20,13 +28,6 @@ class Press(NamedTuple):
 
     code: str
     down: bool
-
-
-class _Key(NamedTuple):
-    """``shift``: with Shift, or without; None: either, for what is no character."""
-
-    code: str
-    shift: bool | None = None
 
 
 _PLAIN = {
@@ -49,73 +50,146 @@ _OTHERS = {
     Keysym.KP_ENTER: "kp_enter", Keysym.KP_HOME: "kp_7", Keysym.KP_LEFT: "kp_4", Keysym.KP_UP: "kp_8",
     Keysym.KP_RIGHT: "kp_6", Keysym.KP_DOWN: "kp_2", Keysym.KP_PRIOR: "kp_9", Keysym.KP_NEXT: "kp_3",
     Keysym.KP_END: "kp_1", Keysym.KP_BEGIN: "kp_5", Keysym.KP_INSERT: "kp_0", Keysym.KP_DELETE: "kp_decimal",
-    Keysym.KP_MULTIPLY: "kp_multiply", Keysym.KP_ADD: "kp_add", Keysym.KP_SEPARATOR: "kp_comma",
+    Keysym.KP_MULTIPLY: "kp_multiply", Keysym.KP_ADD: "kp_add", Keysym.KP_SEPARATOR: "kp_decimal",
     Keysym.KP_SUBTRACT: "kp_subtract", Keysym.KP_DECIMAL: "kp_decimal", Keysym.KP_DIVIDE: "kp_divide",
     Keysym.KP_EQUAL: "kp_equals",
 }  # fmt: skip
 
 
-def _keyboard() -> dict[int, _Key]:
-    keys = {ord(letter): _Key(letter, False) for letter in "abcdefghijklmnopqrstuvwxyz0123456789"}
-    keys |= {ord(letter.upper()): _Key(letter, True) for letter in "abcdefghijklmnopqrstuvwxyz"}
-    keys |= {ord(character): _Key(code, False) for character, code in _PLAIN.items()}
-    keys |= {ord(character): _Key(code, True) for character, code in _SHIFTED.items()}
-    keys |= {keysym: _Key(code) for keysym, code in (_OTHERS | SHIFTS).items()}
-    keys |= {Keysym.F1 + index: _Key(f"f{index + 1}") for index in range(12)}
-    keys |= {Keysym.KP_0 + index: _Key(f"kp_{index}") for index in range(10)}
-    keys[ord(" ")] = _Key("spc")
-    return keys
+def _usa() -> Iterator[tuple[int, Stroke]]:
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        yield ord(letter), Stroke(letter, 0, SHIFT, True)
+        yield ord(letter.upper()), Stroke(letter, SHIFT, SHIFT, True)
+    for digit in "0123456789":
+        yield ord(digit), Stroke(digit, 0, SHIFT, False)
+    for character, code in _PLAIN.items():
+        yield ord(character), Stroke(code, 0, SHIFT, False)
+    for character, code in _SHIFTED.items():
+        yield ord(character), Stroke(code, SHIFT, SHIFT, False)
+    yield ord(" "), Stroke("spc", 0, 0, False)
 
 
-KEYBOARD = _keyboard()
+def _others() -> Iterator[tuple[int, str]]:
+    yield from _OTHERS.items()
+    yield from SHIFTS.items()
+    yield from ((Keysym.F1 + index, f"f{index + 1}") for index in range(12))
+    yield from ((Keysym.KP_0 + index, f"kp_{index}") for index in range(10))
+
+
+Strokes = dict[int, tuple[Stroke, ...]]
+USA: Strokes = {keysym: (stroke,) for keysym, stroke in _usa()}
+OTHERS: Strokes = {keysym: (Stroke(code, 0, 0, False),) for keysym, code in _others()}
+
+
+def strokes_of(layout: Iterable[Typed]) -> Strokes:
+    """How each keysym is typed on that keyboard, or where it is none on that of the USA."""
+    found = {one.keysym: one.strokes for one in layout}
+    if not found:
+        return USA | OTHERS
+    if not any(stroke.matters & ALTGR for strokes in found.values() for stroke in strokes):
+        return found | OTHERS
+    # Its right Alt is AltGr, and no Alt.
+    own = LEVEL3 | ALTS
+    return found | OTHERS | {keysym: (Stroke(code, 0, 0, False),) for keysym, code in own.items()}
 
 
 class Keyboard:
     """One viewer's: what he holds down, and what his locks are."""
 
-    def __init__(self) -> None:
+    def __init__(self, strokes: Strokes) -> None:
+        self._strokes = strokes
         # By what went down: a viewer may call it otherwise when it goes up, once Shift has.
         self._held: dict[int, str] = {}
         self._capitals = False
+        self._accent = 0
 
     def press(self, keysym: int, down: bool) -> list[Press]:
         """What of the guest's keyboard that is, in this order; nothing for what it has no key for."""
-        key = KEYBOARD.get(keysym)
-        if key is None or keysym in LEVELS:
-            return []
+        keysym = _plain(keysym)
         if not down:
-            return self._release(keysym, key)
+            return self._release(keysym)
+        if keysym in DEAD_KEYS and keysym not in self._strokes:
+            self._accent = keysym
+            return []
+        return list(self._type(self._accented(keysym)))
+
+    def _accented(self, keysym: int) -> int:
+        """With the accent of a dead key before it, which the guest's keyboard has not, where that makes a character."""
+        if not self._accent or keysym in SHIFTS or keysym in LEVEL3:
+            return keysym
+        accent, self._accent = DEAD_KEYS[self._accent], 0
+        if keysym == ord(" "):
+            return ord(accent.alone)
+        with suppress(ValueError, TypeError):
+            found = ord(unicodedata.normalize("NFC", chr(keysym) + accent.combining))
+            return found if found in self._strokes else keysym
+        return keysym
+
+    def _type(self, keysym: int) -> Iterator[Press]:
+        *first, last = self._strokes.get(keysym, (None,))
+        if last is None:
+            return
         if keysym == Keysym.CAPS_LOCK and keysym not in self._held:
             self._capitals = not self._capitals
-        self._held[keysym] = key.code
-        return list(self._with_shift(keysym, key))
-
-    def _release(self, keysym: int, key: _Key) -> list[Press]:
-        if self._held.pop(keysym, None) is None:
-            # The same key by its other name.
-            other = next((one for one, code in self._held.items() if code == key.code), None)
-            if other is None:
-                return []
-            del self._held[other]
-        # Somebody may have pressed it under both.
-        return [] if key.code in self._held.values() else [Press(key.code, False)]
-
-    def _with_shift(self, keysym: int, key: _Key) -> Iterator[Press]:
-        shifts = [self._held[one] for one in SHIFTS if one in self._held]
-        wanted = key.shift
-        if wanted is not None and chr(keysym).isalpha():
-            wanted ^= self._capitals
-        if wanted is None or wanted == bool(shifts):
-            yield Press(key.code, True)
-        elif wanted:
-            yield from (Press("shift", True), Press(key.code, True), Press("shift", False))
+        for stroke in first:
+            yield from self._tap(stroke)
+        if first or self._to_change(last):
+            # While it is held the modifiers are what they were again, and it would repeat as something else.
+            yield from self._tap(last)
         else:
-            yield from (Press(code, False) for code in shifts)
-            yield Press(key.code, True)
-            yield from (Press(code, True) for code in shifts)
+            self._held[keysym] = last.code
+            yield Press(last.code, True)
+
+    def _tap(self, stroke: Stroke) -> Iterator[Press]:
+        """With the modifiers that it takes."""
+        changes = self._to_change(stroke)
+        yield from changes
+        yield Press(stroke.code, True)
+        yield Press(stroke.code, False)
+        self._forget(stroke.code)
+        yield from (Press(code, not down) for code, down in reversed(changes))
+
+    def _to_change(self, stroke: Stroke) -> list[Press]:
+        """What is to go down or up before that key."""
+        wanted = stroke.modifiers
+        if stroke.capitals and self._capitals:
+            wanted ^= SHIFT
+        found: list[Press] = []
+        for modifier, keys in MODIFIERS.items():
+            held = self._held_of(keys)
+            if not stroke.matters & modifier or bool(held) == bool(wanted & modifier):
+                continue
+            found += [Press(code, False) for code in held] or [
+                Press(next(iter(keys.values())), True)
+            ]
+        if wanted & stroke.matters & ALTGR:
+            both = [self._held_of(keys) for keys in FOR_ALTGR]
+            found = [Press(code, False) for held in both for code in held if all(both)] + found
+        return found
+
+    def _held_of(self, keys: dict[Keysym, str]) -> list[str]:
+        return [self._held[one] for one in keys if one in self._held]
+
+    def _release(self, keysym: int) -> list[Press]:
+        strokes = self._strokes.get(keysym)
+        code = self._held.get(keysym) or (strokes[-1].code if strokes else "")
+        return [Press(code, False)] if self._forget(code) else []
+
+    def _forget(self, code: str) -> bool:
+        """A key is up, under every name that it was pressed by; whether it was down."""
+        names = [one for one, held in self._held.items() if held == code]
+        for name in names:
+            del self._held[name]
+        return bool(names)
 
     def release_all(self) -> list[Press]:
         """He has gone."""
         codes = dict.fromkeys(self._held.values())
         self._held.clear()
         return [Press(code, False) for code in codes]
+
+
+def _plain(keysym: int) -> int:
+    """Without what marks a character's code, where the code alone is its name."""
+    character = keysym ^ UNICODE
+    return character if character <= LATIN_1_MAX else keysym

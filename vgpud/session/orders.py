@@ -102,7 +102,7 @@ class Orders:
         if self._asked is None:
             qmp.close()
             return
-        self._asked.session.viewers.hold_qmp(qmp)
+        self._asked.session.viewers.hold_qmp(qmp, message.layout)
 
     def _serve_viewer(self, message: ServeViewer, descriptors: list[int]) -> None:
         connection = socket.socket(fileno=descriptors.pop())

@@ -7,7 +7,7 @@ session alone holds QMP, by which all of QEMU can be controlled.
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from struct import Struct
@@ -21,7 +21,9 @@ from vgpud.link.limited_log import LimitedLog
 from vgpud.native import lib
 from vgpud.session.devices import ViewProcess
 from vgpud.session.input import Input, Record
+from vgpud.session.keys import Strokes, strokes_of
 from vgpud.session.qmp import Qmp
+from vgpud.tree.messages import Typed
 
 # As many as the presenter serves (OUTBOX_VIEWERS).
 VIEWERS_MAX = 8
@@ -52,6 +54,7 @@ class Viewers:
         self.count = 0
         self._held: socket.socket | None = None
         self._qmp: Qmp | None = None
+        self._strokes: Strokes = {}
         self._complain = LimitedLog(partial(logger.warning, "{}")).write
 
     def close(self) -> None:
@@ -60,12 +63,13 @@ class Viewers:
 
     # --- QMP
 
-    def hold_qmp(self, end: socket.socket) -> None:
+    def hold_qmp(self, end: socket.socket, layout: Iterable[Typed]) -> None:
         """Takes a socket that is about to be connected; what is said to QEMU comes from here alone."""
         if self._held is not None:
             self._held.close()
         end.setblocking(False)
         self._held = end
+        self._strokes = strokes_of(layout)
 
     def use_qmp(self, connected: bool) -> None:
         """What was held is connected, or will not be.  One that serves already serves on."""
@@ -143,7 +147,7 @@ class Viewers:
             if qmp is None:
                 await _listen(end, _ignore)
             else:
-                await self._serve_input(end, Input(qmp, self._complain))
+                await self._serve_input(end, Input(qmp, self._strokes, self._complain))
 
     async def _serve_input(self, end: trio.socket.SocketType, input: Input) -> None:
         try:

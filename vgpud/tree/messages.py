@@ -246,8 +246,33 @@ class ServeClient(NamedTuple):
     request: str
 
 
+SHIFT, ALTGR = 1, 2
+
+
+class Stroke(NamedTuple):
+    """A key by QEMU's name of it (QKeyCode), with those of SHIFT and ALTGR in ``modifiers``, and of the others in ``matters``
+    without.  ``capitals``: Caps Lock does to it what Shift does.
+    """
+
+    code: str
+    modifiers: int
+    matters: int
+    capitals: bool
+
+
+class Typed(NamedTuple):
+    """How a keyboard types what X11 calls ``keysym``: keys one after the other, of which the last may be held."""
+
+    keysym: int
+    strokes: tuple[Stroke, ...]
+
+
 class HoldQmp(NamedTuple):
-    """Descriptors: a socket that is about to be connected to the VMM's QMP: whatever that puts into it is the session's."""
+    """``layout`` is the guest's keyboard, empty: that of the USA.  Descriptors: a socket that is about to be connected to the
+    VMM's QMP: whatever that puts into it is the session's.
+    """
+
+    layout: tuple[Typed, ...]
 
 
 class ServeViewer(NamedTuple):

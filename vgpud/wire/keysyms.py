@@ -2,10 +2,13 @@
 """X11's names of keys that are no characters (X Window System Protocol, appendix A); a character's is its Latin-1 code."""
 
 from enum import IntEnum
+from typing import NamedTuple
+
+# A character of Latin-1 is its code, any other may be this and its code.
+UNICODE, LATIN_1_MAX = 0x01000000, 0xFF
 
 
 class Keysym(IntEnum):
-    MODE_SWITCH = 0xFF7E
     ISO_LEVEL3_SHIFT = 0xFE03
     ISO_LEFT_TAB = 0xFE20
     BACKSPACE = 0xFF08
@@ -60,3 +63,28 @@ class Keysym(IntEnum):
     SUPER_L = 0xFFEB
     SUPER_R = 0xFFEC
     DELETE = 0xFFFF
+
+
+class Accent(NamedTuple):
+    """What a dead key puts onto the character behind it (Unicode), and what it is before a space."""
+
+    combining: str
+    alone: str
+
+
+DEAD_KEYS = {
+    0xFE50: Accent("\u0300", "`"),
+    0xFE51: Accent("\u0301", "'"),
+    0xFE52: Accent("\u0302", "^"),
+    0xFE53: Accent("\u0303", "~"),
+    0xFE54: Accent("\u0304", "\u00af"),
+    0xFE55: Accent("\u0306", "\u02d8"),
+    0xFE56: Accent("\u0307", "\u02d9"),
+    0xFE57: Accent("\u0308", '"'),
+    0xFE58: Accent("\u030a", "\u00b0"),
+    0xFE59: Accent("\u030b", "\u02dd"),
+    0xFE5A: Accent("\u030c", "\u02c7"),
+    0xFE5B: Accent("\u0327", "\u00b8"),
+    0xFE5C: Accent("\u0328", "\u02db"),
+}
+"""dead_grave to dead_ogonek."""
