@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 import vgpud
 
-from ..daemon.running import wait_until
+from ..daemon.running import tree, wait_until
 
 UNITS = Path(__file__).parents[2] / "contrib/systemd"
 PROGRAMS = ("/lib/systemd/systemd", "systemctl", "systemd-sysusers", "unshare", "nsenter")
@@ -135,6 +136,19 @@ class Systemd:
             timeout=SECONDS,
             check=False,
         )
+
+    @contextmanager
+    def running(self, *words: str) -> Iterator[None]:
+        """A program in it, until the context ends."""
+        command = ["nsenter", f"--target={self.pid}", "--mount", "--pid", *words]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                yield
+            finally:
+                # What it is the parent of: nsenter itself has entered no namespace of processes.
+                for number in (*tree(process.pid), process.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
 
     def do(self, *words: str) -> None:
         """systemctl, which must succeed."""

@@ -15,6 +15,7 @@ from vgpud.ctl.setup import put, take_back
 from vgpud.ctl.setup_files import Place
 
 from ..daemon.running import (
+    NAMED_VMM,
     devices,
     is_running,
     sessions,
@@ -49,6 +50,34 @@ def test_the_service_of_a_host_is_up_when_systemd_says_so(systemd: Systemd) -> N
     assert time.monotonic() - begin < 2
     assert systemd.property("vgpud.service", "Result") == "success"
     assert not systemd.path("/run/vgpud/vgpud.sock").exists()
+
+
+def test_a_machine_has_its_unit_s_name_where_its_vmm_is_hidden(systemd: Systemd) -> None:
+    """And the one that its VMM says, as without systemd, where that is seen."""
+    path = systemd.path("/run/vgpud/vgpud.sock")
+    vmm = (sys.executable, "-c", NAMED_VMM, "/run/vgpud/vgpud.sock", "-name", "guest=said")
+    scope = (
+        "systemd-run",
+        "--scope",
+        "--slice=machine.slice",
+        r"--unit=machine-qemu\x2d7\x2dweb.scope",
+    )
+
+    def names() -> list[str]:
+        return [machine["lasting_name"] for machine in status(path)["machines"]]
+
+    systemd.do("start", "vgpud.service")
+    with systemd.running(*scope, *vmm):
+        assert wait_until(lambda: names() == ["web"]), names()
+        with systemd.running(*vmm):
+            assert wait_until(lambda: names() == ["web", "2"]), names()
+    systemd.do("stop", "vgpud.service")
+    systemd.add_to("vgpud.service", "[Service]\nProtectProc=default\n")
+    systemd.do("start", "vgpud.service")
+    with systemd.running(*scope, *vmm):
+        assert wait_until(lambda: names() == ["said"]), names()
+    systemd.do("stop", "vgpud.service")
+    systemd.add_to("vgpud.service", "")
 
 
 def test_two_instances_run_at_once_each_with_its_configuration(systemd: Systemd) -> None:

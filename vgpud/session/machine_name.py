@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a machine is called: QEMU says so on its command line, and libvirt makes that from the machine's own name.
+"""What a machine is called: QEMU says so on its command line, and libvirt makes that from the machine's own name; or else the
+unit says it that the VMM runs in.
 
 It is looked at by the session, and before that is confined, since the command line is in the VMM's memory: whoever reads
 it waits for as long as the VMM likes.
@@ -12,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from vgpud.link.credentials import BYTES, Credentials, peer_of, unpack
+from vgpud.session.machine_unit import name_by_unit
 from vgpud.session.other_end import holders
 
 COMMAND_LINE_MAX = 64 * 1024
@@ -37,7 +39,9 @@ def _candidates(frontend: int) -> Iterator[int]:
 
 
 def _name_of(process: int) -> str:
-    return name_in(_command_line(process)) if process > 0 else ""
+    if process <= 0:
+        return ""
+    return name_in(_command_line(process)) or shown(name_by_unit(process))
 
 
 def _sender(connection: socket.socket) -> int:
@@ -78,13 +82,13 @@ def _name(value: str) -> str:
     for number, part in enumerate(value.replace(",,", "\0").split(",")):
         key, equals, name = part.partition("=")
         if equals and key == NAME_KEY:
-            return _shown(name)
+            return shown(name)
         if not equals and number == 0:
-            return _shown(part)
+            return shown(part)
     return ""
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """As a line of text has it."""
     text = "".join(one if one.isprintable() else "?" for one in name.replace("\0", ","))
     return text.strip()[:NAME_MAX]
