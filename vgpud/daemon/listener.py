@@ -9,23 +9,23 @@ import errno
 import grp
 import os
 import socket
-import stat
 from contextlib import ExitStack
 from pathlib import Path
 
 from attrs import evolve
 
 from vgpud.config.address import Address
-from vgpud.config.runtime import SOCKET_NAME
 from vgpud.config.schema import Config, Socket
 from vgpud.control.protocol import control_path
 from vgpud.daemon.folder import ADDRESS_BYTES, Folder, give_to_group
+from vgpud.daemon.stale import make_room, sweep
 from vgpud.errors import ConfigurationError
 
 # A host that starts all of its machines at once.
 BACKLOG = 128
 PATH_BYTES_MAX = ADDRESS_BYTES - 1  # a null character ends it
 MEETING_SUFFIX = ".machines"
+MACHINE_SEPARATOR = "."
 
 
 class SocketFile:
@@ -111,9 +111,18 @@ def open_view_listener(config: Config) -> Listener | None:
     address = config.view.address
     if address is None:
         return None
-    if address.path is not None:
-        return listen_beside(address.path, config.socket)
-    return _listen_at_port(address)
+    if address.path is None:
+        return _listen_at_port(address)
+    listener = listen_beside(address.path, config.socket)
+    # Those of each machine: this path is ours, and so nobody serves them.
+    first = f"{address.path.name}{MACHINE_SEPARATOR}"
+    sweep(address.path.parent, lambda name: name.startswith(first))
+    return listener
+
+
+def machine_view_path(main: Path, name: str) -> Path:
+    """Where viewers of that machine connect, ``name`` as a file can have it."""
+    return main.with_name(f"{main.name}{MACHINE_SEPARATOR}{name}")
 
 
 def _listen_at_port(address: Address) -> Listener:
@@ -152,7 +161,7 @@ def _listen(path: Path, options: Socket) -> Listener:
     with ExitStack() as unless_made:
         try:
             folder = unless_made.enter_context(Folder.open(path.parent))
-            _remove_stale(folder, path)
+            make_room(folder, path)
             end = unless_made.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             folder.bind(end, path.name, options.mode)
             bound = folder.open_bound(path.name)
@@ -179,34 +188,6 @@ def _unusable(path: Path, error: OSError) -> ConfigurationError:
 def group_of(options: Socket) -> int | None:
     """The group that the configuration gives the sockets to."""
     return None if options.group is None else _group_id(options.group)
-
-
-def _remove_stale(folder: Folder, path: Path) -> None:
-    """Removes a socket file that nobody listens at; ``ConfigurationError`` for any other file."""
-    # The path of a root has no name.
-    found = folder.status(path.name or ".")
-    if found is None:
-        return
-    if stat.S_ISDIR(found.st_mode):
-        raise ConfigurationError(
-            f"{path}: this is a folder; name a socket in it, such as {path / SOCKET_NAME}"
-        )
-    if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigurationError(f"{path}: there is a file that is no socket")
-    if not _is_stale(folder, path.name):
-        raise ConfigurationError(f"{path}: in use: another program listens there")
-    folder.unlink(path.name)
-
-
-def _is_stale(folder: Folder, name: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # A listener whose backlog is full would let us wait.
-        probe.setblocking(False)
-        try:
-            folder.connect(probe, name)
-        except OSError as error:
-            return error.errno == errno.ECONNREFUSED
-    return False
 
 
 def _group_id(group: str) -> int:

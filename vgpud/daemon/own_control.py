@@ -19,7 +19,9 @@ from vgpud.config.runtime import (
     runtime_folder,
 )
 from vgpud.config.schema import Socket
+from vgpud.control.protocol import SUFFIX
 from vgpud.daemon.listener import Listener, listen_for_control
+from vgpud.daemon.stale import sweep
 from vgpud.errors import ConfigurationError
 
 # Others of the same name, of another user or in libvirt and beside it.
@@ -41,6 +43,8 @@ def open_own_control(
     if folder is None:
         logger.info("no control socket: there is no folder for it")
         return None
+    # Of machines that are not started again nobody would take theirs.
+    sweep(folder, lambda left: left.endswith(SUFFIX))
     reason = ""
     for path in _paths(folder, file_name(name)):
         try:

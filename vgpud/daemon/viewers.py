@@ -13,7 +13,7 @@ from loguru import logger
 from vgpud.config.machine_files import file_name
 from vgpud.config.schema import Config
 from vgpud.daemon.control_socket import may_ask
-from vgpud.daemon.listener import Listener, group_of, listen_beside
+from vgpud.daemon.listener import Listener, group_of, listen_beside, machine_view_path
 from vgpud.daemon.machine import Machine
 from vgpud.daemon.machines import Machines
 from vgpud.errors import ConfigurationError
@@ -67,8 +67,7 @@ class Viewers:
                 for machine in shown:
                     if machine not in served:
                         served[machine] = trio.CancelScope()
-                        name = file_name(machine.lasting_name)
-                        beside = path.with_name(f"{path.name}.{name}")
+                        beside = machine_view_path(path, file_name(machine.lasting_name))
                         nursery.start_soon(self._serve_machine, machine, beside, served[machine])
                 await self._machines.changed()
 

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Sockets that nobody listens at any more: what a daemon leaves behind that was killed, the next one takes away."""
+
+import errno
+import os
+import socket
+import stat
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from vgpud.config.runtime import SOCKET_NAME
+from vgpud.daemon.folder import Folder
+from vgpud.errors import ConfigurationError
+
+# Another daemon may have bound its socket and not come to listen yet; a busy host takes its time.
+FRESH_SECONDS = 5.0
+
+
+def make_room(folder: Folder, path: Path) -> None:
+    """Removes a socket that nobody listens at; ``ConfigurationError`` for any other file."""
+    # The path of a root has no name.
+    found = folder.status(path.name or ".")
+    if found is None:
+        return
+    if stat.S_ISDIR(found.st_mode):
+        raise ConfigurationError(
+            f"{path}: this is a folder; name a socket in it, such as {path / SOCKET_NAME}"
+        )
+    if not stat.S_ISSOCK(found.st_mode):
+        raise ConfigurationError(f"{path}: there is a file that is no socket")
+    if not _is_stale(folder, path.name):
+        raise ConfigurationError(f"{path}: in use: another program listens there")
+    folder.unlink(path.name)
+
+
+def sweep(place: Path, is_meant: Callable[[str], bool]) -> None:
+    """Removes those of our user's in a folder whose names are meant, unless somebody listens there, or has only just
+    made them.
+    """
+    with suppress(OSError), Folder.open(place) as folder:
+        for name in filter(is_meant, folder.names()):
+            found = folder.status(name)
+            if found is not None and _is_left(found) and _is_stale(folder, name):
+                folder.unlink(name)
+
+
+def _is_left(found: os.stat_result) -> bool:
+    ours = stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid()
+    return ours and time.time() - found.st_mtime > FRESH_SECONDS
+
+
+def _is_stale(folder: Folder, name: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A listener whose backlog is full would let us wait.
+        probe.setblocking(False)
+        try:
+            folder.connect(probe, name)
+        except OSError as error:
+            return error.errno == errno.ECONNREFUSED
+    return False
