@@ -31,3 +31,15 @@ def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
     (tmp_path / "loop.control").symlink_to("loop.control")
     with pytest.raises(ControlError, match="loop: Too many levels of symbolic links"):
         Client(tmp_path / "loop.control")
+
+
+def test_what_is_no_daemon_s_socket_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for name, words in (
+        ("file", "file: this is no socket"),
+        ("folder", f"this is a folder; .* such as {tmp_path}/folder/vgpud.sock"),
+        ("vgpud.sock.control", f"name the daemon's socket, {tmp_path}/vgpud.sock$"),
+    ):
+        with pytest.raises(NobodyError, match=words):
+            Client(control_path(tmp_path / name))

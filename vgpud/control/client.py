@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vgpud.config.runtime import SOCKET_NAME
 from vgpud.control.protocol import (
     EVENTS,
     SUFFIX,
@@ -23,6 +24,9 @@ ANSWER_SECONDS = 10  # a front-end that is asked has half of it
 _TIME = struct.Struct("ll")  # struct timeval
 CHUNK = 64 * 1024
 LINE_BYTES_MAX = 64 << 20  # hundreds of machines with thousands of resources
+
+
+ADVICE = "start it, or name its socket with -s"
 
 
 class NobodyError(ControlError):
@@ -110,9 +114,18 @@ def _explained(error: OSError, path: Path) -> ControlError:
     """``path`` is the control socket's; people know the daemon by the other one."""
     main = str(path).removesuffix(SUFFIX)
     if isinstance(error, FileNotFoundError | NotADirectoryError | ConnectionRefusedError):
-        return NobodyError(f"no vgpud answers at {main}; start it, or name its socket with -s")
+        return NobodyError(_misnamed(Path(main)) or f"no vgpud answers at {main}; {ADVICE}")
     if isinstance(error, PermissionError):
         return NotAllowedError(
             f"{main}: {error.strerror}: its daemon answers root, its own user, and the group of its socket"
         )
     return ControlError(f"{main}: {error.strerror or error}")
+
+
+def _misnamed(main: Path) -> str:
+    """Why nobody ever answers there; empty when somebody might."""
+    if main.is_dir():
+        return f"{main}: this is a folder; name the daemon's socket in it, such as {main / SOCKET_NAME}"
+    if str(main).endswith(SUFFIX):
+        return f"{main}: name the daemon's socket, {str(main).removesuffix(SUFFIX)}"
+    return f"{main}: this is no socket" if main.exists() and not main.is_socket() else ""
