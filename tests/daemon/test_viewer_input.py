@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from vgpud.errors import EXIT_CONFIGURATION
+
 from ..driver.backend import Backend, Machine
 from ..driver.qmp import QmpServer
 from ..driver.rfb import Viewer
+from ..driver.xkb import XkbGuest, available
 from .running import daemon, wait_until
 
 pytest.importorskip("vgpud._view", reason="it is built where libvncserver's headers are")
@@ -58,6 +61,34 @@ def test_keys_are_pressed(qmp: QmpServer, machine: Machine, address: Path) -> No
             viewer.key(keysym, False)
         expected = [(code, down) for code in ("l", "s", "ret") for down in (True, False)]
         assert wait_until(lambda: qmp.keys == expected, 5)
+
+
+@pytest.mark.skipif(not available(), reason="there is no libxkbcommon with layouts")
+def test_keys_are_those_of_the_guest_s_layout(
+    qmp: QmpServer, address: Path, tmp_path: Path
+) -> None:
+    options = ("--view-qmp", str(tmp_path / "qmp"), "--view-layout", "de")
+    with (
+        daemon("--view", f"unix:{address}", *options) as backend,
+        Machine(backend.socket_path, headless=True) as machine,
+    ):
+        machine.guest.show(machine.guest.create_2d(200, 100))
+        with Viewer.at(address) as viewer:
+            for keysym in map(ord, "yé@"):
+                viewer.key(keysym, True)
+                viewer.key(keysym, False)
+            guest, down = XkbGuest("de"), ["z", "equal", "e", "alt_r", "q"]
+            assert wait_until(lambda: [code for code, held in qmp.keys if held] == down, 5)
+            assert wait_until(lambda: len(qmp.keys) == 2 * len(down), 5)
+            guest.take(qmp.keys)
+            assert guest.typed == "yé@"
+
+
+def test_a_layout_that_there_is_not_is_refused_at_the_start(tmp_path: Path) -> None:
+    options = ("--view", f"unix:{tmp_path}/view", "--view-qmp", "/qmp", "--view-layout", "nowhere")
+    with daemon(*options) as backend:
+        assert backend.process.wait(20) == EXIT_CONFIGURATION
+        assert "view.layout: there is no" in backend.log
 
 
 def test_the_pointer_is_put_where_it_is(qmp: QmpServer, machine: Machine, address: Path) -> None:

@@ -17,13 +17,13 @@ SIZE = "1600x1200"
 class XServer:
     """Runs until `close`; `display` is what DISPLAY wants."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: str = SIZE) -> None:
         self._file = folder / "Xvfb_screen0"
         ours, theirs = os.pipe()
         self.process = Process(
             "Xvfb",
             [
-                *("Xvfb", "-displayfd", str(theirs), "-screen", "0", f"{SIZE}x24"),
+                *("Xvfb", "-displayfd", str(theirs), "-screen", "0", f"{size}x24"),
                 *("-fbdir", str(folder), "-nolisten", "tcp"),
             ],
             pass_fds=[theirs],
