@@ -39,16 +39,19 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"there is no {missing()} (contrib/setup/browser)"),
 ]
 
-WIDTH, HEIGHT = 640, 400
+WIDTH, HEIGHT, SQUARE = 640, 400, 20
 
 
 def drawing() -> bytes:
-    """No two places of it look alike."""
-    return b"".join(
-        bytes((x * 255 // WIDTH, y * 255 // HEIGHT, (x ^ y) & 255, 255))
-        for y in range(HEIGHT)
-        for x in range(WIDTH)
-    )
+    """Squares of few colours, which noVNC is sent as they are: what has many it wants as JPEG."""
+    colours = [bytes((40 * n, 255 - 30 * n, 17 * n, 255)) for n in range(7)]
+    rows = [
+        b"".join(
+            colours[(x * x + x * y + 3 * y) % len(colours)] * SQUARE for x in range(WIDTH // SQUARE)
+        )
+        for y in range(HEIGHT // SQUARE)
+    ]
+    return b"".join(row * SQUARE for row in rows)
 
 
 @pytest.fixture
