@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a machine that tests run on may lack."""
+"""What a machine that tests run on may lack, time among it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from .driver import fuse
 from .driver.descriptors import SILENT_FILE
+
+# How long one example takes says how busy the machine is, and nothing of what it tests.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
