@@ -45,6 +45,8 @@ def prepare() -> None:
     # Filling them makes and frees objects too.
     for _ in range(2):
         _kept.extend(_fill_pools())
+    # And the list of them has grown out of one place after the other.
+    _fill_heap()
     # The collector would write into pages that children share with us (gc.freeze's own documentation).
     gc.freeze()
 
