@@ -4,43 +4,10 @@
 #include <errno.h>
 
 #include "device/backing_copy.h"
-#include "device/burst.h"
+#include "device/blob_pictures.h"
 #include "device/device.h"
 #include "device/resource.h"
 #include "device/scanout.h"
-
-/* --- what is drawn */
-
-/* Of what the scanout shows; a picture that is blank is filled whole. */
-static struct rectangle missing(const struct scanout *scanout, const struct rectangle *rectangle) {
-    return scanout->blank ? scanout->surface.shown
-                          : rectangle_common(rectangle, &scanout->surface.shown);
-}
-
-static void copy(struct device *device, struct scanout *scanout, const struct rectangle *drawn) {
-    const struct surface *surface = &scanout->surface;
-    const struct layout *layout = &surface->layout;
-    struct canvas *canvas = scanout->picture;
-    struct rectangle target = {.x = drawn->x - surface->shown.x,
-                               .y = drawn->y - surface->shown.y,
-                               .width = drawn->width,
-                               .height = drawn->height};
-    uint64_t stride = canvas_stride(canvas);
-
-    if (canvas_held(canvas))
-        channel_receive(&device->channel); /* it may have been released meanwhile */
-    canvas_begin_write(canvas, &target);
-    backing_copy(device, surface->resource->backing, format_converter(layout->format),
-                 &(struct rows){.from = layout_position(layout, drawn->x, drawn->y),
-                                .from_stride = layout->stride,
-                                .to = canvas_pixels(canvas, canvas->slot) + target.y * stride +
-                                      (uint64_t)target.x * IMAGE_PIXEL_BYTES,
-                                .to_stride = stride,
-                                .pixels = drawn->width,
-                                .count = drawn->height});
-    device->state->counters.transfer_bytes += image_stride(drawn->width) * drawn->height;
-    scanout->blank = false;
-}
 
 /* --- the kind */
 
@@ -60,50 +27,36 @@ static uint32_t transfer_to_host(struct device *device, struct resource *resourc
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-/* What a flush is about to copy. */
-static uint64_t missing_bytes(const struct device *device, const struct resource *resource,
-                              const struct rectangle *rectangle) {
-    uint64_t bytes = 0;
-
-    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
-        const struct scanout *scanout = &device->scanouts[scanout_id];
-        struct rectangle drawn;
-        if (scanout->surface.resource != resource)
-            continue;
-        drawn = missing(scanout, rectangle);
-        bytes += image_stride(drawn.width) * drawn.height;
-    }
-    return bytes;
-}
-
-static int read_back(struct device *device, struct resource *resource,
-                     const struct rectangle *rectangle) {
-    if (resource->backing == NULL)
-        return -ENODATA;
-    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++) {
-        struct scanout *scanout = &device->scanouts[scanout_id];
-        struct rectangle drawn;
-        if (scanout->surface.resource != resource)
-            continue;
-        drawn = missing(scanout, rectangle);
-        if (!rectangle_empty(&drawn))
-            copy(device, scanout, &drawn);
-    }
+/* All of it lies in the blob, and the backing has no less. */
+static int make_surface(struct device *device, struct resource *resource,
+                        const struct layout *layout) {
+    (void)device;
+    (void)resource;
+    (void)layout;
     return 0;
 }
 
-/* A blob has no sides of its own, so a rectangle may go beyond what is shown. */
+static int copy_pixels(struct device *device, const struct surface *surface,
+                       const struct rectangle *rectangle, uint8_t *to, uint64_t stride) {
+    const struct layout *layout = &surface->layout;
+
+    if (surface->resource->backing == NULL)
+        return -ENODATA;
+    backing_copy(device, surface->resource->backing, format_converter(layout->format),
+                 &(struct rows){.from = layout_position(layout, rectangle->x, rectangle->y),
+                                .from_stride = layout->stride,
+                                .to = to,
+                                .to_stride = stride,
+                                .pixels = rectangle->width,
+                                .count = rectangle->height});
+    return 0;
+}
+
 static uint32_t flush(struct device *device, struct resource *resource,
                       const struct rectangle *rectangle) {
-    if (!rectangle_bounded(rectangle))
-        return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-    if (resource->backing == NULL)
+    if (resource->backing == NULL && rectangle_bounded(rectangle))
         return VIRTIO_GPU_RESP_ERR_UNSPEC;
-    if (!resource->shown || !device->draws)
-        return VIRTIO_GPU_RESP_OK_NODATA;
-    burst_expect_copy(device, missing_bytes(device, resource, rectangle));
-    return read_back(device, resource, rectangle) == 0 ? VIRTIO_GPU_RESP_OK_NODATA
-                                                       : VIRTIO_GPU_RESP_ERR_UNSPEC;
+    return blob_pictures_flush(device, resource, rectangle);
 }
 
 static void nothing(struct device *device, struct resource *resource) {
@@ -116,7 +69,9 @@ static const struct resource_kind BLOB = {
     .make_image = make_image,
     .transfer_to_host = transfer_to_host,
     .flush = flush,
-    .read_back = read_back,
+    .read_back = blob_pictures_fill,
+    .make_surface = make_surface,
+    .copy_pixels = copy_pixels,
     .backing_changed = nothing,
     .destroy = nothing,
 };

@@ -9,6 +9,7 @@
 #define VGPUD_RESOURCE_KIND_H
 
 #include <linux/virtio_gpu.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/rectangle.h"
@@ -18,9 +19,12 @@ enum { RESOURCE_IMAGE = 1, RESOURCE_TEXTURE, RESOURCE_BLOB, RESOURCE_HOST_BLOB }
 /* [end python] */
 
 struct device;
+struct layout;
 struct resource;
+struct surface;
 
-/* Each has all of them. */
+/* Each has all of them but those for SET_SCANOUT_BLOB, which are NULL where a resource is no blob.
+ */
 struct resource_kind {
     int number; /* RESOURCE_... */
     /* It is about to be shown: makes the image through which it is.  0, -EINVAL: it cannot be,
@@ -37,6 +41,16 @@ struct resource_kind {
      * or an error. */
     int (*read_back)(struct device *device, struct resource *resource,
                      const struct rectangle *rectangle);
+    /* It is about to be shown as `layout` says, a picture that lies in so many bytes as it has.  0;
+     * -EINVAL: it has no such picture; -EOPNOTSUPP: nobody can read it; -EIO: it is lost. */
+    int (*make_surface)(struct device *device, struct resource *resource,
+                        const struct layout *layout);
+    /* Copies a rectangle of a surface that shows it into an image, rows of which are `stride` bytes
+     * apart; 0, or an error. */
+    int (*copy_pixels)(struct device *device, const struct surface *surface,
+                       const struct rectangle *rectangle, uint8_t *to, uint64_t stride);
+    /* What is in it may go with this process: its last picture is kept for the next one. */
+    bool may_be_lost;
     /* Its backing came, went or moved. */
     void (*backing_changed)(struct device *device, struct resource *resource);
     /* It is about to go: what the kind has of it goes. */

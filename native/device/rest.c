@@ -30,6 +30,10 @@ static void release_picture(struct device *device, struct scanout *scanout) {
         device->flushed = true;
         return;
     }
+    if (scanout->surface.resource->kind->may_be_lost) {
+        canvas_release_spare(scanout->picture);
+        return;
+    }
     canvas_release_all(scanout->picture);
     scanout->blank = true;
 }

@@ -163,10 +163,10 @@ int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id
     return 0;
 }
 
-/* --- guest blobs */
+/* --- blobs */
 
 static bool is_blob(const struct resource *resource) {
-    return resource->kind->number == RESOURCE_BLOB;
+    return resource->kind->make_surface != NULL;
 }
 
 static struct surface surface_of_blob(struct resource *resource,
@@ -204,6 +204,7 @@ int scanout_set_blob(struct device *device, uint32_t scanout_id,
     struct resource *resource;
     struct surface surface;
     struct canvas *picture;
+    int error;
 
     if (scanout_id >= device->num_scanouts)
         return -ENODEV;
@@ -217,10 +218,39 @@ int scanout_set_blob(struct device *device, uint32_t scanout_id,
     surface = surface_of_blob(resource, shown);
     if (!layout_fits(&surface.layout, resource->blob_bytes) || !shows_some(&surface))
         return -EINVAL;
+    error = resource->kind->make_surface(device, resource, &surface.layout);
+    if (error < 0)
+        return error;
     picture = find_picture(device, &device->scanouts[scanout_id], &surface.shown);
     if (picture == NULL)
         return -ENOMEM;
     show(device, scanout_id, &surface, picture);
+    return 0;
+}
+
+static bool shows_host_blob(const struct scanout *scanout) {
+    return scanout->picture != NULL && scanout->surface.resource->kind->may_be_lost;
+}
+
+uint32_t scanouts_with_pictures(struct device *device) {
+    uint32_t bits = 0;
+
+    for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
+        if (shows_host_blob(&device->scanouts[scanout_id]))
+            bits |= bit(scanout_id);
+    return bits;
+}
+
+int scanout_picture(struct device *device, uint32_t scanout_id, struct scanout_picture *picture) {
+    const struct canvas *canvas;
+
+    if (scanout_id >= device->num_scanouts || !shows_host_blob(&device->scanouts[scanout_id]))
+        return -ENODEV;
+    canvas = device->scanouts[scanout_id].picture;
+    *picture = (struct scanout_picture){.image_id = canvas->image_id,
+                                        .width = canvas->width,
+                                        .height = canvas->height,
+                                        .fd = canvas->fd};
     return 0;
 }
 
@@ -241,12 +271,48 @@ void scanouts_restore(struct device *device, uint32_t resource_id) {
         struct surface_state saved = device->state->scanouts[scanout_id];
         if (!lost(device, scanout_id) || saved.resource_id != resource_id)
             continue;
-        if (is_blob(resource))
+        if (resource->kind->number == RESOURCE_BLOB)
             scanout_set_blob(device, scanout_id, &saved);
         else
             scanout_set(device, scanout_id, resource_id, saved.x, saved.y, saved.width,
                         saved.height);
     }
+}
+
+/* NULL with errno. */
+static struct canvas *adopt_picture(struct device *device, const struct rectangle *shown, int fd) {
+    struct canvas *picture = canvas_adopt(++device->next_image_id, shown->width, shown->height, fd);
+
+    if (picture == NULL || images_add_picture(device, picture))
+        return picture;
+    canvas_free(picture);
+    errno = ENOMEM;
+    return NULL;
+}
+
+int scanout_adopt_picture(struct device *device, uint32_t scanout_id, uint32_t width,
+                          uint32_t height, int fd) {
+    struct surface_state saved;
+    struct resource *resource;
+    struct surface surface;
+    struct canvas *picture;
+
+    if (scanout_id >= device->num_scanouts)
+        return -ENODEV;
+    saved = device->state->scanouts[scanout_id];
+    resource = resource_table_find(&device->resources, saved.resource_id);
+    if (!lost(device, scanout_id) || resource == NULL || !resource->kind->may_be_lost)
+        return -ENOENT;
+    surface = surface_of_blob(resource, &saved);
+    if (!layout_fits(&surface.layout, resource->blob_bytes) || !shows_some(&surface) ||
+        surface.shown.width != width || surface.shown.height != height)
+        return -EINVAL;
+    picture = adopt_picture(device, &surface.shown, fd);
+    if (picture == NULL)
+        return -errno;
+    show(device, scanout_id, &surface, picture);
+    device->scanouts[scanout_id].blank = false;
+    return 0;
 }
 
 void scanouts_drop_lost(struct device *device) {
@@ -423,6 +489,11 @@ void device_show_pixels(struct device *device, int pixels) {
     device_repaint(device);
 }
 
+/* Whether who looks at it sees something else than what the guest has drawn. */
+static bool behind(const struct scanout *scanout) {
+    return scanout_by_buffer(scanout) || (shows_host_blob(scanout) && scanout->blank);
+}
+
 int scanout_read_back(struct device *device, uint32_t scanout_id) {
     struct scanout *scanout;
     struct resource *resource;
@@ -430,7 +501,7 @@ int scanout_read_back(struct device *device, uint32_t scanout_id) {
     if (scanout_id >= device->num_scanouts)
         return -ENODEV;
     scanout = &device->scanouts[scanout_id];
-    if (!scanout_by_buffer(scanout))
+    if (!behind(scanout) || !device->draws)
         return 0; /* each flush has done it */
     resource = scanout->surface.resource;
     return resource->kind->read_back(device, resource, &scanout->surface.shown) != 0 ? -EIO : 0;

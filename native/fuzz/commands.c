@@ -22,6 +22,7 @@
 #include "device/scanout.h"
 #include "device/unanswered.h"
 #include "machine.h"
+#include "render3d/blob_file.h"
 #include "render3d/context.h"
 #include "render3d/host_blob.h"
 #include "render3d/null_library.h"

@@ -7,6 +7,7 @@
 #define VGPUD_GPU_LIBRARY_H
 
 #include <linux/virtio_gpu.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -76,7 +77,8 @@ struct gpu_transfer {
 struct blob_export {
     int fd;            /* the caller's */
     uint64_t offset;   /* of its first byte in the file */
-    uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_... */
+    uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_..., NONE: not for the guest */
+    bool dmabuf;       /* whoever reads it tells the kernel */
 };
 
 /*
@@ -109,6 +111,10 @@ struct gpu_operations {
                        uint32_t count);
     int (*blob_export)(struct gpu_library *library, uint32_t resource_id,
                        struct blob_export *exported);
+    /* Describes the texture that a blob is; a refusal: it is memory.  NULL when blobs are never
+     * textures. */
+    int (*blob_texture)(struct gpu_library *library, uint32_t resource_id,
+                        struct resource_3d *texture);
     /* Of the guest's own memory, `iov`, for the contexts that it is attached to.  NULL when they
      * have no use for it. */
     int (*guest_blob_create)(struct gpu_library *library, const struct host_blob *blob,

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#define _GNU_SOURCE /* F_ADD_SEALS */
-
 #include "render3d/host_blob.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "device/blob_pictures.h"
 #include "device/images.h"
 #include "device/resource.h"
 #include "render3d/render3d.h"
@@ -35,6 +31,7 @@ static void destroy(struct device *device, struct resource *resource) {
     if (part == NULL)
         return;
     library_of(device)->operations->resource_unref(library_of(device), resource->resource_id);
+    blob_pixels_close(device, &part->pixels);
     device->render3d->blob_bytes -= part->bytes;
     images_give_descriptor(device);
     free(part->iov);
@@ -58,21 +55,23 @@ static uint32_t transfer_to_host(struct device *device, struct resource *resourc
     return VIRTIO_GPU_RESP_ERR_UNSPEC;
 }
 
-/* Nothing shows it. */
-static uint32_t flush(struct device *device, struct resource *resource,
-                      const struct rectangle *rectangle) {
-    (void)device;
-    (void)resource;
-    return rectangle_bounded(rectangle) ? VIRTIO_GPU_RESP_OK_NODATA
-                                        : VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+static int make_surface(struct device *device, struct resource *resource,
+                        const struct layout *layout) {
+    return resource->texture != NULL ? blob_pixels_open(device, resource, layout) : -EIO;
 }
 
-static int read_back(struct device *device, struct resource *resource,
-                     const struct rectangle *rectangle) {
-    (void)device;
-    (void)resource;
-    (void)rectangle;
-    return -ENODATA;
+static int copy_pixels(struct device *device, const struct surface *surface,
+                       const struct rectangle *rectangle, uint8_t *to, uint64_t stride) {
+    if (surface->resource->texture == NULL)
+        return -EIO;
+    return blob_pixels_copy(device, surface, rectangle, to, stride);
+}
+
+static uint32_t flush(struct device *device, struct resource *resource,
+                      const struct rectangle *rectangle) {
+    if (resource->texture == NULL && rectangle_bounded(rectangle))
+        return VIRTIO_GPU_RESP_ERR_UNSPEC;
+    return blob_pictures_flush(device, resource, rectangle);
 }
 
 static const struct resource_kind HOST_BLOB = {
@@ -80,7 +79,10 @@ static const struct resource_kind HOST_BLOB = {
     .make_image = make_image,
     .transfer_to_host = transfer_to_host,
     .flush = flush,
-    .read_back = read_back,
+    .read_back = blob_pictures_fill,
+    .make_surface = make_surface,
+    .copy_pixels = copy_pixels,
+    .may_be_lost = true,
     .backing_changed = texture_backing_changed,
     .destroy = destroy,
 };
@@ -181,68 +183,4 @@ int resource_adopt_host_blob(struct device *device, uint32_t resource_id, uint64
     if (error < 0)
         return error;
     return new_blob(device, resource_id, size) != NULL ? 0 : -ENOMEM;
-}
-
-/* --- as a file */
-
-static bool round_up(uint64_t *bytes, uint64_t page) {
-    if (__builtin_add_overflow(*bytes, page - 1, bytes))
-        return false;
-    *bytes -= *bytes % page;
-    return true;
-}
-
-/* Lavapipe's memory is a file of any size (of Mesa 25.0), of which QEMU maps whole pages alone. Who
- * made it may not seal it (vgpud/walls/calls.py), so that it can be made longer here, and then by
- * nobody. */
-static void make_whole_pages(int fd, uint64_t page) {
-    struct stat status;
-    uint64_t bytes;
-
-    if (fcntl(fd, F_GET_SEALS) != 0 || fstat(fd, &status) < 0)
-        return;
-    bytes = (uint64_t)status.st_size;
-    if (bytes % page != 0 && (!round_up(&bytes, page) || ftruncate(fd, (off_t)bytes) < 0))
-        return;
-    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW);
-}
-
-/* Whoever touches what is beyond the end of a file is ended for it, and what a guest says of a
- * blob's size nobody else has checked. */
-static int measure(uint64_t size, struct blob_file *file) {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end, there;
-    struct stat status;
-
-    make_whole_pages(file->fd, page);
-    if (fstat(file->fd, &status) < 0)
-        return -errno;
-    if (file->offset % page != 0)
-        return -EOPNOTSUPP;
-    /* The last page of a file is there as a whole: drivers round up to it, libraries may not. */
-    there = (uint64_t)status.st_size;
-    if (!round_up(&there, page) || __builtin_add_overflow(file->offset, size, &end) || end > there)
-        return -EINVAL;
-    file->length = size;
-    return round_up(&file->length, page) ? 0 : -EINVAL;
-}
-
-int host_blob_export(struct device *device, uint32_t resource_id, struct blob_file *file) {
-    const struct resource *resource = resource_table_find(&device->resources, resource_id);
-    struct blob_export exported = {.fd = -1};
-    int error;
-
-    if (resource == NULL || resource->kind != &HOST_BLOB)
-        return -ENOENT;
-    if (resource->texture == NULL)
-        return -EIO;
-    if (!(resource->texture->flags & VIRTIO_GPU_BLOB_FLAG_USE_MAPPABLE))
-        return -EINVAL;
-    if (library_of(device)->operations->blob_export(library_of(device), resource_id, &exported))
-        return -EOPNOTSUPP;
-    *file = (struct blob_file){
-        .fd = exported.fd, .offset = exported.offset, .map_info = exported.map_info};
-    error = measure(resource->blob_bytes, file);
-    if (error < 0)
-        close(exported.fd);
-    return error;
 }

@@ -14,14 +14,6 @@
 /* [python] */
 struct device;
 
-/* A part of a file, in whole pages, which is there to its last byte. */
-struct blob_file {
-    int fd; /* the caller's */
-    uint64_t offset;
-    uint64_t length;
-    uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_... */
-};
-
 /* Whether the guest can have any. */
 int device_has_host_blobs(struct device *device);
 
@@ -34,10 +26,6 @@ int resource_create_host_blob(struct device *device, const struct host_blob *blo
 /* Recovery: what was in it died with the process that made it.  It can be got rid of, and is
  * nothing to anybody.  -EEXIST, -ENOMEM. */
 int resource_adopt_host_blob(struct device *device, uint32_t resource_id, uint64_t size);
-
-/* -ENOENT: no such resource, or no host blob; -EINVAL: it was not to be mapped, or its file is
- * shorter than the guest has said; -EIO: it is lost; -EOPNOTSUPP: the library has no file of it. */
-int host_blob_export(struct device *device, uint32_t resource_id, struct blob_file *file);
 /* [end python] */
 
 #endif

@@ -6,8 +6,7 @@
 #include "device/images.h"
 #include "render3d/render3d.h"
 
-/* The format without its transfer function, which the display does not know of. */
-static uint32_t linear_format(uint32_t format) {
+uint32_t read_back_format(uint32_t format) {
     static const uint32_t pairs[][2] = {
         {98, VIRTIO_GPU_FORMAT_A8B8G8R8_UNORM},  {99, VIRTIO_GPU_FORMAT_X8B8G8R8_UNORM},
         {100, VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM}, {101, VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM},
@@ -23,7 +22,7 @@ static uint32_t linear_format(uint32_t format) {
 
 int read_back_begin(struct device *device, struct resource *resource) {
     const struct resource_3d *created = &resource->texture->created;
-    format_convert convert = format_converter(linear_format(resource->format));
+    format_convert convert = format_converter(read_back_format(resource->format));
 
     if (convert == NULL || created->target != PIPE_TEXTURE_2D || created->nr_samples > 1 ||
         created->width > IMAGE_SIDE_MAX || created->height > IMAGE_SIDE_MAX)
@@ -38,10 +37,18 @@ int read_back_begin(struct device *device, struct resource *resource) {
     return 0;
 }
 
+/* Where rows go to. */
+struct rows_to {
+    const struct resource_3d *texture;
+    format_convert convert; /* from the texture's format */
+    uint8_t *pixels;
+    uint64_t stride;
+};
+
 /* Rows come as the guest counts them, whichever way up the library keeps them. */
-static int read(struct device *device, const struct resource *resource,
+static int read(struct device *device, const struct resource_3d *texture,
                 const struct rectangle *rectangle, uint64_t stride, struct iovec *iov) {
-    const struct gpu_transfer transfer = {.resource = &resource->texture->created,
+    const struct gpu_transfer transfer = {.resource = texture,
                                           .stride = (uint32_t)stride,
                                           .box = {.x = rectangle->x,
                                                   .y = rectangle->y,
@@ -54,9 +61,8 @@ static int read(struct device *device, const struct resource *resource,
     return library_of(device)->operations->transfer_from_host(library_of(device), &transfer);
 }
 
-static bool is_plain(const struct resource *resource) {
-    uint32_t format = linear_format(resource->format);
-
+static bool is_plain(uint32_t format) {
+    format = read_back_format(format);
     return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM || format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 }
 
@@ -70,9 +76,8 @@ static uint32_t rows_of(const struct rectangle *rectangle, uint64_t band_bytes) 
     return row < band_bytes ? (uint32_t)(band_bytes / row) : 1;
 }
 
-static int read_plain(struct device *device, const struct resource *resource,
-                      const struct rectangle *rectangle, uint8_t *to) {
-    uint64_t stride = canvas_stride(resource->canvas);
+static int read_plain(struct device *device, const struct rectangle *rectangle,
+                      const struct rows_to *to) {
     uint32_t rows = rows_of(rectangle, PLAIN_BAND_BYTES);
     struct rectangle band = *rectangle;
     int error = 0;
@@ -81,27 +86,27 @@ static int read_plain(struct device *device, const struct resource *resource,
         struct iovec iov;
         band.y = rectangle->y + y;
         band.height = smaller_u32(rows, rectangle->height - y);
-        iov =
-            (struct iovec){to + y * stride, stride * (band.height - 1) + image_stride(band.width)};
-        error = read(device, resource, &band, stride, &iov);
+        iov = (struct iovec){to->pixels + y * to->stride,
+                             to->stride * (band.height - 1) + image_stride(band.width)};
+        error = read(device, to->texture, &band, to->stride, &iov);
     }
     return error;
 }
 
-static int read_band(struct device *device, const struct resource *resource,
-                     const struct rectangle *band, uint8_t *to) {
+static int read_band(struct device *device, const struct rectangle *band, const struct rows_to *to,
+                     uint32_t first) {
     uint8_t *scratch = device->render3d->pixels.bytes;
     uint64_t row = image_stride(band->width);
     struct iovec iov = {scratch, row * band->height};
-    int error = read(device, resource, band, row, &iov);
+    int error = read(device, to->texture, band, row, &iov);
 
     for (uint32_t y = 0; error == 0 && y < band->height; y++)
-        resource->convert(to + y * canvas_stride(resource->canvas), scratch + y * row, band->width);
+        to->convert(to->pixels + (first + y) * to->stride, scratch + y * row, band->width);
     return error;
 }
 
-static int read_converted(struct device *device, const struct resource *resource,
-                          const struct rectangle *rectangle, uint8_t *to) {
+static int read_converted(struct device *device, const struct rectangle *rectangle,
+                          const struct rows_to *to) {
     uint32_t rows = rows_of(rectangle, BAND_BYTES);
     struct rectangle band = *rectangle;
     int error = 0;
@@ -111,22 +116,31 @@ static int read_converted(struct device *device, const struct resource *resource
     for (uint32_t y = 0; error == 0 && y < rectangle->height; y += rows) {
         band.y = rectangle->y + y;
         band.height = smaller_u32(rows, rectangle->height - y);
-        error = read_band(device, resource, &band, to + y * canvas_stride(resource->canvas));
+        error = read_band(device, &band, to, y);
     }
     return error;
+}
+
+int read_back_rows(struct device *device, const struct resource_3d *texture,
+                   const struct rectangle *rectangle, uint8_t *to, uint64_t stride) {
+    const struct rows_to rows = {.texture = texture,
+                                 .convert = format_converter(read_back_format(texture->format)),
+                                 .pixels = to,
+                                 .stride = stride};
+
+    if (is_plain(texture->format))
+        return read_plain(device, rectangle, &rows);
+    return read_converted(device, rectangle, &rows);
 }
 
 int read_back(struct device *device, struct resource *resource, const struct rectangle *rectangle) {
     struct canvas *canvas = resource->canvas;
     uint64_t stride = canvas_stride(canvas);
     uint64_t offset = rectangle->y * stride + (uint64_t)rectangle->x * IMAGE_PIXEL_BYTES;
-    uint8_t *to;
 
     if (canvas_held(canvas))
         channel_receive(&device->channel); /* it may have been released meanwhile */
     canvas_begin_write(canvas, rectangle);
-    to = canvas_pixels(canvas, canvas->slot) + offset;
-    if (is_plain(resource))
-        return read_plain(device, resource, rectangle, to);
-    return read_converted(device, resource, rectangle, to);
+    return read_back_rows(device, &resource->texture->created, rectangle,
+                          canvas_pixels(canvas, canvas->slot) + offset, stride);
 }

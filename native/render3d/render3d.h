@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "device/device.h"
+#include "render3d/blob_pixels.h"
 #include "render3d/context.h"
 #include "render3d/export.h"
 #include "render3d/gpu_library.h"
@@ -16,9 +17,10 @@
  * its number. */
 struct texture {
     struct resource_3d created;
-    uint64_t bytes;    /* against the quota, of textures or of host blobs */
-    uint32_t flags;    /* VIRTIO_GPU_BLOB_FLAG_..., of a host blob */
-    struct iovec *iov; /* the backing, which the library keeps a pointer to; NULL: none */
+    uint64_t bytes;            /* against the quota, of textures or of host blobs */
+    uint32_t flags;            /* VIRTIO_GPU_BLOB_FLAG_..., of a host blob */
+    struct iovec *iov;         /* the backing, which the library keeps a pointer to; NULL: none */
+    struct blob_pixels pixels; /* of a host blob that was shown */
 };
 
 struct render3d {

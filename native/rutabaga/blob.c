@@ -209,8 +209,9 @@ static int take(struct rutabaga_started *started, struct rutabaga_blob *blob) {
     struct rutabaga_handle handle = {.descriptor = -1};
     int fd;
 
-    if (started->api.resource_map_info(started->handle, blob->resource_id, &blob->map_info) != 0 ||
-        started->api.resource_export_blob(started->handle, blob->resource_id, &handle) != 0 ||
+    if (started->api.resource_map_info(started->handle, blob->resource_id, &blob->map_info) != 0)
+        blob->map_info = VIRTIO_GPU_MAP_CACHE_NONE;
+    if (started->api.resource_export_blob(started->handle, blob->resource_id, &handle) != 0 ||
         handle.descriptor < 0)
         return -EOPNOTSUPP;
     fd = (int)handle.descriptor;
@@ -224,6 +225,7 @@ static int take(struct rutabaga_started *started, struct rutabaga_blob *blob) {
     if (fd < 0)
         return -EOPNOTSUPP;
     blob->fd = fd;
+    blob->dmabuf = handle.type == RUTABAGA_DMABUF;
     return 0;
 }
 
@@ -239,6 +241,7 @@ int rutabaga_blob_export(struct gpu_library *library, uint32_t resource_id,
         return error;
     exported->fd = fcntl(blob->fd, F_DUPFD_CLOEXEC, 0);
     exported->offset = 0;
+    exported->dmabuf = blob->dmabuf;
     /* The library tells in the same number who may write. */
     exported->map_info = blob->map_info & VIRTIO_GPU_MAP_CACHE_MASK;
     return exported->fd < 0 ? -errno : 0;

@@ -15,7 +15,8 @@ struct rutabaga_blob {
     uint64_t size;
     struct iovec *iov; /* its guest memory; NULL: none */
     uint32_t iov_count;
-    int fd; /* what it is exported as; -1: not yet */
+    int fd;      /* what it is exported as; -1: not yet */
+    bool dmabuf; /* that is a DMA buffer */
     uint32_t map_info;
     uint32_t *contexts; /* that it is attached to */
     uint32_t context_count, context_room;

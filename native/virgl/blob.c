@@ -45,11 +45,32 @@ int virgl_blob_export(struct gpu_library *library, uint32_t resource_id,
     uint32_t fd_type = 0;
     int error;
 
-    if (api->resource_get_map_info(resource_id, &exported->map_info) != 0 ||
-        api->resource_export_blob(resource_id, &fd_type, &exported->fd) != 0 || exported->fd < 0)
+    if (api->resource_get_map_info(resource_id, &exported->map_info) != 0)
+        exported->map_info = VIRTIO_GPU_MAP_CACHE_NONE;
+    if (api->resource_export_blob(resource_id, &fd_type, &exported->fd) != 0 || exported->fd < 0)
         return -EOPNOTSUPP;
+    exported->dmabuf = fd_type == VIRGL_FD_DMABUF;
     error = place(fd_type, &exported->offset);
     if (error < 0)
         close(exported->fd);
     return error;
+}
+
+/* Of what OpenGL has not made it says nothing. */
+int virgl_blob_texture(struct gpu_library *library, uint32_t resource_id,
+                       struct resource_3d *texture) {
+    struct virgl_resource_info info = {0};
+
+    /* It fails for formats that DRM has not, when it has filled this in. */
+    api_of(library)->resource_get_info((int)resource_id, &info);
+    if (info.tex_id == 0)
+        return -ENOENT;
+    *texture = (struct resource_3d){.resource_id = resource_id,
+                                    .target = PIPE_TEXTURE_2D,
+                                    .format = info.virgl_format,
+                                    .width = info.width,
+                                    .height = info.height,
+                                    .depth = 1,
+                                    .array_size = 1};
+    return 0;
 }

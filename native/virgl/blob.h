@@ -10,5 +10,7 @@ int virgl_blob_create(struct gpu_library *library, const struct host_blob *blob,
                       uint32_t count);
 int virgl_blob_export(struct gpu_library *library, uint32_t resource_id,
                       struct blob_export *exported);
+int virgl_blob_texture(struct gpu_library *library, uint32_t resource_id,
+                       struct resource_3d *texture);
 
 #endif

@@ -138,6 +138,7 @@ static const struct gpu_operations OPERATIONS = {
     .transfer_from_host = virgl_transfer_from_host,
     .blob_create = virgl_blob_create,
     .blob_export = virgl_blob_export,
+    .blob_texture = virgl_blob_texture,
     .context_create = context_create,
     .context_destroy = context_destroy,
     .context_attach = context_attach,

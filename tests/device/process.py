@@ -61,7 +61,7 @@ def no_display(question: messages.Message) -> messages.Message | None:
 
 class DeviceProcess:
     """``told`` has every message that was not a reply, without descriptors; ``images`` the newest image
-    of each resource.  Two threads do what the daemon does: answer the link, and release what was
+    of each resource, ``pictures`` that of each scanout that shows a host blob.  Two threads do what the daemon does: answer the link, and release what was
     presented.
     """
 
@@ -81,6 +81,7 @@ class DeviceProcess:
         """``options``: of ``RendererOptions``, beside the mode."""
         self.told: list[messages.Message] = []
         self.images: dict[int, int] = {}
+        self.pictures: dict[int, int] = {}
         self.state_fd = lib.session_state_create() if state_fd is None else os.dup(state_fd)
         self._answer = answer
         self._replies: dict[int, messages.Message] = {}
@@ -163,8 +164,9 @@ class DeviceProcess:
 
     def forget_images(self) -> None:
         """As the daemon does it when it resets the device."""
-        while self.images:
-            os.close(self.images.popitem()[1])
+        for kept in (self.images, self.pictures):
+            while kept:
+                os.close(kept.popitem()[1])
 
     # --- what the daemon says
 
@@ -236,16 +238,11 @@ class DeviceProcess:
                 self._replies[message.serial] = message
             else:
                 self.told.append(message)
-            if isinstance(message, messages.ResourceGone) or descriptors:
-                self._keep_image(message.resource_id, descriptors)  # type: ignore[union-attr]
+            if isinstance(message, messages.PictureMade | messages.PictureGone):
+                _keep(self.pictures, message.scanout_id, descriptors)
+            elif isinstance(message, messages.ResourceGone) or descriptors:
+                _keep(self.images, message.resource_id, descriptors)  # type: ignore[union-attr]
             self._changed.notify_all()
-
-    def _keep_image(self, resource_id: int, descriptors: list[int]) -> None:
-        old = self.images.pop(resource_id, None)
-        if old is not None:
-            os.close(old)
-        if descriptors:
-            self.images[resource_id] = descriptors.pop()
 
     def _release(self) -> None:
         # A display that takes everything at once, and looks at nothing.
@@ -259,6 +256,15 @@ class DeviceProcess:
                 return
             if not record:
                 return
+
+
+def _keep(kept: dict[int, int], number: int, descriptors: list[int]) -> None:
+    """The one that has come, or none, in the place of the one before."""
+    old = kept.pop(number, None)
+    if old is not None:
+        os.close(old)
+    if descriptors:
+        kept[number] = descriptors.pop()
 
 
 def _released(record: bytes) -> list[bytes]:

@@ -280,6 +280,84 @@ def test_a_blob_of_the_hosts_is_not_shown_by_numbers_alone(subject: Subject) -> 
     assert subject.ask(commands.transfer_to_host_2d(1, area)) == UNSPEC
 
 
+AREA = commands.Rectangle(0, 0, 64, 48)
+PLANE = commands.Plane(64, 48, 2, 256)
+
+
+def test_the_session_is_told_of_the_picture_of_what_is_shown(subject: Subject) -> None:
+    """And of its end, however that comes."""
+    assert subject.ask(commands.create_host_blob(1, 16 * PAGE)) == OK
+    show = commands.set_scanout_blob(1, 1, AREA, PLANE)
+    guest_blob = subject.guest.create_blob(64, 48)
+    ends = (
+        commands.set_scanout(1, 0, commands.Rectangle(0, 0, 0, 0)),
+        commands.set_scanout_blob(1, guest_blob.resource_id, AREA, guest_blob.plane),
+        commands.resource_unref(1),
+    )
+    for end in ends:
+        # What is shown already is nothing new.
+        for _ in range(2):
+            assert subject.ask(show) == OK
+        assert subject.ask(end) == OK
+        assert subject.told(messages.PictureMade, messages.PictureGone) == [
+            messages.PictureMade(1, 64, 48),
+            messages.PictureGone(1),
+        ]
+        subject.process.told.clear()
+
+
+def test_a_picture_of_another_size_is_another(subject: Subject) -> None:
+    assert subject.ask(commands.create_host_blob(1, 16 * PAGE)) == OK
+    for width in (64, 32):
+        part = commands.Rectangle(0, 0, width, 48)
+        assert subject.ask(commands.set_scanout_blob(0, 1, part, PLANE)) == OK
+    assert subject.told(messages.PictureMade, messages.PictureGone) == [
+        messages.PictureMade(0, 64, 48),
+        messages.PictureMade(0, 32, 48),
+    ]
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [
+        commands.Plane(64, 48, 9, 256),
+        commands.Plane(64, 48, 2, 255),
+        commands.Plane(64, 48, 2, 256, 16 * PAGE - 48 * 256 + 1),
+        commands.Plane(64, 48, 2, (1 << 32) - 1),
+        commands.Plane((1 << 32) - 1, 48, 2, (1 << 32) - 1),
+        commands.Plane(64, 48, 2, 256, (1 << 32) - 1),
+    ],
+)
+def test_what_is_shown_lies_in_the_blob(subject: Subject, plane: commands.Plane) -> None:
+    assert subject.ask(commands.create_host_blob(1, 16 * PAGE)) == OK
+    request = commands.set_scanout_blob(0, 1, AREA, plane)
+    assert subject.ask(request) == INVALID_PARAMETER
+    assert subject.told(messages.PictureMade) == []
+
+
+def test_a_reset_is_the_end_of_pictures_without_a_word(subject: Subject) -> None:
+    assert subject.ask(commands.create_host_blob(1, 16 * PAGE)) == OK
+    assert subject.ask(commands.set_scanout_blob(0, 1, AREA, PLANE)) == OK
+    base = subject.process.stop_queue()
+    subject.process.do(messages.Reset())
+    subject.process.start_queue(subject.guest, base)
+    assert subject.ask(commands_3d.ctx_create(1)) == OK
+    subject.process.told.clear()
+    assert subject.ask(commands.create_host_blob(1, 16 * PAGE)) == OK
+    assert subject.ask(commands.set_scanout_blob(0, 1, AREA, PLANE)) == OK
+    assert subject.told(messages.PictureMade, messages.PictureGone) == [
+        messages.PictureMade(0, 64, 48)
+    ]
+
+
+def test_a_picture_that_cannot_be_taken_over_is_said_to_be_gone(subject: Subject) -> None:
+    image = os.memfd_create("no image")
+    reply = subject.process.request(messages.AdoptPicture(0, 64, 48), (image,))
+    os.close(image)
+    assert isinstance(reply, messages.Refused)
+    assert subject.told(messages.PictureGone) == [messages.PictureGone(0)]
+
+
 def test_blobs_outlive_their_context(subject: Subject) -> None:
     assert subject.ask(commands.create_host_blob(1, PAGE)) == OK
     assert subject.ask(commands_3d.ctx_destroy(1)) == OK
@@ -344,6 +422,9 @@ def test_what_is_lost_can_be_got_rid_of(subject: Subject) -> None:
     assert uuid == bytes(range(16))
     assert subject.map() == UNSPEC
     assert subject.asked == []
+    area, plane = commands.Rectangle(0, 0, 8, 8), commands.Plane(8, 8, 2, 32)
+    assert subject.ask(commands.set_scanout_blob(0, 1, area, plane)) == UNSPEC
+    assert subject.ask(commands.resource_flush(1, area)) == UNSPEC
     assert subject.ask(commands_3d.ctx_attach_resource(1, 1)) == OK
     assert subject.ask(commands_3d.submit_3d(1, commands_3d.NOP)) == OK
     box = commands_3d.Box(0, 0, 0, 1, 1, 1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Cross-domain contexts of the real librutabaga_gfx_ffi, on a ring: their rings in guest memory, images of the host's, fences."""
 
+import mmap
 import os
 import struct
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from ..driver.gpu import Guest
 from ..driver.memory import PAGE, GuestMemory, MiB, Scattered
 from ..driver.rutabaga import CHANNEL_RING, CROSS_DOMAIN, QUERY_RING
 from .images import newest_pixels
-from .process import DeviceProcess
+from .process import DeviceProcess, wait_until
 
 pytestmark = pytest.mark.skipif(rutabaga.folder() is None, reason=rutabaga.NOT_BUILT)
 
@@ -227,6 +228,27 @@ def test_an_image_is_mapped_as_often_as_it_is_wanted(machine: Machine) -> None:
         assert struct.unpack_from("<I", response.data) == (commands.MAP_CACHE_CACHED,)
         machine.do(commands.resource_unmap_blob(IMAGE))
     assert [asked.length for asked in machine.mapped] == [-(-image.size // PAGE) * PAGE] * 2
+    machine.do(commands.resource_unref(IMAGE))
+
+
+def test_an_image_is_shown_as_it_was_drawn(machine: Machine) -> None:
+    ring = machine.ring()
+    assert machine.submit(rutabaga.init(RING, RING)) == OK
+    image = machine.image(ring)
+    machine.do(commands.create_host_blob(IMAGE, image.size, CTX, image.blob_id))
+    response = machine.guest.ask(commands.resource_map_blob(IMAGE), commands.MAP_INFO_SIZE)
+    assert response.type == ResponseType.OK_MAP_INFO
+    whole = Rectangle(0, 0, 64, 64)
+    plane = commands.Plane(64, 64, Format.B8G8R8X8_UNORM, image.stride)
+    machine.do(commands.set_scanout_blob(0, IMAGE, whole, plane))
+    assert wait_until(lambda: {0} == machine.process.pictures.keys())
+    for turn in range(3):
+        pixels = bytes([turn + 1]) * (image.stride * 64)
+        with mmap.mmap(machine.process.images[IMAGE], len(pixels)) as drawn:
+            drawn[:] = pixels
+        machine.do(commands.resource_flush(IMAGE, whole))
+        seen = newest_pixels(machine.process.pictures[0], 64, 64)
+        assert seen == bytes([turn + 1]) * len(seen)
     machine.do(commands.resource_unref(IMAGE))
 
 

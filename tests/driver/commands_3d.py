@@ -149,6 +149,7 @@ class Ccmd(IntEnum):
     GET_QUERY_RESULT = 21
     TRANSFER3D = 43
     CLEAR_TEXTURE = 47
+    PIPE_RESOURCE_CREATE = 48
 
 
 OBJECT_SURFACE: Final = 8
@@ -176,6 +177,17 @@ def clear(resource_id: int, format: int, color: tuple[float, float, float, float
     # Buffers (colour 0), the colour, depth as a double, stencil.
     cleared = words(word(Ccmd.CLEAR, 8), 1 << 2, *floats, 0, 0, 0)
     return surface + framebuffer + cleared
+
+
+def create_for_blob(blob_id: int, resource: Resource3D) -> bytes:
+    """A texture that becomes the blob of that ``blob_id``."""
+    length = 11
+    return words(
+        word(Ccmd.PIPE_RESOURCE_CREATE, length),
+        *(resource.target, resource.format, resource.bind),
+        *(resource.width, resource.height, resource.depth, resource.array_size),
+        *(resource.last_level, resource.nr_samples, resource.flags, blob_id),
+    )
 
 
 def query(result_id: int) -> bytes:

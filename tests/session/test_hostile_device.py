@@ -58,6 +58,10 @@ MISDEEDS = {
     ),
     "mapping where nothing can be mapped": "link.send(m.MapBlob(1, 1, 0, 4096, 0), [image])",
     "unmapping where nothing can be mapped": "link.send(m.UnmapBlob(1, 1))",
+    "a picture of no scanout": "link.send(m.PictureMade(16, 8, 8), [image])",
+    "a picture beyond 32 bits": "link.send(m.PictureMade(0, 2**32, 8), [image])",
+    "pictures without end": "[link.send(m.PictureMade(0, 8, 8), [image]) for n in range(10000)]",
+    "an end of what was not shown": "link.send(m.PictureGone(3))",
     "its end": "pass",
 }
 

@@ -289,3 +289,76 @@ def test_more_host_blobs_than_there_may_be_are_not_believed(journal: Journal) ->
     with pytest.raises(LinkError):
         journal.record(messages.ImageMade(1), [image])
     os.close(image)
+
+
+# --- what scanouts show of host blobs
+
+
+def picture(journal: Journal, scanout_id: int, width: int = 8, height: int = 4) -> int:
+    """The descriptor that the journal has then."""
+    journal.record(messages.PictureMade(scanout_id, width, height), [os.memfd_create("picture")])
+    found = journal.picture(scanout_id)
+    assert found is not None
+    assert found[0] == (width, height)
+    return found[1]
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_picture_outlives_the_process_that_made_it(journal: Journal) -> None:
+    journal.record(messages.HostBlobCreated(5, 8192), [])
+    image = picture(journal, 3)
+    assert list(journal.replay()) == [
+        (messages.AdoptHostBlob(5, 8192), []),
+        (messages.AdoptPicture(3, 8, 4), [image]),
+    ]
+    assert journal.picture(3) == ((8, 4), image)
+    assert journal.picture(2) is None
+    assert journal.is_host_blob(5)
+    assert not journal.is_host_blob(6)
+
+
+def test_a_scanout_has_one_picture(journal: Journal) -> None:
+    before = picture(journal, 0)
+    # Another takes its place, whose number may be the same.
+    kept = os.dup(before)
+    after = picture(journal, 0, 16, 16)
+    assert os.fstat(kept).st_ino != os.fstat(after).st_ino
+    os.close(kept)
+    journal.record(messages.PictureGone(0), [])
+    assert journal.picture(0) is None
+    assert not is_open(after)
+    journal.record(messages.PictureGone(0), [])
+    assert list(journal.replay()) == []
+
+
+def test_pictures_go_with_the_device_s_reset(journal: Journal) -> None:
+    images = [picture(journal, scanout_id) for scanout_id in range(16)]
+    journal.clear()
+    assert not any(map(is_open, images))
+    assert list(journal.replay()) == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        messages.PictureMade(16, 8, 8),
+        messages.PictureMade(1 << 63, 8, 8),
+        messages.PictureMade(0, 1 << 32, 8),
+        messages.PictureMade(0, 8, 1 << 63),
+        messages.PictureGone(16),
+    ],
+)
+def test_a_picture_that_cannot_be_is_not_believed(
+    journal: Journal, entry: messages.PictureMade | messages.PictureGone
+) -> None:
+    descriptors = [os.memfd_create("picture")]
+    with pytest.raises(LinkError):
+        journal.record(entry, descriptors)
+    os.close(descriptors.pop())

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Stands in for a libvirglrenderer.so.1 with Vulkan, and makes blobs: memory files as lavapipe's and
- * as a server's rings are, and such as no guest or VMM is to be given.  `blob_id` says which.  All
- * else is the real library's, which this one is linked to.
+ * as a server's rings are, and such as no guest or VMM is to be given.  `blob_id` says which; from
+ * OPENGL on it names one that a context of OpenGL has made.  All else is the real library's, which
+ * this one is linked to.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +18,7 @@
 
 enum { DMABUF = 1, OPAQUE, SHM };
 enum { CACHED = 1, WRITE_COMBINED = 3 };
-enum { PAGE = 4096, NOTES = 40, BLOBS = 1024 };
+enum { PAGE = 4096, NOTES = 40, BLOBS = 1024, OPENGL = 100 };
 
 /* By blob_id. */
 static const struct kind {
@@ -83,8 +84,12 @@ static int make(const struct kind *kind, uint64_t size) {
 
 int virgl_renderer_resource_create_blob(const struct arguments *arguments);
 int virgl_renderer_resource_create_blob(const struct arguments *arguments) {
+    int (*real)(const struct arguments *) =
+        dlsym(RTLD_NEXT, "virgl_renderer_resource_create_blob");
     int place = find(0);
 
+    if (arguments->blob_id >= OPENGL)
+        return real(arguments);
     if (arguments->blob_id >= sizeof(KINDS) / sizeof(KINDS[0]) || place < 0 || !arguments->ctx_id)
         return -EINVAL;
     blobs[place].kind = &KINDS[arguments->blob_id];

@@ -60,6 +60,15 @@ class BlobFile(NamedTuple):
     map_info: int
 
 
+class Picture(NamedTuple):
+    """What a scanout shows of a host blob, in an image of that size; the descriptor stays the native module's."""
+
+    image_id: int
+    width: int
+    height: int
+    descriptor: int
+
+
 class DataPlane:
     """Guest memory, the control queue, resources, contexts and scanouts.
 
@@ -248,7 +257,7 @@ class DataPlane:
         checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
 
     def scanout_set_blob(self, command: virtio_gpu_set_scanout_blob) -> None:
-        """Shows a rectangle of a picture that lies in a guest blob."""
+        """Shows a rectangle of a picture that lies in a blob; EIO: it is lost, EOPNOTSUPP: nobody can read it."""
         shown = ffi.new(
             "struct surface_state *",
             {
@@ -262,6 +271,21 @@ class DataPlane:
             },
         )
         checked(lib.scanout_set_blob(self._device, command.scanout_id, shown))
+
+    def scanouts_with_pictures(self) -> int:
+        """A bit for each that shows a host blob."""
+        return int(lib.scanouts_with_pictures(self._device))
+
+    def scanout_picture(self, scanout_id: int) -> Picture:
+        """Of one that shows a host blob."""
+        found = ffi.new("struct scanout_picture *")
+        checked(lib.scanout_picture(self._device, scanout_id, found))
+        return Picture(found.image_id, found.width, found.height, found.fd)
+
+    def scanout_adopt_picture(
+        self, scanout_id: int, width: int, height: int, image_fd: int
+    ) -> None:
+        checked(lib.scanout_adopt_picture(self._device, scanout_id, width, height, image_fd))
 
     # --- contexts
 
@@ -281,7 +305,7 @@ class DataPlane:
     # --- what is shown
 
     def scanout_read_back(self, scanout_id: int) -> None:
-        """Brings what a DMA buffer shows into the image of its resource."""
+        """Brings what was drawn to where others look at it, as far as no flush has."""
         checked(lib.scanout_read_back(self._device, scanout_id))
 
     def repaint(self) -> None:

@@ -4,6 +4,7 @@
 import errno
 
 from vgpud.device.dataplane import DataPlane
+from vgpud.device.pictures import Pictures
 from vgpud.device.questions import Questions
 from vgpud.device.renderers.interface import Capset, Renderer
 from vgpud.device.responses import Response
@@ -32,6 +33,7 @@ class Device:
         self.shared_memory = False
         """Whether the guest has host-visible memory."""
         self.questions = Questions(link, self.respond)
+        self.pictures = Pictures(plane, link)
         self.guest_log = LimitedLog(lambda text: link.send(Log("WARNING", f"guest: {text}")))
 
     @property
@@ -57,4 +59,5 @@ class Device:
         """A VIRTIO device reset: everything that the guest made is gone."""
         self.questions.clear()
         self.capsets_asked.clear()
+        self.pictures.forget()
         self.plane.reset()

@@ -164,6 +164,12 @@ def _adopt_host_blob(
     device.plane.resource_adopt_host_blob(message.resource_id, message.size)
 
 
+def _adopt_picture(
+    device: Device, message: messages.AdoptPicture, descriptors: Descriptors
+) -> None:
+    device.pictures.adopt(message.scanout_id, message.width, message.height, descriptors[0])
+
+
 def _adopt_backing(
     device: Device, message: messages.AdoptBacking, descriptors: Descriptors
 ) -> None:
@@ -195,6 +201,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.AdoptResource3D: _adopt_resource_3d,
     messages.AdoptBlob: _adopt_blob,
     messages.AdoptHostBlob: _adopt_host_blob,
+    messages.AdoptPicture: _adopt_picture,
     messages.AdoptBacking: _adopt_backing,
     messages.AdoptUuid: _adopt_uuid,
     messages.Ping: _ping,

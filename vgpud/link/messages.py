@@ -240,6 +240,15 @@ class AdoptHostBlob(NamedTuple):
     serial: int = 0
 
 
+class AdoptPicture(NamedTuple):
+    """Recovery: what a scanout has shown of a host blob that is lost; descriptors: the image."""
+
+    scanout_id: int
+    width: int
+    height: int
+    serial: int = 0
+
+
 class AdoptBacking(NamedTuple):
     """Recovery: ``entries`` is an array of virtio_gpu_mem_entry."""
 
@@ -376,6 +385,22 @@ class ImageMade(NamedTuple):
     resource_id: int
 
 
+class PictureMade(NamedTuple):
+    """What a scanout shows of a host blob, for who looks and for the next process; descriptors: the image, of the size of
+    what is shown.  Takes the place of the scanout's one before.
+    """
+
+    scanout_id: int
+    width: int
+    height: int
+
+
+class PictureGone(NamedTuple):
+    """The scanout shows something else, or nothing."""
+
+    scanout_id: int
+
+
 class ResourceGone(NamedTuple):
     """The resource, its backing and its UUID are gone."""
 
@@ -497,6 +522,7 @@ Request = (
     | AdoptResource3D
     | AdoptBlob
     | AdoptHostBlob
+    | AdoptPicture
     | AdoptBacking
     | AdoptUuid
     | Ping
@@ -511,6 +537,8 @@ Journal = (
     | BackingDetached
     | UuidAssigned
     | ImageMade
+    | PictureMade
+    | PictureGone
     | ContextCreated
     | ContextGone
     | CapsetAsked
@@ -536,8 +564,10 @@ _DESCRIPTORS: dict[type[Message], Callable[[Any], int]] = {
     StartQueue: lambda message: message.kick + message.call + message.err,
     SetQueueDescriptor: lambda message: int(message.present),
     AdoptResource: lambda message: 1,
+    AdoptPicture: lambda message: 1,
     ResourceCreated: lambda message: 1,
     ImageMade: lambda message: 1,
+    PictureMade: lambda message: 1,
     MapBlob: lambda message: 1,
 }
 

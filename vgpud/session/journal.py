@@ -10,12 +10,13 @@ from collections.abc import Iterator, Set
 from itertools import islice
 from typing import NamedTuple
 
-from vgpud.config.schema import MAX_U32
+from vgpud.config.schema import MAX_SCANOUTS, MAX_U32
 from vgpud.link.fields import LinkError
 from vgpud.link.messages import (
     AdoptBacking,
     AdoptBlob,
     AdoptHostBlob,
+    AdoptPicture,
     AdoptResource,
     AdoptResource3D,
     AdoptUuid,
@@ -28,6 +29,8 @@ from vgpud.link.messages import (
     HostBlobCreated,
     ImageMade,
     Limits,
+    PictureGone,
+    PictureMade,
     Request,
     Resource3DCreated,
     ResourceCreated,
@@ -79,12 +82,18 @@ class _Resource:
         )
 
 
+class _Picture(NamedTuple):
+    made: PictureMade
+    image: int
+
+
 class Journal:
     """Owns the images' descriptors."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._resources: dict[int, _Resource] = {}
+        self._pictures: dict[int, _Picture] = {}
         self._entry_bytes = 0
         self._blob_bytes = 0
         self._contexts: dict[int, ContextCreated] = {}
@@ -103,12 +112,23 @@ class Journal:
             return None
         return (resource.created.width, resource.created.height), resource.image
 
+    def picture(self, scanout_id: int) -> tuple[tuple[int, int], int] | None:
+        """Likewise, of what a scanout shows of a host blob, whoever has made that."""
+        picture = self._pictures.get(scanout_id)
+        if picture is None:
+            return None
+        return (picture.made.width, picture.made.height), picture.image
+
     def blob(self, resource_id: int) -> Blob | None:
         """None when the resource is no guest blob."""
         resource = self._resources.get(resource_id)
         if resource is None or not isinstance(resource.created, BlobCreated):
             return None
         return Blob(resource.created.size, resource.entries)
+
+    def is_host_blob(self, resource_id: int) -> bool:
+        resource = self._resources.get(resource_id)
+        return resource is not None and isinstance(resource.created, HostBlobCreated)
 
     @property
     def backing_entries(self) -> int:
@@ -146,6 +166,9 @@ class Journal:
             return
         if isinstance(entry, CapsetAsked):
             self._record_capset(entry)
+            return
+        if isinstance(entry, PictureMade | PictureGone):
+            self._record_picture(entry, descriptors)
             return
         resource = self._resources.get(entry.resource_id)
         if resource is None:
@@ -188,6 +211,18 @@ class Journal:
         if entry.capset_id >= CAPSETS_MAX:
             raise LinkError(f"there is no capability set {entry.capset_id}")
         self._capsets_asked.add(entry.capset_id)
+
+    def _record_picture(self, entry: PictureMade | PictureGone, descriptors: list[int]) -> None:
+        if max(entry) > MAX_U32 or entry.scanout_id >= MAX_SCANOUTS:
+            raise LinkError(f"no scanout can show {entry}")
+        self._drop_picture(entry.scanout_id)
+        if isinstance(entry, PictureMade):
+            self._pictures[entry.scanout_id] = _Picture(entry, descriptors.pop())
+
+    def _drop_picture(self, scanout_id: int) -> None:
+        picture = self._pictures.pop(scanout_id, None)
+        if picture is not None:
+            os.close(picture.image)
 
     def _set_entries(self, resource: _Resource, entry: BackingAttached | BackingDetached) -> None:
         entries = entry.entries if isinstance(entry, BackingAttached) else b""
@@ -251,11 +286,16 @@ class Journal:
                 yield AdoptBacking(resource_id, resource.entries), []
             if resource.uuid:
                 yield AdoptUuid(resource_id, resource.uuid), []
+        # What the process says then may take some of them away.
+        for made, image in list(self._pictures.values()):
+            yield AdoptPicture(*made), [image]
 
     def clear(self) -> None:
         """The device was reset, or is not needed any more."""
         for resource_id in list(self._resources):
             self._forget(resource_id)
+        for scanout_id in list(self._pictures):
+            self._drop_picture(scanout_id)
         self._contexts.clear()
         self._capsets_asked.clear()
         self.contexts_made = 0

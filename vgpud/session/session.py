@@ -258,7 +258,11 @@ class Session:
             )
             whole = shown._replace(x=0, y=0)
             return None if picture is None else (whole, (whole.width, whole.height), picture)
-        image = self._journal.image(shown.resource_id)
+        if self._journal.is_host_blob(shown.resource_id):
+            # It has what is shown and no more.
+            shown, image = shown._replace(x=0, y=0), self._journal.picture(scanout_id)
+        else:
+            image = self._journal.image(shown.resource_id)
         if image is None or not _lies_in(shown, image[0]):
             return None
         return shown, image[0], os.dup(image[1])

@@ -100,6 +100,7 @@ def _wrong(text: str) -> GuestError:
 
 def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanout_blob) -> Answer:
     device.plane.scanout_set_blob(command)
+    device.pictures.tell()
     return OK
 
 

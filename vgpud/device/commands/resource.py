@@ -43,6 +43,7 @@ def create_3d(device: Device, request: Request, command: virtio_gpu_resource_cre
 def unref(device: Device, request: Request, command: virtio_gpu_resource_unref) -> Answer:
     resource_id = command.resource_id
     device.plane.resource_unref(resource_id)
+    device.pictures.tell()
     device.link.send(ResourceGone(resource_id))
     return OK
 

@@ -12,6 +12,7 @@ def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanou
     resource_id = command.resource_id
     had_image = resource_id == 0 or device.plane.resource_has_image(resource_id)
     device.plane.scanout_set(command.scanout_id, resource_id, *command.r)
+    device.pictures.tell()
     if not had_image:
         # A texture was shown for the first time, which has given it one.
         device.link.send(ImageMade(resource_id), [device.plane.resource_image_fd(resource_id)])
