@@ -28,9 +28,11 @@ int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uin
 
 int gpu_library_try_context(struct gpu_library *library, uint32_t capset_id) {
     static const char name[] = "trial";
-    int error = library->operations->context_create(library, 1, capset_id, name, sizeof(name) - 1);
+    const uint32_t ctx_id = INT32_MAX; /* drivers count from 1 on */
+    int error =
+        library->operations->context_create(library, ctx_id, capset_id, name, sizeof(name) - 1);
 
     if (error == 0)
-        library->operations->context_destroy(library, 1);
+        library->operations->context_destroy(library, ctx_id);
     return error == 0 ? 0 : -ENODEV;
 }

@@ -49,8 +49,7 @@ int gpu_library_capset_size(struct gpu_library *library, uint32_t capset_id, uin
 /* Fills `data`, of gpu_library_capset_size() bytes; slow, so ask once. */
 int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                             uint8_t *data);
-/* Makes a context for a capability set, and ends it: 0 when there can be such.  Before any other.
- */
+/* Makes a context for a capability set, and ends it: 0 when there can be such. */
 int gpu_library_try_context(struct gpu_library *library, uint32_t capset_id);
 /* [end python] */
 

@@ -39,11 +39,12 @@ static bool create_ring_fence(struct render3d *render3d, struct held *held) {
                                 library, held->ctx_id, held->ring_idx, held->fence) == 0;
 }
 
-static void say_lost(struct context *context, const struct held *held) {
-    if (!context->lost)
-        limited_log_say(&lost_log,
-                        "context %u takes no fence of its ring %u: what it draws is lost",
-                        context->ctx_id, held->ring_idx);
+static void note_lost(struct device *device, struct context *context, const struct held *held) {
+    if (context->lost)
+        return;
+    limited_log_say(&lost_log, "context %u takes no fence of its ring %u: what it draws is lost",
+                    context->ctx_id, held->ring_idx);
+    device->state->counters.contexts_lost++;
     context->lost = true;
 }
 
@@ -57,12 +58,14 @@ static bool follow_last(struct render3d *render3d, struct held *held) {
     return last != NULL;
 }
 
-static bool create_fence(struct render3d *render3d, struct context *vulkan, struct held *held) {
+static bool create_fence(struct device *device, struct context *vulkan, struct held *held) {
+    struct render3d *render3d = device->render3d;
+
     held->fence = ++render3d->last_context_fence;
     if (create_ring_fence(render3d, held))
         return true;
     if (vulkan != NULL) {
-        say_lost(vulkan, held);
+        note_lost(device, vulkan, held);
         return follow_last(render3d, held);
     }
     held->of_ring = false;
@@ -111,7 +114,7 @@ bool held_add(struct device *device, uint32_t chain, const uint8_t *response, ui
     vulkan = held.of_ring ? find_vulkan(render3d, held.ctx_id) : NULL;
     if (!begun(render3d, vulkan, request) && last_under_way(render3d, &held) == NULL)
         return false;
-    if (!create_fence(render3d, vulkan, &held) || !keep_response(&held, response, length))
+    if (!create_fence(device, vulkan, &held) || !keep_response(&held, response, length))
         return false;
     /* From here on something is under way only when it was begun later, or is in the list. */
     render3d->drawing = render3d->drawing && held.of_ring;

@@ -64,7 +64,8 @@ struct counters {
     uint64_t deferred; /* flushes that had to wait for the presenter */
     uint64_t kicks;
     uint64_t calls;
-    uint64_t exits; /* returns to Python */
+    uint64_t exits;         /* returns to Python */
+    uint64_t contexts_lost; /* whose process has gone: the library refuses what they do */
 };
 
 struct session_state {

@@ -22,6 +22,7 @@ COUNTERS = (
     "flushes",
     "kicks",
     "calls",
+    "contexts_lost",
 )
 MACHINE: dict[str, Any] = {
     "name": "1, process 4711",
@@ -38,6 +39,21 @@ MACHINE: dict[str, Any] = {
     "restarts": 1,
     "last_reason": "ended with SIG\x1b[2J",
     "given_up": False,
+    "vulkan": {
+        "render_server": {
+            "pid": 4714,
+            "cpu_seconds": 0.1,
+            "memory_bytes": 1 << 20,
+            "mapped_bytes": 5 << 20,
+        },
+        "workers": [
+            {"pid": n, "cpu_seconds": 2.0, "memory_bytes": 30 << 20, "mapped_bytes": 900 << 20}
+            for n in (4715, 4716)
+        ],
+        "workers_killed": 0,
+        "servers_ended": 0,
+        "last_reason": None,
+    },
     "driver": {"offered": 1 << 32 | 3, "accepted": 1 << 32 | 3, "capsets": [2], "contexts": 9},
     "display": True,
     "viewers": 2,
@@ -52,6 +68,7 @@ MACHINE: dict[str, Any] = {
         "contexts": {"used": 8, "limit": 64},
         "backing_entries": {"used": 123456, "limit": 1048576},
         "blob_memory": {"used": 3 << 30, "limit": 4 << 30},
+        "vulkan_memory": {"used": 900 << 20, "limit": 4 << 30},
         "hostmem": {"used": 2 << 30, "limit": 8 << 30},
         "memory_slots": {"used": 300, "limit": 509},
     },
@@ -116,14 +133,15 @@ def test_one_machine_is_one_screen() -> None:
         "AMD Radeon",
         "4713, 1 restart: ended with SIG?[2J",
         "scanout 1     3840x2160+0+0 of resource 4",
-        "256 entries, 12 in flight, 1 with a fence",
+        "queues        control 12/256 in flight, 1 with a fence; cursor 0/16 in flight",
         "machines 1/500, of a user 1/400, silent connections 2/64, descriptors 30/1048576",
         "limits        guest memory 4.0 GiB/1.0 TiB, image memory 31.0 MiB/1.0 GiB,",
         "resources 500/8192, contexts 8/64",
         "hostmem 2.0 GiB/8.0 GiB",
         "memory slots 300/509",
         "3 lines of the log left out",
-        "8: 1 program ?[2J?1 (virgl)",
+        "8 (3 virgl, 3 virgl2, 2 default): 1 program ?[2J?1 (virgl)",
+        "vulkan        render server 4714, 2 workers (900.0 MiB/4.0 GiB)",
         "500, 30.5 MiB: 499 499x64 124.8 KiB",
     ):
         assert part in text
@@ -133,6 +151,44 @@ def test_what_there_is_not_is_not_shown() -> None:
     one = status(1)
     one["machines"][0]["limits"]["hostmem"] = {"used": 0, "limit": 0}
     assert "hostmem" not in screenful(one)
+
+
+def test_who_executes_vulkan_is_shown_and_who_did() -> None:
+    one = status(1)
+    vulkan = one["machines"][0]["vulkan"]
+    reason = "context 7 (vk\x1b[2J) did not answer within 3 s"
+    vulkan |= {"workers_killed": 2, "servers_ended": 1, "last_reason": reason}
+    text = " ".join(screenful(one).split())
+    assert "2 workers (900.0 MiB/4.0 GiB), 2 workers killed, 1 server ended: context 7" in text
+    assert "context 7 (vk?[2J) did not answer within 3 s" in text
+    vulkan |= {"workers": [], "workers_killed": 0, "servers_ended": 0, "last_reason": None}
+    assert "  vulkan        render server 4714, 0 workers\n" in screenful(one)
+    vulkan["render_server"] = None
+    assert "vulkan" not in screenful(one)
+    vulkan |= {"servers_ended": 1, "last_reason": "the render server ended with SIGKILL"}
+    assert "no render server, 1 server ended: the render server ended" in screenful(one)
+
+
+def test_metrics_have_who_executes_vulkan_and_contexts_by_their_sets() -> None:
+    one = status(1)
+    vulkan = one["machines"][0]["vulkan"]
+    vulkan |= {"workers_killed": 2, "servers_ended": 1, "last_reason": "no\x1b answer"}
+    samples = {
+        (sample.name, *sorted(set(sample.labels.values()) - {one["socket"], "1"})): sample.value
+        for family in text_string_to_metric_families(exposition(one))
+        for sample in family.samples
+    }
+    assert samples["vgpud_vulkan_workers",] == 2
+    assert samples["vgpud_vulkan_workers_memory_bytes",] == 60 << 20
+    assert samples["vgpud_render_server",] == 1
+    assert samples["vgpud_vulkan_workers_killed_total",] == 2
+    assert samples["vgpud_render_servers_ended_total",] == 1
+    assert samples["vgpud_contexts_lost_total",] == 123456789
+    assert samples["vgpud_limit_used", "vulkan_memory"] == 900 << 20
+    assert samples["vgpud_limit", "vulkan_memory"] == 4 << 30
+    assert samples["vgpud_vulkan_last_reason_info", "no? answer"] == 1
+    assert samples["vgpud_capset_contexts", "virgl"] == 3
+    assert samples["vgpud_capset_contexts", "default"] == 2
 
 
 def test_a_blob_has_no_sides() -> None:

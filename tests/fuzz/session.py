@@ -36,7 +36,7 @@ RECORDS = st.fixed_dictionaries(
     optional={"exception": TEXTS, "session": TEXTS},
 ).map(lambda record: json.dumps(record).encode() + b"\n")
 DESCRIPTORS = st.lists(st.sampled_from(list(MADE)), max_size=3)
-BEGINNING = (start_message(Config()), ("session state", "present channel"))
+BEGINNING = (start_message(Config(), vulkan=False), ("session state", "present channel"))
 
 
 def _to_device(said: Message, kinds: list[str], more: int) -> Word:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Device processes without a spawner, each an interpreter of its own: for a session inside of a test."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -34,6 +35,12 @@ class _Life:
 
     def kill(self) -> None:
         self._process.kill()
+
+    async def start_server(self) -> None:
+        raise OSError(errno.ENOENT, "it has none")
+
+    async def server_started(self) -> None:
+        await trio.sleep_forever()
 
     async def server_ended(self) -> str:
         await trio.sleep_forever()

@@ -154,12 +154,12 @@ async def test_a_process_that_cannot_be_brought_up_is_tried_again(
     await in_thread(running.guest.display_info)
     start, failures = Parts.start, 2
 
-    def lacking(parts: Parts) -> object:
+    def lacking(parts: Parts, vulkan: bool) -> object:
         nonlocal failures
         if failures:
             failures -= 1
             raise OSError(errno.EMFILE, "Too many open files")
-        return start(parts)
+        return start(parts, vulkan)
 
     monkeypatch.setattr(Parts, "start", lacking)
     [process_id] = children(os.getpid())

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from vgpud.link.messages import ContextCreated
+from vgpud.session.vulkan_losses import VulkanLosses
 from vgpud.session.vulkan_watch import VulkanWatch
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_CMD_CTX_CREATE,
@@ -27,6 +28,7 @@ class Scene:
         self.command = (0, 0)
         self.contexts = [ContextCreated(1, VIRGL2, "glxgears"), ContextCreated(7, VENUS, "vkcube")]
         self.killed: list[tuple[float, object]] = []
+        self.losses = VulkanLosses()
 
     def kill_worker(self, ctx_id: int) -> None:
         self.killed.append((trio.current_time(), ctx_id))
@@ -38,7 +40,7 @@ class Scene:
         """Who was killed, after so long."""
         scene = cast(Any, self)
         with trio.move_on_after(seconds):
-            await VulkanWatch(scene, scene, scene, SECONDS).run()
+            await VulkanWatch(scene, scene, scene, self.losses, SECONDS).run()
         return [who for _, who in self.killed]
 
 
@@ -50,6 +52,14 @@ async def test_a_worker_first_and_then_the_server(autojump_clock: MockClock) -> 
     first, then = (when - begin for when, _ in scene.killed)
     assert SECONDS <= first <= 1.5 * SECONDS
     assert 2 * SECONDS <= then <= 2.5 * SECONDS
+    reason = "context 7 (vkcube) did not answer within 3 s"
+    assert scene.losses.reported() == (1, 0, reason)
+    # Why it was killed says more than by what.
+    scene.losses.server_ended("SIGKILL")
+    reason = "command 0x010c waited for the render server"
+    assert scene.losses.reported() == (1, 1, reason)
+    scene.losses.server_ended("SIGSEGV")
+    assert scene.losses.reported() == (1, 2, "the render server ended with SIGSEGV")
 
 
 async def test_a_context_that_cannot_be_made_is_the_server_s_fault(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A render server and its workers, of which none ends by itself: whose end is theirs."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,11 +11,18 @@ from pathlib import Path
 import pytest
 
 from vgpud.link import rights
-from vgpud.tree.messages import DeviceEnded, DeviceStarted, Forked, ServerEnded
+from vgpud.tree.messages import (
+    DeviceEnded,
+    DeviceStarted,
+    Forked,
+    ServerEnded,
+    ServerNotStarted,
+    ServerStarted,
+)
 from vgpud.tree.wishes import Wishes, worker_end
 
 from .. import stand_in
-from ..daemon.running import children, is_running, process_name, wait_until
+from ..daemon.running import children, is_running, process_name, settled_descriptors, wait_until
 from .test_wishes import Session, Spawner
 
 
@@ -39,8 +47,18 @@ class Server:
         self.session.wish(b"R")
         started, self.ends = self.session.granted()
         assert isinstance(started, DeviceStarted)
-        assert len(self.ends) == 3
-        self.device, self.pid = started.pid, started.server
+        assert len(self.ends) == 2
+        self.device = started.pid
+        assert spawner.says(Forked) == Forked(7, "device", self.device)
+        # Nobody needs one yet.
+        assert children(spawner.process.pid) == [self.device]
+        self.session.wish(b"B")
+        server, ends = self.session.granted()
+        assert isinstance(server, ServerStarted)
+        assert server.device == self.device
+        assert len(ends) == 1
+        self.ends += ends
+        self.pid = server.pid
         assert spawner.says(Forked) == Forked(7, "render-server", self.pid)
         assert wait_until(lambda: {"1", "2", "3"} <= self.workers().keys())
         self.all = [self.device, self.pid, *self.workers().values()]
@@ -125,6 +143,37 @@ def test_without_a_spawner_too(server: Server, spawner: Spawner) -> None:
     server.ends = []
     assert wait_until(lambda: not any(map(is_running, server.all)))
     os.kill(spawner.process.pid, signal.SIGCONT)
+
+
+def test_one_is_had_once(server: Server) -> None:
+    for _ in range(2):
+        server.session.wish(b"B")
+        assert server.session.granted()[0] == ServerNotStarted(server.device, errno.ENOENT)
+    assert is_running(server.pid)
+
+
+def test_a_device_process_without_one_has_none(spawner: Spawner) -> None:
+    session = Session(spawner, 7)
+    # Nobody hears of a wish for nobody.
+    session.wish(b"BD")
+    started, ends = session.granted()
+    assert isinstance(started, DeviceStarted)
+    session.wish(b"B")
+    assert session.granted()[0] == ServerNotStarted(started.pid, errno.ENOENT)
+    rights.close(ends)
+    session.close()
+
+
+def test_who_waits_for_one_that_never_comes_sees_that(spawner: Spawner) -> None:
+    """Nothing of it is left with the spawner when the device process has ended."""
+    before = settled_descriptors(spawner.process.pid)
+    session = Session(spawner, 7)
+    session.wish(b"R")
+    _, ends = session.granted()
+    rights.close(ends)
+    assert isinstance(session.granted()[0], DeviceEnded)
+    session.close()
+    assert wait_until(lambda: settled_descriptors(spawner.process.pid) == before)
 
 
 def test_wishes_may_come_in_pieces() -> None:

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from vgpud.control.protocol import Fields
 from vgpud.ctl.rates import answering
-from vgpud.ctl.status import printable, used
+from vgpud.ctl.status import by_capset, printable, used
 
 # What is said of each machine: a name without "vgpud_", its help, and where the number is.
 Values = dict[str, tuple[str, Callable[[Fields], float]]]
@@ -38,6 +38,18 @@ COUNTERS: Values = {
     "presented_bytes": (
         "Bytes that displays were given.",
         lambda machine: machine["presented"]["bytes"],
+    ),
+    "contexts_lost": (
+        "Contexts whose process has gone while they were there.",
+        lambda machine: machine["counters"]["contexts_lost"],
+    ),
+    "vulkan_workers_killed": (
+        "Processes that executed a context's Vulkan, killed since they did not answer.",
+        lambda machine: machine["vulkan"]["workers_killed"],
+    ),
+    "render_servers_ended": (
+        "Render servers that have ended while their device process was there.",
+        lambda machine: machine["vulkan"]["servers_ended"],
     ),
     "log_lines_left_out": (
         "Lines that the machine had to say and that are not in the log.",
@@ -71,6 +83,22 @@ GAUGES: Values = {
     "scanouts": ("Scanouts that show something.", lambda machine: len(machine["scanouts"])),
     "contexts": ("Rendering contexts that exist.", lambda machine: len(machine["contexts"])),
     "resources": ("Resources that exist.", lambda machine: len(machine["resources"])),
+    "vulkan_workers": (
+        "Processes that execute a context's Vulkan.",
+        lambda machine: len(machine["vulkan"]["workers"]),
+    ),
+    "vulkan_workers_memory_bytes": (
+        "Memory of all of those that they share with no file.",
+        lambda machine: sum(one["memory_bytes"] for one in machine["vulkan"]["workers"]),
+    ),
+    "render_server": (
+        "Whether there is a render server.",
+        lambda machine: machine["vulkan"]["render_server"] is not None,
+    ),
+    "guest_blobs": (
+        "Blobs of the guest's memory that exist.",
+        lambda machine: sum(one["kind"] == "blob" for one in machine["resources"]),
+    ),
     "host_blobs": (
         "Blobs of the host's memory that exist.",
         lambda machine: sum(one["kind"] == "host blob" for one in machine["resources"]),
@@ -78,6 +106,17 @@ GAUGES: Values = {
     "resource_bytes": (
         "Host memory of all resources; estimated where the renderer has it.",
         lambda machine: used(machine["resources"]),
+    ),
+}
+
+LAST_REASONS: dict[str, tuple[str, Callable[[Fields], str]]] = {
+    "device_process_last_reason_info": (
+        "Why the last device process that was replaced had ended; none when there was no such.",
+        lambda machine: machine["last_reason"] or "",
+    ),
+    "vulkan_last_reason_info": (
+        "Why a worker was killed or a render server has ended last; none when there was no such.",
+        lambda machine: machine["vulkan"]["last_reason"] or "",
     ),
 }
 
@@ -141,7 +180,8 @@ class _Statuses(Collector):
         for name, (text, value) in GAUGES.items():
             yield _machine_gauge(name, text, self._values(value))
         yield self._renderers()
-        yield self._last_reasons()
+        yield from self._last_reasons()
+        yield self._contexts()
         yield from self._queues()
         yield from self._processes()
         yield from self._limits()
@@ -180,16 +220,25 @@ class _Statuses(Collector):
             "renderer",
         )
 
-    def _last_reasons(self) -> Metric:
-        return _machine_gauge(
-            "device_process_last_reason_info",
-            "Why the last device process that was replaced had ended; none when there was no such.",
-            (
-                (labels | {"reason": printable(machine["last_reason"])}, 1)
+    def _last_reasons(self) -> Iterator[Metric]:
+        for name, (text, reason) in LAST_REASONS.items():
+            numbers = (
+                (labels | {"reason": printable(reason(machine))}, 1)
                 for labels, machine in self._machines(answering)
-                if machine["last_reason"]
+                if reason(machine)
+            )
+            yield _machine_gauge(name, text, numbers, "reason")
+
+    def _contexts(self) -> Metric:
+        return _machine_gauge(
+            "capset_contexts",
+            "Rendering contexts that exist, by their capability set.",
+            (
+                (labels | {"capset": capset}, number)
+                for labels, machine in self._machines(answering)
+                for capset, number in by_capset(machine["contexts"]).items()
             ),
-            "reason",
+            "capset",
         )
 
     def _queues(self) -> Iterator[Metric]:

@@ -2,6 +2,7 @@
 """A daemon's status, on one screen: all of each machine, or a line each where there are too many."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
 
 from vgpud.control.protocol import Fields
@@ -67,6 +68,7 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
         f"session {machine['session_process']}, device {machine['device_process'] or 'none'}, "
         f"{restarts(machine)}",
     )
+    yield from _vulkan(machine["vulkan"], machine["limits"]["vulkan_memory"])
     yield from _outputs(machine["outputs"])
     for scanout in machine["scanouts"]:
         yield f"scanout {scanout['scanout_id']}", _shown(scanout)
@@ -76,8 +78,8 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
         f"{count(counters['fences'], 'fence')}; {count(counters['kicks'], 'kick')}, "
         f"{count(counters['calls'], 'interrupt')}",
     )
-    for name, queue in machine["queues"].items():
-        yield f"{name} queue", _queue(queue)
+    queues = (f"{name} {_queue(queue)}" for name, queue in machine["queues"].items())
+    yield "queues", "; ".join(queues)
     yield (
         "drawn",
         f"{count(counters['flushes'], 'frame')}, {size(counters['transfer_bytes'])}; "
@@ -88,7 +90,8 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
         f"{rates['frames']:.1f} frames, {rates['commands']:.0f} commands, "
         f"{size(rates['transfer_bytes'])} drawn, {size(rates['presented_bytes'])} shown",
     )
-    yield "limits", _limits(machine["limits"]) + _unsaid(machine["log_lines_left_out"])
+    limits = {name: use for name, use in machine["limits"].items() if name != "vulkan_memory"}
+    yield "limits", _limits(limits) + _unsaid(machine["log_lines_left_out"])
     yield "contexts", _contexts(machine["contexts"])
     yield "resources", _resources(machine["resources"])
 
@@ -135,6 +138,29 @@ def restarts(machine: Fields) -> str:
     return text + ("; given up until the guest begins anew" if machine["given_up"] else "")
 
 
+def _vulkan(vulkan: Fields, memory: Fields) -> Iterator[tuple[str, str]]:
+    """Who executes it, and who did and died; nothing of a machine that cannot have any."""
+    server, workers = vulkan["render_server"], vulkan["workers"]
+    lost = _vulkan_losses(vulkan)
+    if server is None and not lost:
+        return
+    running = "no render server"
+    if server is not None:
+        running = f"render server {server['pid']}, {count(len(workers), 'worker')}"
+        # Of the one that has most.
+        running += f" ({size(memory['used'])}/{size(memory['limit'])})" if workers else ""
+    yield "vulkan", running + lost
+
+
+def _vulkan_losses(vulkan: Fields) -> str:
+    parts = [
+        count(vulkan["workers_killed"], "worker") + " killed" if vulkan["workers_killed"] else "",
+        count(vulkan["servers_ended"], "server") + " ended" if vulkan["servers_ended"] else "",
+    ]
+    lost = "".join(f", {part}" for part in parts if part)
+    return f"{lost}: {printable(vulkan['last_reason'])}" if vulkan["last_reason"] else lost
+
+
 def _outputs(outputs: list[Fields | None] | None) -> Iterator[tuple[str, str]]:
     if outputs is not None:
         sizes = (f"{one['width']}x{one['height']}" if one else "off" for one in outputs)
@@ -150,7 +176,7 @@ def _shown(scanout: Fields) -> str:
 
 def _queue(queue: Fields) -> str:
     fenced = f", {queue['fences_in_flight']} with a fence" if queue["fences_in_flight"] else ""
-    return f"{queue['size']} entries, {queue['in_flight']} in flight{fenced}"
+    return f"{queue['in_flight']}/{queue['size']} in flight{fenced}"
 
 
 def _contexts(contexts: list[Fields]) -> str:
@@ -159,7 +185,18 @@ def _contexts(contexts: list[Fields]) -> str:
         f" ({capset_name(one['capset_id'])})"
         for one in contexts[:LARGEST]
     ]
-    return _listed(str(len(contexts)), named, len(contexts))
+    kinds = by_capset(contexts)
+    total = str(len(contexts))
+    if len(kinds) > 1:
+        # There is room for one name less then.
+        total += f" ({', '.join(f'{number} {kind}' for kind, number in kinds.items())})"
+        named = named[:1]
+    return _listed(total, named, len(contexts))
+
+
+def by_capset(contexts: list[Fields]) -> dict[str, int]:
+    """How many there are of each capability set."""
+    return dict(Counter(capset_name(one["capset_id"]) for one in contexts))
 
 
 def _resources(resources: list[Fields]) -> str:

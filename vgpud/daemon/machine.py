@@ -151,6 +151,11 @@ class Machine:
         """Its device process, as the spawner says; 0 when there is none."""
         return next(reversed(self._helpers[DEVICE]), 0)
 
+    @property
+    def server_pid(self) -> int:
+        """Its render server, likewise."""
+        return next(reversed(self._helpers[RENDER_SERVER]), 0)
+
     # --- its life
 
     async def run(self) -> None:

@@ -25,8 +25,23 @@ class ProcessUse(NamedTuple):
     memory_bytes: int
 
 
+class MappedUse(NamedTuple):
+    """Likewise, of a process that has a limit for what it may map, and ``mapped_bytes`` of that."""
+
+    pid: int
+    cpu_seconds: float
+    memory_bytes: int
+    mapped_bytes: int
+
+
 def process_use(pid: int) -> ProcessUse | None:
     """None when there is no such process."""
+    use = mapped_use(pid)
+    return None if use is None else ProcessUse(*use[:3])
+
+
+def mapped_use(pid: int) -> MappedUse | None:
+    """Likewise."""
     folder = Path(f"/proc/{pid}")
     try:
         stat, statm = (folder / "stat").read_text(), (folder / "statm").read_text()
@@ -34,9 +49,18 @@ def process_use(pid: int) -> ProcessUse | None:
         return None
     # The name is in brackets, and may have some itself.
     fields = stat.rpartition(")")[2].split()
-    _, resident, shared, *_ = (int(pages) for pages in statm.split())
+    mapped, resident, shared, *_ = (int(pages) for pages in statm.split())
     ticks = int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS])
-    return ProcessUse(pid, ticks / TICKS, max(0, resident - shared) * PAGE_BYTES)
+    memory = max(0, resident - shared) * PAGE_BYTES
+    return MappedUse(pid, ticks / TICKS, memory, mapped * PAGE_BYTES)
+
+
+def children(pid: int) -> list[int]:
+    """Those that its first thread has forked."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def uses(**pids: int) -> dict[str, dict[str, Any] | None]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from vgpud.daemon.machine import Machine
 from vgpud.daemon.process_use import uses
+from vgpud.daemon.vulkan_use import VulkanUse, vulkan_use
 from vgpud.link.messages import NO_DISPLAY
-from vgpud.tree.messages import DEVICE, SESSION, Report, ResourceUse
+from vgpud.tree.messages import DEVICE, SESSION, Report, ResourceUse, Use
 
 
 def described(machine: Machine, report: Report | None) -> dict[str, Any]:
@@ -21,16 +22,22 @@ def described(machine: Machine, report: Report | None) -> dict[str, Any]:
         "processes": uses(**{SESSION: machine.pid, DEVICE: machine.device_pid}),
         "log_lines_left_out": machine.lines_left_out,
     }
-    return known if report is None else known | _reported(report)
+    return known if report is None else known | _reported(report, vulkan_use(machine.server_pid))
 
 
-def _reported(report: Report) -> dict[str, Any]:
+def _reported(report: Report, vulkan: VulkanUse) -> dict[str, Any]:
+    limits = report.limits
+    used = Use(vulkan.mapped_bytes, limits.vulkan_memory.limit)
+    limits = limits._replace(vulkan_memory=used)
     return {
         "renderer": report.renderer or None,
         "device_process": report.device_process or None,
         "restarts": report.restarts,
         "last_reason": report.last_reason or None,
         "given_up": report.given_up,
+        "vulkan": vulkan.as_json()
+        | report.vulkan._asdict()
+        | {"last_reason": report.vulkan.last_reason or None},
         "driver": report.driver._asdict(),
         "display": report.display,
         "viewers": report.viewers,
@@ -38,7 +45,7 @@ def _reported(report: Report) -> dict[str, Any]:
         if report.decides_outputs
         else None,
         "guest_memory_bytes": report.guest_memory_bytes,
-        "limits": {name: use._asdict() for name, use in report.limits._asdict().items()},
+        "limits": {name: use._asdict() for name, use in limits._asdict().items()},
         "scanouts": [one._asdict() for one in report.scanouts],
         "contexts": [one._asdict() for one in report.contexts],
         "resources": [_resource(one) for one in report.resources],

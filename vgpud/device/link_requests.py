@@ -129,6 +129,15 @@ def _show_pixels(device: Device, message: messages.ShowPixels, descriptors: Desc
     device.plane.show_pixels(message.pixels)
 
 
+def _try_vulkan(
+    device: Device, message: messages.TryVulkan, descriptors: Descriptors
+) -> messages.VulkanTried:
+    renderer = device.renderer
+    reason = renderer.try_vulkan()
+    capsets = tuple(capset.capset_id for capset in renderer.capsets)
+    return messages.VulkanTried(reason, capsets, renderer.description, message.serial)
+
+
 def _read_back(device: Device, message: messages.ReadBack, descriptors: Descriptors) -> None:
     device.plane.scanout_read_back(message.scanout_id)
 
@@ -197,6 +206,7 @@ _REQUESTS: dict[type[messages.Message], _Function] = {
     messages.Repaint: _repaint,
     messages.ReadBack: _read_back,
     messages.ShowPixels: _show_pixels,
+    messages.TryVulkan: _try_vulkan,
     messages.AdoptResource: _adopt_resource,
     messages.AdoptResource3D: _adopt_resource_3d,
     messages.AdoptBlob: _adopt_blob,

@@ -8,7 +8,7 @@ from vgpud.device.device import Device
 from vgpud.device.link_requests import handle
 from vgpud.device.loop import run
 from vgpud.device.renderers import renderer_class
-from vgpud.device.renderers.interface import Renderer
+from vgpud.device.renderers.interface import Renderer, Server
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.connection import Connection
@@ -107,7 +107,9 @@ def _make_device(
             state_fd,
             present_fd,
         )
-        return Device(plane, link, renderer(plane, start.renderer, server), start)
+        return Device(
+            plane, link, renderer(plane, start.renderer, Server(server, start.vulkan)), start
+        )
     except OSError as error:
         failure = RendererError(f"the device cannot be made: {error}", EXIT_INTERNAL)
     except RendererError as error:

@@ -83,13 +83,15 @@ class RendererOptions(NamedTuple):
 class Start(NamedTuple):
     """The first message; descriptors: session state, present channel.  Reply: Started or Failed.
 
-    ``displays`` is what GET_DISPLAY_INFO says when the session has no answer.
+    ``displays`` is what GET_DISPLAY_INFO says when the session has no answer.  ``vulkan``: its render server is there; otherwise
+    whatever needs one is offered untried, until TryVulkan.
     """
 
     renderer: RendererOptions
     limits: Limits
     num_scanouts: int
     displays: tuple[DisplaySize, ...]
+    vulkan: bool = False
     serial: int = 0
 
 
@@ -187,6 +189,12 @@ class ShowPixels(NamedTuple):
     """As Repaint, and until it is said otherwise: somebody looks on who needs ``pixels``, DMA buffers or not."""
 
     pixels: bool
+    serial: int = 0
+
+
+class TryVulkan(NamedTuple):
+    """There is a render server now.  Reply: VulkanTried."""
+
     serial: int = 0
 
 
@@ -296,6 +304,15 @@ class Started(NamedTuple):
     description: str
     host_blobs: bool = False
     serial: int = 0
+
+
+class VulkanTried(NamedTuple):
+    """``capsets`` and ``description`` as in Started; those that need a render server are no more when there is a ``reason``."""
+
+    reason: str
+    capsets: tuple[int, ...]
+    description: str
+    serial: int
 
 
 class Failed(NamedTuple):
@@ -502,7 +519,7 @@ class Log(NamedTuple):
     text: str
 
 
-Reply = Started | Failed | Done | Refused | QueueStopped | Pong
+Reply = Started | VulkanTried | Failed | Done | Refused | QueueStopped | Pong
 Request = (
     Start
     | SetMemory
@@ -517,6 +534,7 @@ Request = (
     | Reset
     | Repaint
     | ShowPixels
+    | TryVulkan
     | ReadBack
     | AdoptResource
     | AdoptResource3D

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import trio
 
+from vgpud.link import rights
 from vgpud.link.fields import LinkError
 from vgpud.link.trio_connection import TrioConnection
 from vgpud.tree import codec
@@ -19,6 +20,8 @@ from vgpud.tree.messages import (
     DeviceNotStarted,
     DeviceStarted,
     ServerEnded,
+    ServerNotStarted,
+    ServerStarted,
     ViewNotStarted,
     ViewStarted,
 )
@@ -27,6 +30,7 @@ from vgpud.tree.wishes import (
     WISH_DEVICE,
     WISH_END,
     WISH_END_VIEWS,
+    WISH_SERVER,
     WISH_SERVER_END,
     WISH_VIEW,
     WISH_VULKAN,
@@ -47,6 +51,14 @@ class Life(Protocol):
 
     async def ended(self) -> Ending | None:
         """How it ended, once it has; None when nobody has seen it."""
+        ...
+
+    async def start_server(self) -> None:
+        """Its render server; ``OSError`` when there can be none."""
+        ...
+
+    async def server_started(self) -> None:
+        """Returns once it has one."""
         ...
 
     async def server_ended(self) -> str:
@@ -76,6 +88,14 @@ class DeviceProcess:
         """How it ended, once it has; None when nobody has seen it."""
         return await self._life.ended()
 
+    async def start_server(self) -> None:
+        """Once; ``OSError`` when it has no render server, and never will."""
+        await self._life.start_server()
+
+    async def server_started(self) -> None:
+        """Returns once it has one."""
+        await self._life.server_started()
+
     async def server_ended(self) -> str:
         """With what its render server ended, once it has; never returns where it has none."""
         return await self._life.server_ended()
@@ -89,6 +109,15 @@ class DeviceProcess:
         self._life.kill_server()
 
 
+async def has_server(process: DeviceProcess) -> bool:
+    """Starts its render server, of which there may be none: whoever needs one says what is missing."""
+    try:
+        await process.start_server()
+    except OSError:
+        return False
+    return True
+
+
 class ViewProcess(NamedTuple):
     """Both descriptors belong to whoever has it.  ``life`` is what it is ended by, when it is closed."""
 
@@ -98,8 +127,8 @@ class ViewProcess(NamedTuple):
 
 
 class Devices(Protocol):
-    """Where device processes come from, with a render server if ``vulkan`` is to be drawn; ``OSError`` when there can be
-    none.
+    """Where device processes come from, which may have a render server if ``vulkan`` is to be drawn; ``OSError`` when there
+    can be none.
     """
 
     async def start(self, vulkan: bool) -> DeviceProcess: ...
@@ -123,7 +152,8 @@ async def device_process(devices: Devices, vulkan: bool) -> AsyncIterator[Device
                 await process.ended()
 
 
-_Grant = DeviceStarted | DeviceNotStarted | DeviceEnded | ServerEnded | ViewStarted | ViewNotStarted
+_Server = ServerStarted | ServerNotStarted | ServerEnded
+_Grant = DeviceStarted | DeviceNotStarted | DeviceEnded | _Server | ViewStarted | ViewNotStarted
 
 
 class Spawner:
@@ -146,6 +176,8 @@ class Spawner:
                 message, descriptors = received
                 if isinstance(message, DeviceEnded):
                     self._note_end(message)
+                elif isinstance(message, ServerStarted | ServerNotStarted):
+                    self._answer_server(message, descriptors)
                 elif isinstance(message, ServerEnded):
                     self._note_server_end(message)
                 elif isinstance(message, ViewStarted | ViewNotStarted):
@@ -177,9 +209,9 @@ class Spawner:
     def _answer(self, message: DeviceStarted | DeviceNotStarted, descriptors: list[int]) -> None:
         answer: DeviceProcess | DeviceNotStarted
         if isinstance(message, DeviceStarted):
-            link, *lives = descriptors
+            link, life = descriptors
             # Before its end can be told.
-            forked = self._forked[message.pid] = _Forked(self, lives, message.server)
+            forked = self._forked[message.pid] = _Forked(self, life)
             connection = TrioConnection(socket.socket(fileno=link))
             answer = DeviceProcess(message.pid, connection, forked)
         else:
@@ -211,6 +243,17 @@ class Spawner:
         if forked is not None:
             forked.note(Ending(message.code, message.signal, message.out_of_memory))
 
+    def _answer_server(
+        self, message: ServerStarted | ServerNotStarted, descriptors: list[int]
+    ) -> None:
+        forked = self._forked.get(message.device)
+        if forked is None:
+            rights.close(descriptors)
+        elif isinstance(message, ServerStarted):
+            forked.note_server_start(message.pid, descriptors[0])
+        else:
+            forked.note_no_server(message.error)
+
     def _note_server_end(self, message: ServerEnded) -> None:
         for forked in self._forked.values():
             if forked.server == message.pid:
@@ -241,14 +284,15 @@ class Spawner:
 
 
 class _Forked:
-    """A process that a spawner has forked, and may have reaped.  ``lives`` are its own, and that of its render server
-    with the number ``server``.
-    """
+    """A process that a spawner has forked, and may have reaped.  ``server`` is the number of its render server, 0: none."""
 
-    def __init__(self, spawner: Spawner, lives: list[int], server: int) -> None:
-        self.server = server
+    def __init__(self, spawner: Spawner, life: int) -> None:
+        self.server = 0
         self._spawner = spawner
-        self._lives = lives
+        self._lives = [life]  # and its render server's
+        self._server_start = trio.Event()
+        self._server_answer = trio.Event()
+        self._server_error = 0
         self._end = trio.Event()
         self._ending: Ending | None = None
         self._server_end = trio.Event()
@@ -257,10 +301,12 @@ class _Forked:
     def note(self, ending: Ending) -> None:
         self._ending = ending
         self.kill()
+        self.note_no_server(errno.ESRCH)
         self._end.set()
 
     def lost(self) -> None:
         """Nobody will tell of its end; it goes on as long as its link does."""
+        self.note_no_server(errno.ESRCH)
         self._end.set()
 
     async def ended(self) -> Ending | None:
@@ -275,6 +321,29 @@ class _Forked:
             self._lives = []
             if self._ending is None:
                 self._wish(WISH_END)
+
+    async def start_server(self) -> None:
+        self._wish(WISH_SERVER)
+        await self._server_answer.wait()
+        if not self.server:
+            raise OSError(self._server_error, os.strerror(self._server_error))
+
+    def note_server_start(self, pid: int, life: int) -> None:
+        self.server = pid
+        if self._lives:
+            self._lives.append(life)
+        else:
+            os.close(life)  # it is to end with the process
+        self._server_start.set()
+        self._server_answer.set()
+
+    def note_no_server(self, error: int) -> None:
+        """There will be none."""
+        self._server_error = error
+        self._server_answer.set()
+
+    async def server_started(self) -> None:
+        await self._server_start.wait()
 
     def note_server(self, ending: Ending) -> None:
         self._server_ending = ending

@@ -226,7 +226,10 @@ class Frontend(Backend):
     async def get_shmem_config(self) -> Mapping[int, int]:
         if ProtocolFeature.SHMEM not in self.protocol_features:
             raise FrontendError("GET_SHMEM_CONFIG without SHMEM")
-        return self._shared.sizes()
+        sizes = self._shared.sizes()
+        if self._shared.there and sizes:
+            await self._supervisor.need_vulkan()
+        return sizes
 
     async def set_log_base(self, area: LogArea, descriptors: list[int]) -> None:
         if not area.size:

@@ -188,6 +188,7 @@ class Session:
             restarts=supervisor.restarts,
             last_reason=supervisor.last_reason[:REASON_CHARACTERS],
             given_up=supervisor.given_up,
+            vulkan=supervisor.vulkan_losses.reported(),
             driver=self._driver(),
             display=self._displays.connected,
             viewers=self.viewers.count,
@@ -227,6 +228,7 @@ class Session:
             contexts=Use(len(journal.contexts), limits.contexts),
             backing_entries=Use(journal.backing_entries, limits.backing_entries),
             blob_memory=Use(journal.blob_bytes, limits.blob_memory),
+            vulkan_memory=Use(0, limits.vulkan_memory if self._supervisor.has_vulkan else 0),
             hostmem=Use(shared.region.mapped_bytes, shared.region.size if shared.there else 0),
             memory_slots=Use(shared.slots_used, shared.slots),
         )

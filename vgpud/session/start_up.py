@@ -36,15 +36,15 @@ class Parts(NamedTuple):
     control: Vring
     set_source: Callable[[int], None]
 
-    def start(self) -> tuple[messages.Start, tuple[int, int]]:
-        """The first message and its descriptors, of which the second is to be closed."""
+    def start(self, vulkan: bool) -> tuple[messages.Start, tuple[int, int]]:
+        """The first message and its descriptors, of which the second is to be closed; ``vulkan`` as there."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             ours.setblocking(False)
             theirs.setblocking(False)
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PRESENTED_BYTES)
             self.set_source(ours.fileno())
-            return start_message(self.config), (self.state.descriptor, theirs.detach())
+            return start_message(self.config, vulkan), (self.state.descriptor, theirs.detach())
 
     def forget_unseen(self) -> None:
         """Gives back the memory of what no scanout shows, which the next process would otherwise be killed for too."""
@@ -70,8 +70,8 @@ def limits(config: Config) -> Limits:
     )
 
 
-def start_message(config: Config) -> messages.Start:
-    """What never changes."""
+def start_message(config: Config, vulkan: bool) -> messages.Start:
+    """What never changes, and whether there is a render server."""
     renderer = config.renderer
     return messages.Start(
         messages.RendererOptions(
@@ -91,6 +91,7 @@ def start_message(config: Config) -> messages.Start:
             messages.DisplaySize(one.width, one.height) if one.connected else messages.NO_DISPLAY
             for one in config.displays
         ),
+        vulkan,
     )
 
 

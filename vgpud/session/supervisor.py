@@ -21,10 +21,11 @@ from vgpud.link.messages import Done, Reply, Request
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
 from vgpud.modes import needs_render_server, wants_render_server
 from vgpud.session import start_up
-from vgpud.session.devices import DeviceProcess, Devices, device_process
+from vgpud.session.devices import DeviceProcess, Devices, device_process, has_server
 from vgpud.session.restarts import Restarts
 from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import Parts
+from vgpud.session.vulkan_losses import VulkanLosses
 from vgpud.session.vulkan_watch import VulkanWatch
 
 # A device process answers between two commands; one that does not for so long is stuck.
@@ -53,6 +54,7 @@ class Supervisor:
         self.lock = trio.Lock()
         self.restarts = 0
         self.last_reason = ""
+        self.vulkan_losses = VulkanLosses()
         self._started: messages.Started | None = None
         self._has_started = trio.Event()
         self._process: DeviceProcess | None = None
@@ -60,6 +62,8 @@ class Supervisor:
         self._fault = ""  # why we have ended the process ourselves
         self._patience = 0.0
         """How long a command may wait for who executes Vulkan, in seconds; 0 where nobody does."""
+        self._vulkan: bool | None = None
+        """Whether the front-end has Vulkan; None before it has asked for what that needs: until then there is no render server."""
         self._pixels = False
         self._settled = trio.Event()  # there is a process, or none is to be waited for
         self._revived = trio.Event()
@@ -78,6 +82,11 @@ class Supervisor:
     def device_features(self) -> int:
         """What the device offers of VIRTIO_GPU_F_*, as far as that is known."""
         return self._started.device_features if self._started else 0
+
+    @property
+    def has_vulkan(self) -> bool:
+        """Whether a render server is there for it, or was."""
+        return self._patience > 0
 
     @property
     def renderer(self) -> str | None:
@@ -123,17 +132,16 @@ class Supervisor:
         """The life of one process."""
         self._fault = ""
         renderer = parts.config.renderer
-        vulkan = wants_render_server(renderer.mode, renderer.capsets)
+        vulkan = self._vulkan is not False and wants_render_server(renderer.mode, renderer.capsets)
         async with device_process(self._devices, vulkan) as process:
             failures: list[RendererError] = []
             with trio.CancelScope() as life:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._read, process, report, life)
                     try:
+                        nursery.start_soon(self._watch_server, process)
+                        nursery.start_soon(self._watch_vulkan, process, parts)
                         await self._bring_up(process, parts)
-                        if self._patience:
-                            nursery.start_soon(self._watch_server, process)
-                            nursery.start_soon(self._watch_vulkan, process, parts)
                         await self._watch(process, parts.state)
                     except RendererError as error:
                         failures.append(error)
@@ -176,7 +184,9 @@ class Supervisor:
 
     async def _bring_up(self, process: DeviceProcess, parts: Parts) -> None:
         async with self.lock:
-            start, descriptors = parts.start()
+            self._patience = 0.0
+            vulkan = self._vulkan is True and await has_server(process)
+            start, descriptors = parts.start(vulkan)
             try:
                 started = await self._ask(
                     process, start, messages.Started, descriptors, START_SECONDS
@@ -185,9 +195,6 @@ class Supervisor:
                 raise _renderer_error(error.reply) from error
             finally:
                 os.close(descriptors[1])
-            self._patience = 0.0
-            if any(map(needs_render_server, started.capsets)):
-                self._patience = parts.config.device_process.vulkan_timeout
             if self._started is None:
                 logger.info(
                     "device process {device_process}: {renderer}",
@@ -212,13 +219,25 @@ class Supervisor:
             # Such as backing in a region that has gone since: the device is to go on without it.
             logger.info("the next device process refuses: {}", error)
 
+    async def _try_vulkan(self, process: DeviceProcess, started: messages.Started) -> None:
+        await has_server(process)
+        tried = await self._ask(
+            process, messages.TryVulkan(), messages.VulkanTried, seconds=START_SECONDS
+        )
+        self._started = started._replace(capsets=tried.capsets, description=tried.description)
+        if tried.reason:
+            self._vulkan = False
+            logger.warning("there is no Vulkan: {}", tried.reason)
+
     async def _watch_server(self, process: DeviceProcess) -> None:
         """Without it the library makes no context any more: another device process gets another one."""
+        await process.server_started()
         ending = await process.server_ended()
         with trio.move_on_after(TOGETHER_SECONDS):
             # It ends by itself when nobody is at the other end of its socket.
             await process.ended()
             return
+        self.vulkan_losses.server_ended(ending)
         logger.error(
             "the render server ended with {}: what is drawn by Vulkan, and by OpenGL, is lost",
             ending,
@@ -227,7 +246,10 @@ class Supervisor:
         process.kill()
 
     async def _watch_vulkan(self, process: DeviceProcess, parts: Parts) -> None:
-        await VulkanWatch(process, parts.state, parts.journal, self._patience).run()
+        await process.server_started()
+        self._patience = seconds = parts.config.device_process.vulkan_timeout
+        watch = VulkanWatch(process, parts.state, parts.journal, self.vulkan_losses, seconds)
+        await watch.run()
 
     async def _watch(self, process: DeviceProcess, state: SessionState) -> None:
         """Asks for a sign of life when there has been none for a while: a command may take suspiciously long,
@@ -289,6 +311,18 @@ class Supervisor:
         while self._started is None:
             await self._has_started.wait()
         return self._started
+
+    async def need_vulkan(self) -> None:
+        """The front-end can have Vulkan, with this process and each that follows; returns when that has been tried."""
+        started = await self.started()
+        if self._vulkan is not None or not any(map(needs_render_server, started.capsets)):
+            return
+        self._vulkan = True
+        async with self.lock:
+            # Otherwise the next process begins with it.
+            if self._process is not None:
+                with suppress(LinkClosedError, RequestFailedError):
+                    await self._try_vulkan(self._process, started)
 
     async def stop_queue(self) -> int | None:
         """The base that the control queue can go on from, when everything in flight is answered;

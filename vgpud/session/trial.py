@@ -11,7 +11,7 @@ from vgpud.link import messages
 from vgpud.link.codec import LinkClosedError
 from vgpud.link.trio_connection import RequestFailedError, TrioConnection
 from vgpud.modes import wants_render_server
-from vgpud.session.devices import Devices, device_process
+from vgpud.session.devices import Devices, device_process, has_server
 from vgpud.session.session_state import SessionState
 from vgpud.session.start_up import start_message
 
@@ -37,7 +37,8 @@ async def _start(config: Config, devices: Devices, descriptors: tuple[int, int])
     async with device_process(devices, vulkan) as process, trio.open_nursery() as nursery:
         nursery.start_soon(process.link.run, _ignore)
         with trio.move_on_after(SECONDS):
-            found = await _ask(process.link, config, descriptors)
+            server = vulkan and await has_server(process)
+            found = await _ask(process.link, start_message(config, server), descriptors)
         nursery.cancel_scope.cancel()
     if found is None:
         raise RendererError(f"the renderer did not start within {SECONDS:g} s")
@@ -47,10 +48,10 @@ async def _start(config: Config, devices: Devices, descriptors: tuple[int, int])
 
 
 async def _ask(
-    link: TrioConnection, config: Config, descriptors: tuple[int, int]
+    link: TrioConnection, start: messages.Start, descriptors: tuple[int, int]
 ) -> messages.Started | RendererError:
     try:
-        return await link.request(start_message(config), messages.Started, descriptors)
+        return await link.request(start, messages.Started, descriptors)
     except LinkClosedError:
         return RendererError("the device process ended when it was started")
     except RequestFailedError as error:

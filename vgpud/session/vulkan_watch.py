@@ -11,6 +11,7 @@ from vgpud.modes import CAPSETS
 from vgpud.session.devices import DeviceProcess
 from vgpud.session.journal import Journal
 from vgpud.session.session_state import SessionState
+from vgpud.session.vulkan_losses import VulkanLosses
 from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_CMD_CTX_CREATE,
     VIRTIO_GPU_CMD_CTX_DESTROY,
@@ -28,11 +29,17 @@ class VulkanWatch:
     """Of one device process; a command may take so many ``seconds``."""
 
     def __init__(
-        self, process: DeviceProcess, state: SessionState, journal: Journal, seconds: float
+        self,
+        process: DeviceProcess,
+        state: SessionState,
+        journal: Journal,
+        losses: VulkanLosses,
+        seconds: float,
     ) -> None:
         self._process = process
         self._state = state
         self._journal = journal
+        self._losses = losses
         self._seconds = seconds
         self._seen: tuple[int, int, int] | None = None
         self._since = 0.0
@@ -69,6 +76,9 @@ class VulkanWatch:
                 name=name,
                 seconds=self._seconds,
             )
+            self._losses.worker_killed(
+                f"context {ctx_id} ({name}) did not answer within {self._seconds:g} s"
+            )
             self._process.kill_worker(ctx_id)
             self._suspected = 1
         elif (name is not None or command in OF_NOBODY) and self._suspected < 2:
@@ -76,5 +86,6 @@ class VulkanWatch:
                 "command {command:#06x} waits for the render server: it is killed, and what is drawn by Vulkan is lost",
                 command=command,
             )
+            self._losses.server_killed(f"command {command:#06x} waited for the render server")
             self._process.kill_server()
             self._suspected = 2

@@ -56,6 +56,8 @@ class Machine:
         self.words = Wishes()
         self.device: Child | None = None
         self.server: Child | None = None
+        self.server_end = -1
+        """Its end of the socket whose other one the device process has, while it has not begun; -1: there is none."""
         self.views: set[Child] = set()
         self._grants = grants
         # Apart: those who look on are no reason to have no device process.
@@ -78,7 +80,18 @@ class Machine:
         with suppress(OSError):
             codec.send(self._grants, message, descriptors)
 
+    def take_server_end(self) -> int:
+        """Whoever takes it owns it."""
+        end, self.server_end = self.server_end, -1
+        return end
+
+    def drop_server_end(self) -> None:
+        """There will be no render server: whoever waits for it at the other end sees that."""
+        if self.server_end >= 0:
+            os.close(self.take_server_end())
+
     def close(self) -> None:
+        self.drop_server_end()
         self._grants.close()
         os.close(self.wishes)
         os.close(self.log)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The loop of the spawner: orders of the daemon, wishes of sessions, ends of children."""
 
+import errno
 import os
 import select
 import signal
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from vgpud.device import process as device
+from vgpud.device import render_server
 from vgpud.errors import EXIT_OK
 from vgpud.link import rights
 from vgpud.session import process as session
@@ -35,6 +37,8 @@ from vgpud.tree.messages import (
     Ping,
     Pong,
     ServerEnded,
+    ServerNotStarted,
+    ServerStarted,
     StartSession,
     Stop,
     ViewNotStarted,
@@ -45,6 +49,7 @@ from vgpud.tree.wishes import (
     WISH_DEVICE,
     WISH_END,
     WISH_END_VIEWS,
+    WISH_SERVER,
     WISH_SERVER_END,
     WISH_VIEW,
     WISH_VULKAN,
@@ -94,7 +99,8 @@ class Spawner:
         self._poll = select.poll()
         self._granted: dict[bytes, Callable[[Machine], None]] = {
             WISH_DEVICE: self._start_device,
-            WISH_VULKAN: self._start_device_and_server,
+            WISH_VULKAN: self._start_device_for_vulkan,
+            WISH_SERVER: self._start_server,
             WISH_END: self._end_device,
             WISH_SERVER_END: self._end_server,
             WISH_VIEW: self._start_view,
@@ -239,33 +245,59 @@ class Spawner:
         try:
             with NewLinks() as links:
                 links.keep_nothing()
-                ends, server = self._start_server(machine, links) if vulkan else ([], -1)
+                server = self._make_socket(machine, links) if vulkan else -1
                 ours, theirs = links.link()
                 life, their_life = links.reports(BELL_BYTES)
                 work = partial(device.main, theirs, life, server)
                 kept = [end for end in (theirs, life, server) if end >= 0]
                 machine.device = fork(machine.number, DEVICE, machine.log, kept, work)
-                number = machine.server.pid if machine.server else 0
-                machine.grant(DeviceStarted(machine.device.pid, number), [ours, their_life, *ends])
+                machine.grant(DeviceStarted(machine.device.pid), [ours, their_life])
         except OSError as error:
-            self._end_server(machine)
+            machine.drop_server_end()
             machine.grant(DeviceNotStarted(error.errno or 0))
             self._report(NotForked(machine.number, DEVICE, error.errno or 0))
         else:
             self._add_child(machine.device)
 
-    def _start_device_and_server(self, machine: Machine) -> None:
+    def _start_device_for_vulkan(self, machine: Machine) -> None:
         self._start_device(machine, vulkan=True)
 
-    def _start_server(self, machine: Machine, links: NewLinks) -> tuple[list[int], int]:
-        """The session's end of its life, if there is one, and the device process's end of its socket."""
+    def _make_socket(self, machine: Machine, links: NewLinks) -> int:
+        """The device process's end of a render server's, whose other one waits for that; -1 where none is installed."""
+        if render_server.find() is None:
+            return -1
         library, end = links.pair()
-        life, their_life = links.reports(BELL_BYTES)
-        machine.server = fork_server(machine, end, life)
-        if machine.server is None:
-            return [], -1
+        machine.server_end = os.dup(end)
+        return library
+
+    def _start_server(self, machine: Machine) -> None:
+        if machine.device is None:
+            return  # its session hears of that end
+        error = self._fork_server(machine)
+        if error:
+            machine.grant(ServerNotStarted(machine.device.pid, error))
+
+    def _fork_server(self, machine: Machine) -> int:
+        """0, or an errno.  It is had once."""
+        end = machine.take_server_end()
+        if machine.device is None or end < 0:
+            return errno.ENOENT
+        try:
+            with NewLinks() as links:
+                links.keep_nothing()
+                life, their_life = links.reports(BELL_BYTES)
+                machine.server = fork_server(machine, end, life)
+                if machine.server is None:
+                    return errno.ENOENT
+                started = ServerStarted(machine.device.pid, machine.server.pid)
+                machine.grant(started, [their_life])
+        except OSError as error:
+            self._report(NotForked(machine.number, RENDER_SERVER, error.errno or 0))
+            return error.errno or errno.EIO
+        finally:
+            os.close(end)
         self._add_child(machine.server)
-        return [their_life], library
+        return 0
 
     def _end_server(self, machine: Machine) -> None:
         if machine.server is not None:
@@ -332,3 +364,4 @@ class Spawner:
             machine.grant(DeviceEnded(child.pid, *ending))
             self._end_server(machine)
             machine.server = None
+            machine.drop_server_end()

@@ -37,7 +37,8 @@ def end_server(server: Child) -> None:
 def end_worker(server: Child, ctx_id: int) -> None:
     """Kills the worker of a context.  Where none calls itself so, as one may that its guest has taken over, all of them."""
     workers = list(_workers(server.pid))
-    prefix = f"virgl-{ctx_id}-"
+    # The library prints numbers with a sign.
+    prefix = f"virgl-{ctx_id - (ctx_id >> 31 << 32)}-"
     for pid in [pid for pid in workers if _name(pid).startswith(prefix)] or workers:
         _kill_child(server.pid, pid)
     if not workers:

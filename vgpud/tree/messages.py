@@ -64,6 +64,7 @@ class Counters(NamedTuple):
     kicks: int
     calls: int
     exits: int
+    contexts_lost: int
 
 
 class Presented(NamedTuple):
@@ -83,7 +84,8 @@ class Use(NamedTuple):
 
 class Limits(NamedTuple):
     """Of a machine: bytes of guest memory, and of the host's for images and blobs, numbers of all else.  ``images`` is what
-    its processes' descriptors allow, and 0 of 0 before there is a device process; ``hostmem`` are bytes of the host-visible memory
+    its processes' descriptors allow, and 0 of 0 before there is a device process; ``vulkan_memory`` is that of each process that
+    executes Vulkan, 0 of 0 where there is none, and what is used of it the daemon's to say; ``hostmem`` are bytes of the host-visible memory
     that something is mapped at, 0 of 0 when the VMM has none; ``memory_slots`` are regions of memory that the VMM has been
     promised, guest memory's and what is mapped.
     """
@@ -95,8 +97,19 @@ class Limits(NamedTuple):
     contexts: Use
     backing_entries: Use
     blob_memory: Use
+    vulkan_memory: Use
     hostmem: Use
     memory_slots: Use
+
+
+class VulkanLosses(NamedTuple):
+    """Of who executes Vulkan: workers that were killed since they did not answer, render servers that have ended, and why there
+    was such a one last, empty before.
+    """
+
+    workers_killed: int
+    servers_ended: int
+    last_reason: str
 
 
 class Driver(NamedTuple):
@@ -189,10 +202,9 @@ class Pong(NamedTuple):
 
 
 class DeviceStarted(NamedTuple):
-    """Descriptors: the session's ends of the link and of life; of its render server's life, if that has a number."""
+    """Descriptors: the session's ends of the link and of life."""
 
     pid: int
-    server: int
 
 
 class DeviceNotStarted(NamedTuple):
@@ -208,6 +220,20 @@ class DeviceEnded(NamedTuple):
     code: int
     signal: int
     out_of_memory: bool
+
+
+class ServerStarted(NamedTuple):
+    """The render server of the device process ``device``.  Descriptors: the session's end of its life."""
+
+    device: int
+    pid: int
+
+
+class ServerNotStarted(NamedTuple):
+    """``error`` is an errno; that device process has none, ever."""
+
+    device: int
+    error: int
 
 
 class ServerEnded(NamedTuple):
@@ -319,6 +345,7 @@ class Report(NamedTuple):
     restarts: int
     last_reason: str
     given_up: bool
+    vulkan: VulkanLosses
     driver: Driver
     display: bool
     viewers: int
@@ -366,6 +393,8 @@ GRANTS = (
     DeviceStarted,
     DeviceNotStarted,
     DeviceEnded,
+    ServerStarted,
+    ServerNotStarted,
     ServerEnded,
     ViewStarted,
     ViewNotStarted,
@@ -387,7 +416,8 @@ FROM_SESSION = (Report, Pong, Hello, Tried, NotTried)
 _DESCRIPTORS: dict[type[Any], Callable[[Any], int]] = {
     StartSession: lambda message: 4 + message.meets + message.frontend,
     AdoptSession: lambda message: 3,
-    DeviceStarted: lambda message: 2 + (message.server > 0),
+    DeviceStarted: lambda message: 2,
+    ServerStarted: lambda message: 1,
     ViewStarted: lambda message: 2,
     ServeClient: lambda message: 1,
     HoldQmp: lambda message: 1,

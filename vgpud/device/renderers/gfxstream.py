@@ -2,6 +2,7 @@
 """``gfxstream``: Vulkan and OpenGL ES by gfxstream, and the host's Wayland by cross-domain contexts, through librutabaga_gfx_ffi."""
 
 from vgpud.device.dataplane import DataPlane
+from vgpud.device.renderers.interface import NO_SERVER, Server
 from vgpud.device.renderers.library_3d import Library3D
 from vgpud.device.renderers.rutabaga_library import RutabagaLibrary
 from vgpud.link.messages import RendererOptions
@@ -12,7 +13,9 @@ class Gfxstream(Library3D):
 
     description = "gfxstream"
 
-    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
+    def __init__(
+        self, plane: DataPlane, options: RendererOptions, server: Server = NO_SERVER
+    ) -> None:
         super().__init__(plane, options)
         self.library = RutabagaLibrary(options)
         # The release shows only when the library has been opened.

@@ -20,6 +20,18 @@ class Group(Enum):
     BLOBS = "blob"
 
 
+class Server(NamedTuple):
+    """A render server's ``socket``, which becomes the renderer's; -1: there will be none.  ``started``: somebody is at its other
+    end already, and not only when something turns out to need him.
+    """
+
+    socket: int
+    started: bool
+
+
+NO_SERVER = Server(-1, False)
+
+
 class Capset(NamedTuple):
     """A set of capabilities that the guest's driver may ask for; ``max_size`` in bytes."""
 
@@ -46,10 +58,18 @@ class Renderer:
     warnings: tuple[str, ...] = ()
     """What was asked for and cannot be had, which is done without."""
 
-    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
-        """``RendererError`` when it cannot be had on this machine with these options.  ``server`` is a render server's
-        socket, which becomes the renderer's; -1: there is none.
+    def __init__(
+        self, plane: DataPlane, options: RendererOptions, server: Server = NO_SERVER
+    ) -> None:
+        """``RendererError`` when it cannot be had on this machine with these options.  ``server`` is what
+        it may have of a render server.
         """
+
+    def try_vulkan(self) -> str:
+        """There is a render server now, for what was offered in the hope of one: why there are no contexts of it all the
+        same, and it is offered no more; empty when there are.
+        """
+        return ""
 
     # --- capsets
 

@@ -2,7 +2,7 @@
 """``null``: accepts every command and draws nothing."""
 
 from vgpud.device.dataplane import DataPlane, null_library
-from vgpud.device.renderers.interface import Group
+from vgpud.device.renderers.interface import NO_SERVER, Group, Server
 from vgpud.device.renderers.software_2d import Software2D
 from vgpud.link.messages import RendererOptions
 
@@ -16,7 +16,9 @@ class Null(Software2D):
     description = "a renderer that draws nothing"
     groups = frozenset(Group)
 
-    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
+    def __init__(
+        self, plane: DataPlane, options: RendererOptions, server: Server = NO_SERVER
+    ) -> None:
         super().__init__(plane, options)
         plane.set_library(null_library())
         self.host_blobs = plane.has_host_blobs()

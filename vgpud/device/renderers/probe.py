@@ -12,6 +12,7 @@ import sys
 
 from vgpud.device import render_server
 from vgpud.device.renderers import rutabaga_library
+from vgpud.device.renderers.interface import Server
 from vgpud.device.renderers.virgl_library import VirglLibrary
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.link.messages import RendererOptions
@@ -38,7 +39,7 @@ def _probe_virgl(options: RendererOptions, vulkan_memory: int | None) -> dict[st
     server = -1
     if vulkan_memory is not None and wants_render_server(options.mode, options.capsets):
         server = _start_server(options.gpu_device, vulkan_memory)
-    library = VirglLibrary(options, server)
+    library = VirglLibrary(options, Server(server, started=True))
     found: dict[str, object] = {
         "library": library.description,
         "capsets": [offered.capset.capset_id for offered in library.offered],

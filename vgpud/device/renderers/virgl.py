@@ -2,6 +2,7 @@
 """``virglrenderer``: OpenGL and Vulkan by libvirglrenderer; 2D stays in memory until a context may touch it."""
 
 from vgpud.device.dataplane import DataPlane
+from vgpud.device.renderers.interface import NO_SERVER, Server
 from vgpud.device.renderers.library_3d import Library3D
 from vgpud.device.renderers.virgl_export import why_not_exported
 from vgpud.device.renderers.virgl_library import VirglLibrary, without_mapped_buffers
@@ -13,11 +14,13 @@ class Virgl(Library3D):
 
     description = "virglrenderer"
 
-    def __init__(self, plane: DataPlane, options: RendererOptions, server: int = -1) -> None:
+    def __init__(
+        self, plane: DataPlane, options: RendererOptions, server: Server = NO_SERVER
+    ) -> None:
         super().__init__(plane, options)
         self.library = VirglLibrary(options, server)
         # The release shows only when the library has been opened.
-        self.description = f"virglrenderer ({self.library.description}{self.library.vulkan})"
+        self.description = self._describe()
         plane.set_library(self.library.pointer)
         # What OpenGL makes in software has no files that a VMM could map.
         self.host_blobs = plane.has_host_blobs() and self.library.has_vulkan
@@ -26,6 +29,18 @@ class Virgl(Library3D):
             self.offered = tuple(map(without_mapped_buffers, self.offered))
         if reason := self._export_buffers(plane, options):
             self.warnings = (f"frames are sent as pixels, not as DMA buffers: {reason}",)
+
+    def _describe(self) -> str:
+        return f"virglrenderer ({self.library.description}{self.library.vulkan})"
+
+    def try_vulkan(self) -> str:
+        reason = self.library.try_vulkan()
+        if reason:
+            self.library.give_up_vulkan(reason)
+            offered = {one.capset.capset_id for one in self.library.offered}
+            self.offered = tuple(one for one in self.offered if one.capset.capset_id in offered)
+            self.description = self._describe()
+        return reason
 
     def _export_buffers(self, plane: DataPlane, options: RendererOptions) -> str:
         """Shows textures without a copy, where there is a GPU; why not, when that was asked for."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from vgpud.device import render_server
 from vgpud.device.misleading import clean_environment
+from vgpud.device.renderers.interface import NO_SERVER, Server
 from vgpud.device.renderers.offered import Offered, offer
 from vgpud.errors import RendererError
 from vgpud.link.messages import RendererOptions
@@ -105,30 +106,30 @@ def without_mapped_buffers(offered: Offered) -> Offered:
 class VirglLibrary:
     """The library, started; ``RendererError`` says why not, in one line, and what to try.
 
-    ``server`` is a render server's socket, which becomes the library's; -1: there is none.  ``without_vulkan`` says why there is
+    A render server that has started is tried with a context; one that comes later by ``try_vulkan``.  ``without_vulkan`` says why there is
     no Vulkan, where it was not asked for; it is empty when there is, or when other sets were.
     """
 
     description: str
     pointer: Any
 
-    def __init__(self, options: RendererOptions, server: int = -1) -> None:
+    def __init__(self, options: RendererOptions, server: Server = NO_SERVER) -> None:
         names = wanted_capsets(options.capsets)
         self.without_vulkan = ""
-        if VENUS in names and (missing := render_server.why_not() or _no_server(server)):
+        if VENUS in names and (missing := render_server.why_not() or _no_server(server.socket)):
             names = self._do_without(options, names, missing)
-        if VENUS not in names and server >= 0:
-            os.close(server)
+        if VENUS not in names and server.socket >= 0:
+            os.close(server.socket)
         _check_device(options.gpu_device)
         clean_environment(os.environ)
         try:
-            self.pointer = self._open(options, names, server if VENUS in names else -1)
+            self.pointer = self._open(options, names, server.socket if VENUS in names else -1)
         except RendererError as error:
             if VENUS not in names:
                 raise
             names = self._do_without(options, names, str(error))
             self.pointer = self._open(options, names, -1)
-        if VENUS in names and (wrong := self._try_vulkan()):
+        if VENUS in names and (wrong := self._why_no_vulkan(server.started)):
             names = self._do_without(options, names, wrong)
         self.offered = tuple(self._offer(CAPSETS[name].capset_id) for name in names)
         self.description += "".join(f"; {gl}" for one in self.offered if (gl := gl_renderer(one)))
@@ -165,17 +166,26 @@ class VirglLibrary:
         self.without_vulkan = reason
         return tuple(name for name in names if name != VENUS)
 
-    def _try_vulkan(self) -> str:
-        """Empty when it works; that a set has something in it does not prove that there can be contexts."""
-        capset_id = CAPSETS[VENUS].capset_id
-        found = offer(self.pointer, capset_id)
+    def _why_no_vulkan(self, started: bool) -> str:
+        """Empty when there is some, as far as can be seen before there is a server."""
+        found = offer(self.pointer, CAPSETS[VENUS].capset_id)
         if found is None or len(found.data) < VENUS_BYTES:
             return f"{self.description} is older than virglrenderer 1.1"
         if not any(found.data):
             return "the library offers nothing for it"
-        if lib.gpu_library_try_context(self.pointer, capset_id) != 0:
+        return self.try_vulkan() if started else ""
+
+    def try_vulkan(self) -> str:
+        """Empty when there can be contexts, which the set does not prove; waits for who is at the other end of the socket."""
+        if lib.gpu_library_try_context(self.pointer, CAPSETS[VENUS].capset_id) != 0:
             return f"{render_server.PROGRAM} makes no context"
         return ""
+
+    def give_up_vulkan(self, reason: str) -> None:
+        """It is offered no more."""
+        self.without_vulkan = reason
+        vulkan = CAPSETS[VENUS].capset_id
+        self.offered = tuple(one for one in self.offered if one.capset.capset_id != vulkan)
 
     def _offer(self, capset_id: int) -> Offered:
         found = offer(self.pointer, capset_id)

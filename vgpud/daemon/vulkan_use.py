@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""What executes Vulkan for a machine, as the kernel counts it: its render server, and a worker for each context."""
+
+from typing import Any, NamedTuple
+
+from vgpud.daemon.process_use import MappedUse, children, mapped_use
+
+
+class VulkanUse(NamedTuple):
+    """``server`` is None when there is none."""
+
+    server: MappedUse | None
+    workers: tuple[MappedUse, ...]
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Of that process which has most: each has the limit for itself."""
+        return max((use.mapped_bytes for use in (self.server, *self.workers) if use), default=0)
+
+    def as_json(self) -> dict[str, Any]:
+        server = self.server
+        return {
+            "render_server": None if server is None else server._asdict(),
+            "workers": [worker._asdict() for worker in self.workers],
+        }
+
+
+def vulkan_use(server: int) -> VulkanUse:
+    """Of the render server with that number, 0: none."""
+    if not server:
+        return VulkanUse(None, ())
+    workers = tuple(use for pid in children(server) if (use := mapped_use(pid)))
+    return VulkanUse(mapped_use(server), workers)
