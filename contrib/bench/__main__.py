@@ -9,17 +9,20 @@ from pathlib import Path
 
 from tests.driver.flood import FLOODS
 from tests.driver.gpu import CommandFailedError
+from tests.driver.protocol import DisconnectedError
 from tests.driver.queue import NoResponseError
 from tests.vtest.servers import REFERENCE
 
-from . import blobs, fleet, mapping, opengl, report, virgl
+from . import blobs, fleet, mapping, opengl, report, rutabaga, virgl
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
 from .rows import ROWS, Numbers, Row
 from .verify import verify
 
-ALL_ROWS = ROWS + blobs.ROWS + mapping.ROWS + virgl.ROWS
+OF_MODE = {"virglrenderer": virgl.ROWS, "gfxstream": rutabaga.ROWS}
+FAILURES = (NoResponseError, CommandFailedError, DisconnectedError, OSError)
+ALL_ROWS = ROWS + blobs.ROWS + mapping.ROWS + virgl.ROWS + rutabaga.ROWS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -30,6 +33,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, metavar="N", help="default 5, quick 2")
     parser.add_argument("--quick", action="store_true", help="a third of the time for each row")
     parser.add_argument("--gpu-mode", default="2d", metavar="MODE", help="of vgpud; default 2d")
+    parser.add_argument(
+        "--capset", metavar="LIST", help="of vgpud; default cross-domain in the mode gfxstream"
+    )
     parser.add_argument(
         "--run-pages",
         type=int,
@@ -78,13 +84,25 @@ def say(text: str) -> None:
 
 
 def chosen_peers(options: argparse.Namespace) -> list[Peer]:
-    known = {peer.name: peer for peer in peers(options.gpu_mode)}
+    known = {peer.name: peer for peer in peers(options.gpu_mode, options.capset)}
     if options.peer:
         return [known[name] for name in options.peer]
-    for peer in known.values():
-        if not peer.installed():
-            say(f"{peer.name}: not installed, left out")
-    return [peer for peer in known.values() if peer.installed()]
+    return [peer for peer in known.values() if can_be_measured(peer)]
+
+
+def can_be_measured(peer: Peer) -> bool:
+    """Whether it is there and serves a machine; vgpud has to."""
+    if not peer.installed():
+        say(f"{peer.name}: not installed, left out")
+        return False
+    try:
+        BenchMachine(peer).close()
+    except FAILURES as error:
+        if peer.name == report.SUBJECT:
+            raise
+        say(f"{peer.name}: does not answer, left out: {error!r}")
+        return False
+    return True
 
 
 def verified(peer: Peer) -> bool:
@@ -94,7 +112,7 @@ def verified(peer: Peer) -> bool:
     """
     try:
         verify(peer)
-    except (WrongPictureError, NoResponseError, CommandFailedError, OSError) as error:
+    except (WrongPictureError, *FAILURES) as error:
         if peer.name == report.SUBJECT:
             raise
         say(f"{peer.name}: no pictures, left out where something is drawn: {error}")
@@ -171,10 +189,7 @@ def main() -> None:
     measured = {}
     for peer in chosen_peers(options):
         draws = verified(peer)
-        possible: tuple[Row, ...] = ROWS
-        if peer.name == report.SUBJECT:
-            possible += blobs.ROWS + mapping.ROWS
-            possible += virgl.ROWS if options.gpu_mode == "virglrenderer" else ()
+        possible = possible_rows(peer, options.gpu_mode)
         measured[peer] = [row for row in rows if row in possible and (draws or not row.draws)]
     names = [peer.name for peer in measured]
     samples = measure(options, measured)
@@ -184,6 +199,15 @@ def main() -> None:
     shown = [*rows, *opengl.SCENES]
     text = "" if options.no_baseline else "\n\n" + baseline(0.33 if options.quick else 1.0)
     publish(options, machine, samples, names, shown, text)
+
+
+def possible_rows(peer: Peer, gpu_mode: str) -> tuple[Row, ...]:
+    """Those that it has something to answer to."""
+    if peer.name == report.SUBJECT:
+        return ROWS + blobs.ROWS + mapping.ROWS + OF_MODE.get(gpu_mode, ())
+    if peer.name == "rust" and gpu_mode == "virglrenderer":
+        return ROWS + virgl.SUBMITS
+    return ROWS
 
 
 def publish(

@@ -2,17 +2,14 @@
 """What libvirglrenderer alone needs to read a picture back, and a copy of it: the measure of a flush without a GPU.
 
 A process of its own, as the library wants one thread for life: ``python -m contrib.bench.library FORMAT`` measures once
-for each line of standard input, and prints both in seconds.
+for each line of standard input, and prints both in seconds (``reference.py``).
 """
 
 from __future__ import annotations
 
 import ctypes
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tests.driver import commands_3d
@@ -81,32 +78,6 @@ class Picture:
         begun = time.perf_counter()
         ctypes.memmove(self._copy, self._pixels, self.size)
         return time.perf_counter() - begun
-
-
-class Reference:
-    """The other process, seen from here."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def measure(self) -> float:
-        """Seconds for reading back and copying, once."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return sum(map(float, self._process.stdout.readline().split()))
-
-
-@contextmanager
-def reference(pixel_format: int) -> Iterator[Reference]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "contrib.bench.library", str(pixel_format)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Reference(process)
 
 
 def main() -> None:

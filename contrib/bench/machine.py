@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 import time
-from types import TracebackType
-from typing import Self
+from contextlib import ExitStack
 
 from tests.driver.backend import Backend
+from tests.driver.closing import Closing
 from tests.driver.frontend import GENERIC_FEATURES, Feature, Frontend
 from tests.driver.gpu import Guest, Resource
 from tests.driver.memory import GuestMemory, MiB
@@ -24,7 +24,7 @@ class WrongPictureError(Exception):
     """What the display got is not what the guest drew."""
 
 
-class BenchMachine:
+class BenchMachine(Closing):
     """A peer, connected; ``startup`` is the time in seconds from its start until it took the connection.
 
     ``run_pages``: pages that lie together in a resource's backing.  It matters: QEMU's backend walks all entries for each row
@@ -33,35 +33,29 @@ class BenchMachine:
 
     def __init__(self, peer: Peer, run_pages: int = 16) -> None:
         self.peer = peer
-        started = time.monotonic()
-        self.backend = Backend(peer.arguments)
-        self.frontend = Frontend.connect(
-            self.backend.socket_path,
-            wanted_features=GENERIC_FEATURES | Feature.VIRGL,
-            config_size=peer.config_size,
-            timeout=10,
-        )
-        self.startup = time.monotonic() - started
-        self.memory = GuestMemory(MEMORY)
-        self.guest = Guest(self.memory, event_idx=True, indirect=True, run_pages=run_pages)
-        self.reader: Reader = start_reader()
-        self.frontend.start(self.memory, self.guest.queues, self.reader.theirs)
-        self.guest.display_info()
+        with ExitStack() as failed:
+            started = time.monotonic()
+            self.backend = failed.enter_context(Backend(peer.arguments))
+            self.frontend = Frontend.connect(
+                self.backend.socket_path,
+                wanted_features=GENERIC_FEATURES | Feature.VIRGL | Feature.CONTEXT_INIT,
+                config_size=peer.config_size,
+                timeout=10,
+            )
+            failed.callback(self.frontend.close)
+            self.startup = time.monotonic() - started
+            self.memory = GuestMemory(MEMORY)
+            failed.callback(self.memory.close)
+            self.guest = Guest(self.memory, event_idx=True, indirect=True, run_pages=run_pages)
+            failed.callback(self.guest.close)
+            self.reader: Reader = start_reader()
+            failed.callback(self.reader.close)
+            self.frontend.start(self.memory, self.guest.queues, self.reader.theirs)
+            self.guest.display_info()
+            self._owned = failed.pop_all()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.frontend.close()
-        self.reader.close()
-        self.backend.close()
-        self.guest.close()
-        self.memory.close()
+    def close(self) -> None:
+        self._owned.close()
 
     @property
     def pid(self) -> int:

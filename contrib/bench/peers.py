@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The programs that are measured."""
 
+import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.driver import rutabaga
 from tests.driver.backend import QEMU_PEER, qemu_peer
+
+TREE = Path(__file__).parents[2]
+# Its gfxstream mode is what it takes without a word; it has no 2D in software, of which virglrenderer without acceleration is the nearest.
+RUST_MODES = {"gfxstream": "gfxstream", "null": "null"}
+# Of vgpud's modes, what is offered of what every build of a library has.
+CAPSETS = {"gfxstream": "cross-domain"}
+# Behind the installed package, whose the tree's own would hide.
+TEXTURES = (
+    f"import sys; sys.path.append({str(TREE)!r}); from tests.device import rutabaga_2d;"
+    " rutabaga_2d.take_the_place(); from vgpud.__main__ import main; sys.exit(main())"
+)
 
 
 @dataclass(frozen=True)
@@ -26,21 +39,41 @@ def _rust() -> str | None:
     )
 
 
-def peers(gpu_mode: str) -> list[Peer]:
-    """vgpud (in ``gpu_mode``) first, then those to compare it with."""
+def rutabaga_environment() -> Mapping[str, str]:
+    """In which librutabaga_gfx_ffi is found: where the user says, or as the set-up script has built it."""
+    if "LD_LIBRARY_PATH" in os.environ or rutabaga.folder() is None:
+        return os.environ
+    return rutabaga.environment()
+
+
+def _clean() -> list[str]:
+    """A command line's beginning: the one that is installed beside this interpreter, whatever tree the benchmark lies in."""
+    path = rutabaga_environment().get("LD_LIBRARY_PATH")
+    return ["env", "-u", "PYTHONPATH", *([f"LD_LIBRARY_PATH={path}"] if path else [])]
+
+
+def with_textures() -> Peer:
+    """vgpud with the 2D of librutabaga_gfx_ffi, which no option leads to."""
+
+    def arguments(socket_path: Path) -> list[str | Path]:
+        program = [sys.executable, "-P", "-c", TEXTURES]
+        return [*_clean(), *program, "--socket-path", socket_path, "--gpu-mode", "gfxstream"]
+
+    return Peer("vgpud", lambda: True, arguments)
+
+
+def peers(gpu_mode: str, capset: str | None = None) -> list[Peer]:
+    """vgpud (in ``gpu_mode``, with a choice of capability sets) first, then those to compare it with."""
+    chosen = capset or CAPSETS.get(gpu_mode)
 
     def vgpud(socket_path: Path) -> list[str | Path]:
-        # The one that is installed beside this interpreter, whatever tree the benchmark lies in.
         program = Path(sys.prefix) / "bin" / "vgpud"
-        return [
-            *("env", "-u", "PYTHONPATH"),
-            program,
-            *("--socket-path", socket_path, "--gpu-mode", gpu_mode),
-        ]
+        options = ["--gpu-mode", gpu_mode, *(["--capset", chosen] if chosen else [])]
+        return [*_clean(), program, "--socket-path", socket_path, *options]
 
     def rust(socket_path: Path) -> list[str | Path]:
-        # It has no software mode: virglrenderer without acceleration is the nearest.
-        return [_rust() or "", "--socket-path", socket_path, "--gpu-mode", "virglrenderer"]
+        mode = RUST_MODES.get(gpu_mode, "virglrenderer")
+        return [_rust() or "", "--socket-path", socket_path, "--gpu-mode", mode]
 
     return [
         Peer("vgpud", lambda: True, vgpud),

@@ -31,5 +31,5 @@ class Rutabaga2D(Software2D):
 
 
 def take_the_place() -> None:
-    """Of the mode gfxstream, in this process."""
-    modes.MODES["gfxstream"] = modes.Mode("tests.device.rutabaga_2d:Rutabaga2D")
+    """Of the mode gfxstream, in this process and those that are forked from it; nobody asks first whether it starts."""
+    modes.MODES["gfxstream"] = modes.Mode("tests.device.rutabaga_2d:Rutabaga2D", built_in=True)
