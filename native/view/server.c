@@ -56,10 +56,12 @@ static void drop_panorama(struct server *server) {
     server->panorama = NULL;
 }
 
-/* B, G, R in memory, whatever the order of bytes here. */
+/* B, G, R in memory, whatever the order of bytes here, and as most viewers ask for them: of a depth
+ * of 32, which the library would say, it would convert each pixel into one of 24. */
 static void set_format(struct server *server) {
     rfbPixelFormat *format = &server->screen->serverFormat;
 
+    format->depth = PIXEL_BITS * PIXEL_SAMPLES;
     format->redShift = format->bigEndian ? 8 : 16;
     format->greenShift = format->bigEndian ? 16 : 8;
     format->blueShift = format->bigEndian ? 24 : 0;

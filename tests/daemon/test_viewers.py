@@ -18,7 +18,7 @@ from ..driver.backend import Backend, Machine
 from ..driver.frontend import GENERIC_FEATURES, QEMU_FEATURES, Feature
 from ..driver.gpu import Rectangle, Resource
 from ..driver.memory import MiB
-from ..driver.rfb import DESKTOP_SIZE, RAW, Viewer, opaque
+from ..driver.rfb import BGRX, DESKTOP_SIZE, RAW, Viewer, opaque
 from .running import daemon, devices, is_running, named, show, status, vmm, wait_until
 from .test_virgl import CTX, HEIGHT, WIDTH, texture
 from .test_virgl import show as draw_3d
@@ -373,6 +373,13 @@ def mask_of(picture: bytes) -> bytes:
         sum(bit << (7 - index) for index, bit in enumerate(bits[start : start + 8]))
         for start in range(0, len(bits), 8)
     )
+
+
+def test_pixels_are_offered_as_most_viewers_want_them(machine: Machine, address: Path) -> None:
+    """Each would be converted otherwise, for every frame."""
+    shown(machine, 64, 64)
+    with Viewer.at(address) as viewer:
+        assert viewer.offered == BGRX
 
 
 def test_a_machine_s_socket_has_its_name(backend: Backend, address: Path) -> None:

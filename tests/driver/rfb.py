@@ -19,7 +19,8 @@ RAW, CURSOR, DESKTOP_SIZE = 0, -239, -223
 SET_PIXEL_FORMAT, SET_ENCODINGS, UPDATE_REQUEST, KEY_EVENT, POINTER_EVENT = 0, 2, 3, 4, 5
 FRAMEBUFFER_UPDATE, SET_COLOUR_MAP, BELL, CUT_TEXT = range(4)
 # 32 bits, of which 24 count, little endian, true colour; red in the third byte.
-BGRX = struct.pack(">BBBBHHHBBB3x", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
+PIXEL_FORMAT = struct.Struct(">BB??HHHBBB3x")
+BGRX = (32, 24, False, True, 255, 255, 255, 16, 8, 0)
 PIXEL = 4
 RECTANGLE = struct.Struct(">HHHHi")
 
@@ -34,7 +35,10 @@ class Cursor(NamedTuple):
 
 
 class Viewer(Closing):
-    """Connected, and told the size of what there is to be seen; it has asked for nothing yet."""
+    """Connected, and told the size of what there is to be seen; it has asked for nothing yet.
+
+    ``offered`` are pixels as the server has them; it is asked for BGRX.
+    """
 
     def __init__(self, end: socket.socket, encodings: Sequence[int] = (RAW, CURSOR, DESKTOP_SIZE)):
         self.end = end
@@ -48,10 +52,11 @@ class Viewer(Closing):
         end.sendall(bytes([SECURITY_NONE]))
         assert self._read(4) == bytes(4)
         end.sendall(b"\x01")  # others may look on
-        width, height, _, name = struct.unpack(">HH16sI", self._read(24))
+        width, height, offered, name = struct.unpack(">HH16sI", self._read(24))
+        self.offered = PIXEL_FORMAT.unpack(offered)
         self.name = self._read(name).decode()
         self._resize(width, height)
-        end.sendall(bytes([SET_PIXEL_FORMAT]) + bytes(3) + BGRX)
+        end.sendall(bytes([SET_PIXEL_FORMAT]) + bytes(3) + PIXEL_FORMAT.pack(*BGRX))
         packed = struct.pack(f">{len(encodings)}i", *encodings)
         end.sendall(struct.pack(">BxH", SET_ENCODINGS, len(encodings)) + packed)
 
