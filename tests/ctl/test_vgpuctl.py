@@ -138,7 +138,7 @@ def test_a_request_that_waits_is_in_flight(backend: Backend) -> None:
         assert report["queues"]["control"] == {"size": 64, "in_flight": 2, "fences_in_flight": 1}
         assert report["queues"]["cursor"] == {"size": 16, "in_flight": 0, "fences_in_flight": 0}
         shown = vgpuctl(backend.socket_path, "status").stdout
-        assert "64 entries, 2 in flight, 1 with a fence" in shown
+        assert "control 2/64 in flight, 1 with a fence; cursor 0/16 in flight" in shown
 
 
 def test_a_machine_may_be_named_by_its_number(backend: Backend, tmp_path: Path) -> None:
@@ -354,6 +354,7 @@ def test_what_is_used_of_each_limit_is_in_status_and_metrics(backend: Backend) -
         "contexts": {"used": 0, "limit": 64},
         "backing_entries": {"used": entries, "limit": 1 << 20},
         "blob_memory": {"used": 0, "limit": 4 << 30},
+        "vulkan_memory": {"used": 0, "limit": 0},
         "hostmem": {"used": 0, "limit": 0},
         "memory_slots": {"used": 1, "limit": 509},
     }
