@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Builds ``vgpud._native``, the data plane, from the C files in the folders beside this one.
 
-Each header declares its part once: what stands between ``/* [python] */`` and ``/* [end python] */`` is
-given to cffi word for word, so C and Python cannot drift apart.
+Each header declares its part once: what it has between ``/* [python] */`` and ``/* [end python]
+*/`` is given to cffi word for word, so C and Python cannot drift apart.
 """
 
 import argparse
@@ -21,12 +21,12 @@ import cffi
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "vgpud"
 MODULE = "vgpud._native"
-# Serves viewers, with libvncserver: built where that library's headers are.
+# Serves viewers, with libvncserver: built where that library's headers are installed.
 VIEW_MODULE = "vgpud._view"
 VIEW_LIBRARY = "vncserver"
 VIEW_PROBE = "#include <stdio.h>\n#include <rfb/rfb.h>\n"
-# One extension for every interpreter from the oldest on, as cffi's generated code allows; those without a global lock have no
-# stable interface yet.
+# One extension for all interpreters from the oldest on, as cffi's generated code allows; those
+# without a global lock have no stable interface yet.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 PUBLIC = re.compile(r"/\* \[python\] \*/\n(.*?)/\* \[end python\] \*/", re.DOTALL)
 
@@ -37,7 +37,7 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g", "-O
 
 
 def declarations(view: bool = False) -> tuple[str, list[str]]:
-    """The text for ``cdef`` and the headers that it came from, in the order in which they build on each other."""
+    """The text for ``cdef`` and the headers that it came from, each after those that it needs."""
     text, headers = [], []
     for header in sorted(files("*.h", view), key=_layer):
         for public in PUBLIC.findall(header.read_text()):
@@ -47,7 +47,7 @@ def declarations(view: bool = False) -> tuple[str, list[str]]:
 
 
 def files(pattern: str, view: bool = False) -> list[Path]:
-    """Of the data plane's folders, or of the one that serves viewers."""
+    """The files of the data plane's folders, or of the folder for viewers."""
     if view:
         return sorted(HERE.glob(f"view/{pattern}"))
     apart = ("fuzz", "view")
@@ -55,7 +55,9 @@ def files(pattern: str, view: bool = False) -> list[Path]:
 
 
 def _layer(header: Path) -> tuple[int, str]:
-    """A header comes after every header that it includes: cffi reads no ``#include``."""
+    """A sort key that puts a header after all headers that it includes: cffi reads no
+    ``#include``.
+    """
     included = re.findall(r'#include "([\w/]+\.h)"', header.read_text())
     return max((_layer(HERE / name)[0] + 1 for name in included), default=0), header.name
 
@@ -83,7 +85,7 @@ def builder(sanitize: bool = False, view: bool = False) -> cffi.FFI:
 
 
 def has_view_headers() -> bool:
-    """Whether libvncserver's are here (on Debian: apt install libvncserver-dev)."""
+    """Whether libvncserver's headers are installed (on Debian: apt install libvncserver-dev)."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     flags = shlex.split(os.environ.get("CFLAGS", ""))
     probe = [*compiler, *flags, "-E", "-x", "c", "-"]
@@ -102,10 +104,10 @@ def build(output: Path, sanitize: bool = False, view: bool = False) -> Path:
         compiled = Path(builder(sanitize, view).compile(tmpdir=work))
         output.mkdir(parents=True, exist_ok=True)
         target = output / compiled.name
-        # Replaced, not overwritten: a process that has the old one mapped goes on with it.
+        # Replaced, not overwritten: a process that has mapped the old one keeps it.
         shutil.copy(compiled, target.with_suffix(".new"))
         target.with_suffix(".new").replace(target)
-    # One that was built under another name would be imported instead.
+    # An extension that was built under another name would be imported instead.
     for stale in output.glob(f"{target.name.partition('.')[0]}.*.so"):
         if stale != target:
             stale.unlink()

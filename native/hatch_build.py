@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Hatchling's hook: puts the compiled extension into a wheel, or beside the package for an editable installation."""
+"""Hatchling's hook: puts the compiled extension into a wheel, or beside the package for an editable
+installation.
+"""
 
 import importlib.util
 import os
@@ -16,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 def _build_module(root: Path) -> ModuleType:
-    """``native/build.py``, which is a script and no part of a package."""
+    """``native/build.py``, which is a script and not part of a package."""
     specification = importlib.util.spec_from_file_location("native_build", root / "native/build.py")
     if specification is None or specification.loader is None:
         raise ImportError("native/build.py is missing")
@@ -26,21 +28,22 @@ def _build_module(root: Path) -> ModuleType:
 
 
 def _missing() -> str | None:
-    """What of a compiler is not there, as a sentence."""
+    """What is missing to compile, as a sentence; None if nothing is."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     if shutil.which(compiler) is None:
-        return f"vgpud is partly in C, and no C compiler is here: {compiler} is not found (on Debian: apt install gcc libc6-dev)"
+        return (
+            f"vgpud is partly in C, and there is no C compiler: {compiler} was not found "
+            "(on Debian: apt install gcc libc6-dev)"
+        )
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
-        return (
-            f"vgpud is partly in C, and {header} is not there (on Debian: apt install python3-dev)"
-        )
+        return f"vgpud is partly in C, and {header} is missing (on Debian: apt install python3-dev)"
     return None
 
 
 def _tag() -> str | None:
-    """What the wheel says it is for: every interpreter that has the stable interface, on this machine or on the
-    ``WHEEL_PLATFORM`` that the compiler builds for.  None is for this interpreter alone.
+    """The wheel's tag: for all interpreters with the stable interface, on this platform or on the
+    ``WHEEL_PLATFORM`` that the compiler builds for.  None: only for this interpreter.
     """
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         return None

@@ -30,7 +30,8 @@ struct cursor {
 static void memory_changed(void *argument) {
     struct cursor *cursor = argument;
 
-    /* Pointers into the memory before: what waits for its image comes back without a response. */
+    /* They are pointers into the old memory: a command that waits for its image comes back without
+     * a response. */
     cursor->chain.writable = 0;
     cursor->chain.writable_bytes = 0;
     if (!cursor->queue.started || cursor->queue.broken)
@@ -108,7 +109,7 @@ static void respond(struct cursor *cursor, uint32_t type) {
 
 /* ---- commands: each returns its response's type, or 0 when its image is not known ---- */
 
-/* Only the position counts: whether there is a cursor stays as UPDATE_CURSOR left it. */
+/* Only the position is used: whether there is a cursor stays as UPDATE_CURSOR left it. */
 static uint32_t move_cursor(struct cursor *cursor) {
     const struct virtio_gpu_cursor_pos *pos = &cursor->request.pos;
     int visible = cursor->visible >> pos->scanout_id & 1;
@@ -122,7 +123,7 @@ static uint32_t hide_cursor(struct cursor *cursor) {
     return move_cursor(cursor);
 }
 
-/* A hot spot beyond the picture means nothing, and not every screen behind QEMU takes one. */
+/* A hot spot outside the picture means nothing, and not every display of QEMU accepts one. */
 static uint32_t hot(uint32_t value) {
     return value < CURSOR_SIDE ? value : CURSOR_SIDE - 1;
 }
@@ -218,7 +219,7 @@ static void work(void *argument) {
 int cursor_run(struct cursor *cursor, uint32_t *resource_id) {
     struct run run = {.cursor = cursor, .result = CURSOR_IDLE};
 
-    /* Of a queue that does not run, too: its kick would wake for ever. */
+    /* Also for a queue that does not run: otherwise its kick would wake us for ever. */
     kick_wait(&cursor->queue.kick, 0);
     if (!queue_runs(&cursor->queue))
         return CURSOR_IDLE;

@@ -50,7 +50,7 @@ int cursor_images_add(struct cursor_images *images, uint32_t resource_id, uint32
     return 0;
 }
 
-/* How many entries hold a picture's bytes; 0: all of them do not. */
+/* How many entries a picture takes; 0: there are too few. */
 static uint32_t entries_of_picture(const uint8_t *entries, uint32_t nr_entries) {
     uint64_t bytes = 0;
 
@@ -115,7 +115,7 @@ static int read_all(int fd, void *to, size_t length, uint64_t offset) {
     return pread(fd, to, length, (off_t)offset) == (ssize_t)length ? 0 : -EIO;
 }
 
-/* What of an entry belongs to the picture, of which `done` bytes are there; 0, or -EFAULT. */
+/* Reads an entry's part of the picture, of which `done` bytes are read already; 0, or -EFAULT. */
 static int read_entry(const struct virtio_gpu_mem_entry *entry, struct guest_memory *memory,
                       uint8_t *picture, uint64_t *done) {
     uint64_t address = entry->addr;
@@ -136,7 +136,7 @@ static int read_entry(const struct virtio_gpu_mem_entry *entry, struct guest_mem
     return 0;
 }
 
-/* B, G, R, A, in rows without gaps: nothing says otherwise. */
+/* B, G, R, A, in rows without gaps, since no command says otherwise. */
 static int read_blob(const struct cursor_image *image, struct guest_memory *memory,
                      uint8_t picture[CURSOR_PICTURE_BYTES]) {
     uint64_t done = 0;

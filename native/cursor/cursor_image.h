@@ -37,10 +37,11 @@ const struct cursor_image *cursor_images_find(const struct cursor_images *images
                                               uint32_t resource_id);
 
 /*
- * The newest pixels, at the top left of a transparent square; what is larger is cut off.  The
- * fourth byte is alpha whatever the format says: Linux makes its cursors B8G8R8X8.  -EIO: the file
- * does not have them.  Read, not mapped: whatever the device process did to the file is no signal
- * here.  Guest memory is read inside fault_guarded(); -EFAULT: the entries are not all there.
+ * The newest pixels, at the top left of a transparent square; a larger image is cut.  The fourth
+ * byte is alpha whatever the format says: Linux makes its cursors B8G8R8X8.  -EIO: the file does
+ * not have them.  Read, not mapped: so nothing that the device process does to the file raises a
+ * signal here.  Guest memory is read inside fault_guarded(); -EFAULT: some entries are outside
+ * guest memory.
  */
 int cursor_image_read(const struct cursor_image *image, struct guest_memory *memory,
                       uint8_t picture[CURSOR_PICTURE_BYTES]);

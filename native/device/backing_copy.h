@@ -18,8 +18,8 @@ struct rows {
     uint32_t count;
 };
 
-/* Everything lies in the backing.  A large picture without gaps goes past the processor's caches
- * where that has turned out to be faster. */
+/* Everything must be inside the backing.  A large picture without gaps goes past the processor's
+ * caches where that has turned out to be faster. */
 void backing_copy(struct device *device, struct backing *backing, format_convert convert,
                   const struct rows *rows);
 

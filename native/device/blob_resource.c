@@ -11,14 +11,14 @@
 
 /* --- the kind */
 
-/* Where its pixels lie SET_SCANOUT does not say. */
+/* Refused: SET_SCANOUT does not say where a blob's pixels are. */
 static int make_image(struct device *device, struct resource *resource) {
     (void)device;
     (void)resource;
     return -EINVAL;
 }
 
-/* Its pixels are where they are to be. */
+/* Nothing to do: its pixels stay where they are. */
 static uint32_t transfer_to_host(struct device *device, struct resource *resource,
                                  const struct virtio_gpu_transfer_to_host_2d *command) {
     (void)device;

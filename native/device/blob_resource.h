@@ -12,8 +12,8 @@
 /* [python] */
 struct device;
 
-/* `bytes`: its size; backing of no less is attached like any other's.  -EEXIST: resource_id;
- * -EINVAL: of no size; -ENOMEM: a quota. */
+/* `bytes`: its size; its backing, at least that large, is attached as for any resource.  -EEXIST:
+ * resource_id; -EINVAL: size 0; -ENOMEM: a quota. */
 int resource_create_blob(struct device *device, uint32_t resource_id, uint64_t bytes);
 
 /* Recovery: likewise, shown where the session state says that it was. */

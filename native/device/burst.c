@@ -4,8 +4,8 @@
 #include "device/device.h"
 
 enum {
-    LONG_COPY = 64 << 10, /* bytes; the driver hears first of what is done */
-    LOOK_COPY = 4 << 20,  /* bytes, likewise until a look at the other descriptors */
+    LONG_COPY = 64 << 10, /* bytes; before it the driver is told what is done */
+    LOOK_COPY = 4 << 20,  /* bytes, between two looks at the other descriptors */
 };
 
 void burst_notify(struct device *device) {

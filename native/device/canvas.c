@@ -21,7 +21,8 @@ static struct image_header *header(struct canvas *canvas) {
     return (void *)canvas->mapped;
 }
 
-/* Where the host allows it for shared memory; a small image would take far more than it counts. */
+/* Asks for huge pages where the host allows them for shared memory, but not for small images, which
+ * would take far more than they count. */
 static void advise(void *mapped, uint32_t width, uint32_t height) {
     bool large = image_slot_bytes(width, height) >= HUGE_PAGE;
 
@@ -109,14 +110,15 @@ static uint64_t area(const struct rectangle *rectangle) {
     return (uint64_t)rectangle->width * rectangle->height;
 }
 
-/* What has to be copied into a slot before `written` is written there. */
+/* How much has to be copied into a slot before `written` is written there. */
 static uint64_t missing(const struct canvas *canvas, int slot, const struct rectangle *written) {
     const struct rectangle *stale = &canvas->slots[slot].stale;
 
     return rectangle_covers(written, stale) ? 0 : area(stale);
 }
 
-/* The one that lacks least; CANVAS_NONE when all are held, which canvas_may_pin() prevents. */
+/* The free slot that lacks least; CANVAS_NONE when all are held, which canvas_may_pin() prevents.
+ * */
 static int free_slot(const struct canvas *canvas, const struct rectangle *written) {
     int best = CANVAS_NONE;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * An image as the device process has it: which slot is written, which ones must not change because
- * they are being shown, and what each of the others lacks.
+ * they are shown, and what each of the others lacks.
  *
  * A slot is held while the presenter has a record of it (pinned), or while its picture was flushed
- * and waits to be sent.  Two pinned slots, one that waits, one to write: so IMAGE_SLOTS are enough
- * for a guest never to wait.
+ * and waits to be sent.  Two are pinned at most, one waits, one is written: so with IMAGE_SLOTS a
+ * guest never waits.
  */
 #ifndef VGPUD_CANVAS_H
 #define VGPUD_CANVAS_H
@@ -34,7 +34,7 @@ struct canvas {
     struct canvas_slot slots[IMAGE_SLOTS];
 };
 
-/* A new image, or that of a process that died (`fd` is duplicated).  NULL with errno. */
+/* A new image, or the image of a process that died (`fd` is duplicated).  NULL with errno. */
 struct canvas *canvas_new(uint32_t image_id, uint32_t width, uint32_t height);
 struct canvas *canvas_adopt(uint32_t image_id, uint32_t width, uint32_t height, int fd);
 void canvas_free(struct canvas *canvas);
@@ -68,7 +68,7 @@ bool canvas_pinned(const struct canvas *canvas);
 
 /* Gives the memory of all slots but the newest back; none may be held. */
 void canvas_release_spare(struct canvas *canvas);
-/* The newest slot's as well: its pixels are gone. */
+/* Also of the newest slot: its pixels are lost. */
 void canvas_release_all(struct canvas *canvas);
 
 #endif

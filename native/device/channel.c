@@ -12,7 +12,7 @@
 #include "shared/rights.h"
 #include "shared/sealed.h"
 
-/* So many records are sent before a look at what came back, unless something waits for that. */
+/* How many records are sent before a look at what came back, unless something waits for that. */
 enum { RECEIVE_EVERY = 32 };
 
 static bool try_send(struct channel *channel, const struct present_record *record, int fd);
@@ -54,7 +54,7 @@ void channel_close(struct channel *channel) {
     channel->staging = NULL;
 }
 
-/* The session ends this process when it notices; until then it works on unseen. */
+/* The session ends this process when it notices; until then nothing is shown. */
 static void lost(struct channel *channel) {
     close(channel->fd);
     channel->fd = -1;
@@ -116,7 +116,7 @@ bool channel_send_batch(struct channel *channel) {
     if (sent < 0)
         return send_failed(channel);
     drop_sent(channel, (uint32_t)sent);
-    channel->full = channel->batched > 0; /* the rest says why when it is tried again */
+    channel->full = channel->batched > 0; /* if it fails again, that says why */
     return !channel->full;
 }
 
@@ -138,7 +138,7 @@ static bool staging_room(struct channel *channel, uint64_t bytes, uint64_t *posi
     uint64_t left = PRESENT_STAGING_BYTES - channel->produced % PRESENT_STAGING_BYTES;
 
     *position = channel->produced;
-    /* From the beginning when it is empty, so that the same few pages are used again and again. */
+    /* When the ring is empty, start at its beginning, so that the same few pages are used again. */
     if (channel->consumed == channel->produced)
         *position = channel->produced = channel->consumed =
             channel->produced + left % PRESENT_STAGING_BYTES;
@@ -202,10 +202,10 @@ void channel_forget(struct channel *channel, struct canvas *canvas) {
     if (known == NULL)
         return;
     known->canvas = NULL;
-    send_forget(channel, known); /* if not now, when the entry is wanted */
+    send_forget(channel, known); /* if that fails, again when the entry is needed */
 }
 
-/* The one that nobody needs, else the one that was shown longest ago. */
+/* An image that nobody needs, otherwise the one that was shown longest ago. */
 static struct known_image *worst_known(struct channel *channel) {
     struct known_image *worst = NULL;
 
@@ -220,7 +220,7 @@ static struct known_image *worst_known(struct channel *channel) {
     return worst;
 }
 
-/* An entry for an image that the presenter does not know. */
+/* An entry for an image that the presenter does not know yet. */
 static struct known_image *make_known(struct channel *channel) {
     struct known_image *known = find_known(channel, 0);
 

@@ -12,7 +12,7 @@ struct device;
 uint32_t transfer_to_host_2d(struct device *device, const void *request);
 uint32_t resource_flush(struct device *device, const void *request);
 
-/* What a table of commands (renderers.h) has of them. */
+/* Their part of a table of commands (renderers.h). */
 #define COMMANDS_THAT_SHOW                                                                         \
     {.type = VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D,                                                   \
      .request_bytes = sizeof(struct virtio_gpu_transfer_to_host_2d),                               \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* A device's state, which its parts share.  What they do with it stands in their own headers. */
+/* A device's state, which its parts share.  Their own headers say what they do with it. */
 #ifndef VGPUD_DEVICE_H
 #define VGPUD_DEVICE_H
 
@@ -35,16 +35,16 @@ struct device {
     uint64_t image_bytes;      /* against the limits */
     uint64_t images;
     uint64_t backing_entries;
-    uint32_t lost_backings; /* of which nobody has heard */
+    uint32_t lost_backings; /* not reported yet */
     uint32_t next_image_id;
 
     struct scanout scanouts[STATE_SCANOUTS];
     struct channel channel;
     bool flushed;      /* since the last rest (rest.h) */
-    uint32_t deferred; /* a bit for each scanout that has something yet to be sent */
+    uint32_t deferred; /* a bit for each scanout that has something to send */
 
     struct queue queue;
-    int queue_error; /* to be reported by the next device_run() */
+    int queue_error; /* reported by the next device_run() */
     struct unanswered *unanswered[QUEUE_SIZE_MAX];
     struct patience patience;
     struct uncached_choice uncached;

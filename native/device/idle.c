@@ -6,9 +6,9 @@
 #include "device/device.h"
 
 /*
- * In nanoseconds.  A sleep and a wake-up cost 5 to 40 µs, so longer never pays.  A look takes far
- * less than JUMP: when more has passed, somebody else had this processor meanwhile, and it is no
- * time to hold on to it.
+ * In nanoseconds.  A sleep and a wake-up cost 5 to 40 µs, so spinning longer never pays.  A look
+ * takes far less than JUMP: when more has passed, another thread had this processor meanwhile, and
+ * we must not hold on to it.
  */
 enum { SPIN_FIRST = 10000, SPIN_MOST = 40000, JUMP = 10000, YIELD = 20000000, LOOKS = 8 };
 

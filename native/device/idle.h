@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Between two bursts of work.  A driver that waits for each answer sends the next command within
- * microseconds: looking for it that long is cheaper than to sleep and be woken, for both sides.  As
- * KVM's halt polling the time is found by trying: it grows while that would have been enough, and
- * is nothing at all when commands come rarely.
+ * microseconds: looking for it that long is cheaper, for both sides, than sleeping and being woken.
+ * As in KVM's halt polling the time is found by trial: it grows while a longer time would have been
+ * enough, and is 0 when commands come rarely.
  */
 #ifndef VGPUD_IDLE_H
 #define VGPUD_IDLE_H
@@ -22,7 +22,7 @@ struct patience {
 /* Looks at the ring for as long as it pays; true: there is work. */
 bool idle_spin(struct device *device);
 
-/* Sleeping ended with a kick: was it worth it? */
+/* Sleep ended with a kick: adapts the time. */
 void idle_kicked(struct device *device);
 
 #endif

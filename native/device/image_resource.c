@@ -18,8 +18,8 @@ static bool within(const struct resource *resource, const struct rectangle *rect
     return rectangle_within(rectangle, resource->canvas->width, resource->canvas->height);
 }
 
-/* Bytes of backing from the rectangle's first pixel to its last: its rows are as far apart there as
- * in the image. */
+/* Bytes of backing from the rectangle's first pixel to its last: there its rows have the same
+ * distance as in the image. */
 static uint64_t backing_extent(const struct canvas *canvas, const struct rectangle *rectangle) {
     return canvas_stride(canvas) * (rectangle->height - 1) + image_stride(rectangle->width);
 }
@@ -79,7 +79,7 @@ uint32_t image_transfer_to_host(struct device *device, struct resource *resource
 static int make_image(struct device *device, struct resource *resource) {
     (void)device;
     (void)resource;
-    return 0; /* it is one */
+    return 0; /* it has one */
 }
 
 static uint32_t flush(struct device *device, struct resource *resource,

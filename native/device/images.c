@@ -7,8 +7,9 @@
 #include "device/device.h"
 
 /*
- * Descriptors that either process of a machine has for other things: guest memory has one for each
- * region in the session (509 at most), and there are links, rings, displays, control clients.
+ * Descriptors that either process of a machine has for other things: in the session guest memory
+ * has one for each region (509 at most), and there are links, rings, displays, clients of the
+ * control socket.
  */
 enum { OTHER_DESCRIPTORS = 640, STAT_BLOCK = 512 };
 
@@ -57,7 +58,7 @@ void images_give(struct device *device, uint64_t bytes) {
     device->state->image_bytes = device->image_bytes;
 }
 
-/* Looked at each time: an administrator may lower it under a running process. */
+/* Asked each time: an administrator may lower it for a running process. */
 static uint64_t descriptors_max(void) {
     struct rlimit limit;
 

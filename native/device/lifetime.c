@@ -21,7 +21,7 @@ static void memory_changed(void *argument) {
     resources_translate(device);
     if (device->queue.started && !device->queue.broken)
         device->queue_error = queue_translate(&device->queue);
-    if (device->queue_error < 0) /* nothing may follow its pointers from now on */
+    if (device->queue_error < 0) /* its pointers must not be used any more */
         device->queue.broken = true;
 }
 

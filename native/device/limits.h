@@ -13,7 +13,7 @@ struct device_limits {
     uint32_t backing_entries; /* of all resources together */
     uint32_t contexts;
     uint64_t submit_bytes; /* of one SUBMIT_3D */
-    uint64_t blob_bytes;   /* of all host blobs together, as the guest says */
+    uint64_t blob_bytes;   /* of all host blobs together, as the guest states it */
 };
 /* [end python] */
 

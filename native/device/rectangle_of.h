@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* A rectangle as a guest says it. */
+/* A rectangle in a guest's command. */
 #ifndef VGPUD_RECTANGLE_OF_H
 #define VGPUD_RECTANGLE_OF_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What resources of every kind have: a number, guest memory that backs them, a UUID, an end. */
+/* What resources of all kinds have: a number, guest memory that backs them, a UUID, an end. */
 #ifndef VGPUD_RESOURCE_H
 #define VGPUD_RESOURCE_H
 
@@ -35,7 +35,7 @@ struct resource_kind;
 
 /* 0; -EEXIST: the number is taken, or 0, which means no resource; -ENOMEM: the quota. */
 int resource_check_new(struct device *device, uint32_t resource_id);
-/* Into the table, with the kind's parts yet to be filled in.  NULL: no memory. */
+/* Puts it into the table; the kind's parts are filled in later.  NULL: no memory. */
 struct resource *resource_new(struct device *device, const struct resource_kind *kind,
                               uint32_t resource_id, uint32_t format);
 
@@ -43,8 +43,8 @@ struct resource *resource_new(struct device *device, const struct resource_kind 
 void resource_destroy(struct device *device, struct resource *resource);
 void resources_destroy_all(struct device *device);
 
-/* After a change of the memory table: looks every backing up anew; one that is not all there any
- * more is lost. */
+/* After a change of the memory table: looks every backing up again; one that is no longer complete
+ * is lost. */
 void resources_translate(struct device *device);
 
 #endif

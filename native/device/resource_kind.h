@@ -27,8 +27,8 @@ struct surface;
  */
 struct resource_kind {
     int number; /* RESOURCE_... */
-    /* It is about to be shown: makes the image through which it is.  0, -EINVAL: it cannot be,
-     * -ENOMEM. */
+    /* It is about to be shown: makes the image for that.  0; -EINVAL: it cannot be shown; -ENOMEM.
+     * */
     int (*make_image)(struct device *device, struct resource *resource);
     /* TRANSFER_TO_HOST_2D; the response's type. */
     uint32_t (*transfer_to_host)(struct device *device, struct resource *resource,
@@ -37,7 +37,7 @@ struct resource_kind {
      * response's type. */
     uint32_t (*flush)(struct device *device, struct resource *resource,
                       const struct rectangle *rectangle);
-    /* Brings a rectangle of what was drawn into the image, or into what scanouts show instead; 0,
+    /* Brings a rectangle of what was drawn into the image, or into the scanouts' own pictures; 0,
      * or an error. */
     int (*read_back)(struct device *device, struct resource *resource,
                      const struct rectangle *rectangle);
@@ -51,9 +51,9 @@ struct resource_kind {
                        const struct rectangle *rectangle, uint8_t *to, uint64_t stride);
     /* What is in it may go with this process: its last picture is kept for the next one. */
     bool may_be_lost;
-    /* Its backing came, went or moved. */
+    /* Its backing was attached, detached or moved. */
     void (*backing_changed)(struct device *device, struct resource *resource);
-    /* It is about to go: what the kind has of it goes. */
+    /* It is about to go: frees the kind's part. */
     void (*destroy)(struct device *device, struct resource *resource);
 };
 

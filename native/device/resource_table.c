@@ -51,7 +51,7 @@ static void grow(struct resource_table *table) {
     if (table->bits == MOST_BITS)
         return;
     larger.buckets = calloc((size_t)1 << larger.bits, sizeof(*larger.buckets));
-    if (larger.buckets == NULL) /* then the chains get longer */
+    if (larger.buckets == NULL) /* then the chains only get longer */
         return;
     resource_table_each(table, relink, &larger);
     free(table->buckets);

@@ -11,7 +11,7 @@
 #include "ring/backing.h"
 #include "shared/present.h"
 
-/* The DMA buffer of a resource, as the display is told of it. */
+/* The DMA buffer of a resource, in the form for the display. */
 struct exported {
     int fd;
     struct present_buffer buffer; /* without a scanout */
@@ -23,7 +23,7 @@ struct resource {
     struct resource *next;     /* in its bucket */
     struct canvas *canvas;     /* NULL: no image, never shown so far */
     struct texture *texture;   /* the library's side (render3d/render3d.h); NULL: it has none */
-    uint64_t blob_bytes;       /* of a blob of either kind: its backing has no less */
+    uint64_t blob_bytes;       /* of a blob of either kind: its backing is at least that large */
     format_convert convert;    /* from its format to the image's */
     struct backing *backing;   /* NULL: none */
     uint32_t shown;            /* a bit for each scanout that shows it */

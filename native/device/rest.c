@@ -7,7 +7,7 @@ int rest_timeout(const struct device *device) {
     return device->flushed ? REST_MILLISECONDS : -1;
 }
 
-/* True: some of it is on its way to a display still. */
+/* True: some of it is still on its way to a display. */
 static bool in_use(const struct canvas *canvas) {
     return canvas_pinned(canvas) || canvas->waiting != CANVAS_NONE;
 }

@@ -17,7 +17,7 @@
 #include "shared/limited_log.h"
 
 enum {
-    NOTIFY_EVERY = 32,     /* commands, until a look at whether the driver waits */
+    NOTIFY_EVERY = 32,     /* commands between two checks whether the driver waits */
     POLL_MILLISECONDS = 1, /* between two looks at a ring that has no kick */
 };
 
@@ -75,13 +75,13 @@ static bool hand_over(struct run *run, const struct virtio_gpu_ctrl_hdr *header)
     run->exit->request_length =
         (uint32_t)chain_read(chain, 0, device->request, chain->readable_bytes);
     run->exit->response_length = room > UINT32_MAX ? UINT32_MAX : (uint32_t)room;
-    /* What was checked, whatever the guest has made of it since. */
+    /* The header that was checked, whatever the guest has written there since. */
     memcpy(device->request, header, sizeof(*header));
-    device->state->command = header->type; /* until Python comes back, whose call may block too */
+    device->state->command = header->type; /* until Python returns, whose call may block too */
     return leave(run, EXIT_COMMAND);
 }
 
-/* For whoever has to answer it, should this process die now. */
+/* For the process that has to answer it if this one dies now. */
 static void note_request(struct device *device, const struct virtio_gpu_ctrl_hdr *header) {
     struct chain_state *chain = &device->state->queues[0].chains[device->chain.ticket.entry];
 
@@ -107,7 +107,7 @@ static uint32_t execute_here(struct device *device, const struct command *comman
     return response;
 }
 
-/* At once, unless the guest wants to hear when what a renderer has begun is done. */
+/* Answers at once, unless the guest wants to wait until what a renderer has begun is done. */
 static void respond(struct device *device, const struct virtio_gpu_ctrl_hdr *request,
                     uint32_t type) {
     const struct virtio_gpu_ctrl_hdr response = {.type = type};
@@ -120,12 +120,12 @@ static void respond(struct device *device, const struct virtio_gpu_ctrl_hdr *req
         respond_now(device, request, type);
 }
 
-/* What a renderer had to finish first; true: some of it is yet to come. */
+/* Answers what had to wait for the renderer; true: some still waits. */
 static bool release(struct device *device) {
     return device->renderer->release(device, false);
 }
 
-/* True: back to Python. */
+/* True: return to Python. */
 static bool execute(struct run *run) {
     struct device *device = run->device;
     union request request = {0};
@@ -146,7 +146,7 @@ static bool execute(struct run *run) {
     }
     if (command == NULL)
         return hand_over(run, &request.header);
-    /* A renderer may block in its fence as well. */
+    /* A renderer may block in its fence too. */
     respond(device, &request.header, execute_here(device, command, &request, length));
     device->state->command = 0;
     return false;
@@ -168,7 +168,7 @@ static bool link_readable(const struct device *device) {
     return poll(&link, 1, 0) > 0;
 }
 
-/* In the middle of a burst: does somebody else want something? */
+/* In the middle of a burst: whether another descriptor wants attention. */
 static bool look_around(struct run *run) {
     struct device *device = run->device;
 
@@ -182,7 +182,7 @@ static bool look_around(struct run *run) {
     return link_readable(device) && leave(run, EXIT_LINK);
 }
 
-/* Until nothing is available (false) or something has to leave (true). */
+/* Works until nothing is available (false) or something needs Python (true). */
 static bool work(struct run *run) {
     struct device *device = run->device;
 
@@ -203,7 +203,7 @@ static bool work(struct run *run) {
 
 /* --- between bursts */
 
-/* Returns whether there is work, which needs no look at descriptors. */
+/* Whether there is work, without a look at descriptors. */
 static bool more_work(struct device *device) {
     bool held = release(device);
 
@@ -219,13 +219,13 @@ static void channel_ready(struct device *device) {
     channel_send_batch(&device->channel);
 }
 
-/* The presenter is listened to only while something waits for it. */
+/* The presenter's events are needed only while something waits for it. */
 static short channel_events(const struct device *device) {
     return (short)((device->deferred ? POLLIN : 0) | (device->channel.full ? POLLOUT : 0));
 }
 
-/* What has come of kick and link, or -errno.  Most of the time nothing else is waited for, and one
- * system call does. */
+/* What has come of kick and link, or -errno.  Mostly there is nothing else to wait for, and one
+ * system call is enough. */
 static int wait_for_more(struct device *device, struct pollfd others[2], int milliseconds) {
     struct pollfd fds[] = {
         {.fd = device->queue.kick.epoll, .events = POLLIN}, others[0], others[1]};
@@ -291,7 +291,7 @@ static void run_guarded(void *argument) {
     struct run *run = argument;
 
     run_until_exit(run);
-    /* Before Python, which may take its time. */
+    /* Told before Python runs, which may take long. */
     if (queue_runs(&run->device->queue))
         burst_notify(run->device);
     channel_send_batch(&run->device->channel);

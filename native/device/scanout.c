@@ -30,14 +30,15 @@ static void save(struct device *device, uint32_t scanout_id) {
                                .offset = surface->layout.offset};
 }
 
-/* What its pixels are sent from: a blob's from a picture of the scanout's own.  NULL: nothing. */
+/* The canvas that its pixels are sent from: for a blob the scanout's own picture.  NULL: nothing.
+ * */
 static struct canvas *canvas_of(const struct scanout *scanout) {
     if (scanout->surface.resource == NULL)
         return NULL;
     return scanout->picture != NULL ? scanout->picture : scanout->surface.resource->canvas;
 }
 
-/* Nobody waits for what a canvas shows any more when no scanout that shows it is deferred. */
+/* A canvas has nothing that waits when no scanout that shows it is deferred. */
 static void settle(struct device *device, struct canvas *canvas) {
     if (canvas == NULL)
         return;
@@ -47,7 +48,7 @@ static void settle(struct device *device, struct canvas *canvas) {
     canvas->waiting = CANVAS_NONE;
 }
 
-/* What QEMU shows of a DMA buffer is the whole of it: it takes no notice of x and y. */
+/* QEMU shows the whole of a DMA buffer: it ignores x and y. */
 bool scanout_by_buffer(const struct scanout *scanout) {
     const struct resource *resource = scanout->surface.resource;
 
@@ -57,7 +58,7 @@ bool scanout_by_buffer(const struct scanout *scanout) {
            scanout->surface.shown.height == scanout->surface.layout.height;
 }
 
-/* The display has to hear of each DMA buffer; and pixels that follow one have to be all of them. */
+/* The display must be told of each DMA buffer; and after one all pixels must be sent. */
 static void change_transport(struct scanout *scanout, bool by_buffer_before, bool other) {
     if (scanout_by_buffer(scanout)) {
         scanout->announce = scanout->announce || other || !by_buffer_before;
@@ -70,7 +71,7 @@ static void change_transport(struct scanout *scanout, bool by_buffer_before, boo
     }
 }
 
-/* Takes `picture` over, which may be the one that the scanout has. */
+/* Takes `picture` over, which may be the scanout's current one. */
 static void set_picture(struct device *device, struct scanout *scanout, struct canvas *picture) {
     struct canvas *before = scanout->picture;
 
@@ -85,7 +86,7 @@ static void set_picture(struct device *device, struct scanout *scanout, struct c
     canvas_free(before);
 }
 
-/* `picture`: what the surface is sent from, NULL: the image of its resource. */
+/* `picture`: what the surface is sent from, NULL: its resource's image. */
 static void show(struct device *device, uint32_t scanout_id, const struct surface *surface,
                  struct canvas *picture) {
     struct scanout *scanout = &device->scanouts[scanout_id];
@@ -101,7 +102,7 @@ static void show(struct device *device, uint32_t scanout_id, const struct surfac
         scanout->announce = true;
         scanout->damage = (struct rectangle){0};
     }
-    /* Damage that waits stays: the next flush will cover what it was about. */
+    /* Waiting damage stays: the next flush will cover it. */
     scanout->flushed = scanout->flushed && !other;
     scanout->surface = *surface;
     set_picture(device, scanout, picture);
@@ -185,7 +186,7 @@ static bool same_size(const struct canvas *picture, const struct rectangle *show
     return picture != NULL && picture->width == shown->width && picture->height == shown->height;
 }
 
-/* One of that size: the scanout's own, or another; NULL: beyond a quota. */
+/* A picture of that size: the scanout's current one, or a new one; NULL: beyond a quota. */
 static struct canvas *find_picture(struct device *device, const struct scanout *scanout,
                                    const struct rectangle *shown) {
     struct canvas *picture;
@@ -256,7 +257,7 @@ int scanout_picture(struct device *device, uint32_t scanout_id, struct scanout_p
 
 /* --- after another process */
 
-/* Known to the session state and not to this process. */
+/* Known to the session state but not to this process. */
 static bool lost(const struct device *device, uint32_t scanout_id) {
     return device->scanouts[scanout_id].surface.resource == NULL &&
            device->state->scanouts[scanout_id].resource_id != 0;
@@ -354,7 +355,7 @@ void scanout_repaint(struct device *device, uint32_t scanout_id) {
 
     if (!device->draws)
         return;
-    /* One that is disabled as well: a process before this one may have shown something there. */
+    /* Also when it is disabled: an earlier process may have shown something there. */
     scanout->announce = true;
     device->deferred |= bit(scanout_id);
     if (canvas == NULL)
@@ -367,7 +368,7 @@ void scanout_repaint(struct device *device, uint32_t scanout_id) {
 /* --- records */
 
 static struct present_record record_of(const struct scanout *scanout, uint32_t scanout_id) {
-    /* A picture has no more than what is shown. */
+    /* A picture has only what is shown. */
     const struct rectangle source =
         scanout->picture != NULL ? (struct rectangle){0} : scanout->surface.shown;
 
@@ -451,7 +452,7 @@ void scanouts_push(struct device *device) {
     device->state->counters.present_records += device->channel.records - before;
 }
 
-/* What shows a blob is brought from there: the process before this one may have had its picture. */
+/* Pictures of blobs are copied again: only the previous process may have had them. */
 static void refresh(void *argument) {
     struct device *device = argument;
 
@@ -464,7 +465,7 @@ static void refresh(void *argument) {
 }
 
 void device_repaint(struct device *device) {
-    /* Guest memory that has gone: device_run() will say so, and pictures stay as they are. */
+    /* If guest memory has gone, device_run() will report it, and pictures stay as they are. */
     (void)fault_guarded(refresh, device);
     for (uint32_t scanout_id = 0; scanout_id < device->num_scanouts; scanout_id++)
         scanout_repaint(device, scanout_id);
@@ -473,7 +474,7 @@ void device_repaint(struct device *device) {
     channel_send_batch(&device->channel);
 }
 
-/* While it was shown from a DMA buffer, nothing was. */
+/* While it was shown from a DMA buffer, nothing was read back. */
 static void read_texture(struct device *device, const struct scanout *scanout) {
     struct resource *resource = scanout->surface.resource;
 
@@ -502,7 +503,7 @@ int scanout_read_back(struct device *device, uint32_t scanout_id) {
         return -ENODEV;
     scanout = &device->scanouts[scanout_id];
     if (!behind(scanout) || !device->draws)
-        return 0; /* each flush has done it */
+        return 0; /* each flush has read it back */
     resource = scanout->surface.resource;
     return resource->kind->read_back(device, resource, &scanout->surface.shown) != 0 ? -EIO : 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* Scanouts: which part of which resource each display shows, and what of it has yet to be shown. */
+/* Scanouts: which part of which resource each display shows, and what is not shown yet. */
 #ifndef VGPUD_SCANOUT_H
 #define VGPUD_SCANOUT_H
 
@@ -52,18 +52,18 @@ int scanout_read_back(struct device *device, uint32_t scanout_id);
 /* There is a new display: every enabled scanout is presented whole. */
 void device_repaint(struct device *device);
 
-/* Likewise; from now on as pixels even where there is a DMA buffer, or again as each can be. */
+/* Likewise; from now on as pixels even where there is a DMA buffer, or from DMA buffers again. */
 void device_show_pixels(struct device *device, int pixels);
 /* [end python] */
 
 struct scanout {
     struct surface surface;  /* what it shows */
-    struct canvas *picture;  /* its own, of what is shown: for blobs, which have no image */
-    bool as_pixels;          /* and not from a DMA buffer: somebody wants to look at it */
-    bool blank;              /* nothing has come into the picture so far */
-    bool announce;           /* its size has yet to be told */
+    struct canvas *picture;  /* its own, for blobs, which have no image */
+    bool as_pixels;          /* and not from a DMA buffer, for a viewer */
+    bool blank;              /* nothing was copied into the picture so far */
+    bool announce;           /* its size must be sent */
     bool flushed;            /* `damage` may be sent: the resource was flushed since it was set */
-    struct rectangle damage; /* of the scanout: yet to be sent */
+    struct rectangle damage; /* of the scanout, not sent yet */
 };
 
 /* Whether it is shown from the DMA buffer of its resource, and not as pixels. */
@@ -71,23 +71,23 @@ bool scanout_by_buffer(const struct scanout *scanout);
 
 void scanout_disable(struct device *device, uint32_t scanout_id);
 
-/* `rectangle` of the resource was flushed: every scanout that shows some of it is to show it as it
+/* `rectangle` of the resource was flushed: every scanout that shows some of it must show it as it
  * is now. */
 void scanouts_damage(struct device *device, struct resource *resource,
                      const struct rectangle *rectangle);
 
-/* The newest slot's picture is what is to be shown of it, and its size to be told. */
+/* Its size and the newest picture are sent again. */
 void scanout_repaint(struct device *device, uint32_t scanout_id);
 
 /*
- * After another process has died: a resource that was taken over is shown where it was, and what
- * was shown of one that was not is gone.  What the session state says is checked as if a guest had
- * said it.
+ * After another process has died: a resource that was taken over is shown where it was, and
+ * scanouts of one that was not are disabled.  The session state is checked as if a guest had sent
+ * it.
  */
 void scanouts_restore(struct device *device, uint32_t resource_id);
 void scanouts_drop_lost(struct device *device);
 
-/* Sends what can be sent now of what had to wait. */
+/* Sends what had to wait and can be sent now. */
 void scanouts_push(struct device *device);
 
 #endif

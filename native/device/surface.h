@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* A surface: what a scanout shows of a resource, and how its pixels lie there. */
+/* A surface: what a scanout shows of a resource, and the layout of its pixels. */
 #ifndef VGPUD_SURFACE_H
 #define VGPUD_SURFACE_H
 

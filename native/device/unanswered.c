@@ -62,8 +62,7 @@ bool unanswered_keep(struct device *device, const struct virtio_gpu_ctrl_hdr *re
     return true;
 }
 
-/* Where guest memory is not there any more, nothing is written: its driver has more to worry
- * about. */
+/* Nothing is written where guest memory has gone: its driver has lost that anyway. */
 static uint32_t write_piece(struct device *device, uint64_t guest_address, uint32_t length,
                             const uint8_t *from) {
     uint64_t left = length;
@@ -183,7 +182,7 @@ static void refuse_adopted(struct device *device, uint16_t entry) {
                     write_piece(device, chain->response_address, room, (const uint8_t *)&header));
 }
 
-/* In the order in which they came. */
+/* In the order in which they were taken. */
 static int oldest_adopted(const struct device *device) {
     const struct chain_state *chains = device->state->queues[0].chains;
     int oldest = -1;

@@ -15,13 +15,14 @@ struct device;
 
 /*
  * `response` begins with a virtio_gpu_ctrl_hdr, whose fence, flags and contexts are filled in from
- * the request; it is cut to the room there is.  -ENOENT: no such chain is pending; -EFAULT: guest
- * memory is gone.
+ * the request; it is cut to the room that there is.  -ENOENT: no such chain is pending; -EFAULT:
+ * guest memory has gone.
  */
 int device_respond(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
 /* [end python] */
 
-/* A chain that is yet to be answered.  Addresses: the memory table may change meanwhile. */
+/* A chain that is not answered yet.  It has addresses, since the memory table may change meanwhile.
+ * */
 struct unanswered {
     struct chain_ticket ticket;
     struct virtio_gpu_ctrl_hdr header;
@@ -49,7 +50,7 @@ int unanswered_answer(struct device *device, uint32_t chain, const uint8_t *resp
 /* Everything unanswered is answered with an error. */
 void unanswered_refuse_all(struct device *device);
 
-/* The chains that another process left in flight are. */
+/* Answers the chains that another process left in flight with an error. */
 void unanswered_refuse_adopted(struct device *device);
 
 /* Forgets them: the driver has reset the device and does not wait. */

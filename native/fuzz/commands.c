@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * device_run() over a guest that is made of the fuzzer's bytes: commands with fields at their
- * edges in chains cut anywhere, a presenter that reads, releases or talks nonsense, and the
- * commands of Python in a few lines of C.
+ * device_run() with a guest that is made of the fuzzer's bytes: commands with fields at their
+ * limits in chains cut anywhere, a presenter that reads, releases or sends nonsense, and Python's
+ * commands in a few lines of C.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -41,7 +41,7 @@ enum {
 struct guest {
     struct machine *machine;
     struct device *device;
-    struct gpu_library *library; /* NULL: 2D alone */
+    struct gpu_library *library; /* NULL: only 2D */
     struct virtqueue_config config;
     int timer, presenter;
     uint16_t avail_idx;
@@ -104,7 +104,7 @@ static void offer_packed(struct guest *guest, uint32_t length, uint32_t room) {
 
 /* --- requests */
 
-/* The fields behind the header, a letter for each 32 bits. */
+/* The fields after the header, a letter for each 32 bits. */
 static const struct {
     uint32_t type;
     const char *fields;
@@ -222,7 +222,7 @@ static int create_host_blob(struct device *device, const struct virtio_gpu_ctrl_
     return resource_create_host_blob(device, &blob, entries, words[3]);
 }
 
-/* What the session would be given, and look at. */
+/* What the session would get, and check. */
 static int map_blob(struct device *device, const uint32_t *words) {
     struct blob_file file;
     int error = host_blob_export(device, words[0], &file);

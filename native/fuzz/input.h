@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* The fuzzer's bytes, taken one value after the other; zeros when they have run out. */
+/* The fuzzer's bytes, taken value by value; zeros when they have run out. */
 #ifndef VGPUD_FUZZ_INPUT_H
 #define VGPUD_FUZZ_INPUT_H
 
@@ -41,7 +41,7 @@ static inline uint64_t input_u64(struct input *input) {
     return value;
 }
 
-/* Mostly a number at which something changes, seldom any. */
+/* Mostly a number at which something changes, rarely any other. */
 static inline uint32_t input_number(struct input *input) {
     static const uint32_t EDGES[] = {0,     1,      2,      3,          4,          15,
                                      16,    17,     63,     64,         65,         255,

@@ -31,7 +31,7 @@ struct machine {
 struct machine *machine_get(void);
 void machine_clear(struct machine *machine);
 
-/* For the rest of the run; one that is gone, or was never there: a table that is the same. */
+/* For the rest of the run; if it has gone, or never existed, the table is the same. */
 void machine_lose_region(struct machine *machine, uint64_t guest_address);
 
 /* A queue of a kind that the input chooses. */

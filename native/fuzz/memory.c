@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The memory table beside a model of it, which is a list: regions come and go as a VMM may say it,
- * tables are built beside the one in use and used or given up, and each look-up finds exactly what
- * the model has there, or nothing.
+ * The memory table beside a model of it, which is a list: regions come and go as a VMM may order,
+ * tables are built beside the one in use and then used or dropped, and each look-up finds exactly
+ * what the model has there, or nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -49,7 +49,7 @@ static void require(int holds) {
         abort();
 }
 
-/* What stands in a file; no two of their places look alike for long. */
+/* The contents of a file; no two places are the same for long. */
 static uint8_t content(unsigned file, uint64_t offset) {
     return (uint8_t)(offset * 31 + offset / 251 + file * 89);
 }
@@ -75,7 +75,7 @@ static void make_files(void) {
     require(logged != MAP_FAILED);
 }
 
-/* ---- numbers as a VMM gives them: near each other, near the ends, seldom any ---- */
+/* ---- numbers as a VMM gives them: near each other, near the ends, rarely any other ---- */
 
 static uint64_t an_address(struct input *input) {
     uint8_t choice = input_u8(input);
@@ -104,7 +104,7 @@ static struct place a_place(struct input *input) {
     return place;
 }
 
-/* One that is there, if there is one, and the choice says so. */
+/* One that exists, if there is one, and the choice says so. */
 static struct place a_known_place(const struct model *model, struct input *input) {
     uint8_t choice = input_u8(input);
 
@@ -113,7 +113,7 @@ static struct place a_known_place(const struct model *model, struct input *input
     return a_place(input);
 }
 
-/* Right before or behind one that is there, or a byte too far. */
+/* Right before or after one that exists, or a byte too far. */
 static void move_beside(struct place *place, const struct model *model, struct input *input) {
     struct place known = a_known_place(model, input);
     uint8_t choice = input_u8(input);
@@ -192,7 +192,7 @@ static void add_some(struct bench *bench, struct input *input) {
     add(bench, &place);
 }
 
-/* Towards the number of regions that there may be. */
+/* Towards the maximum number of regions. */
 static void add_many(struct bench *bench, struct input *input) {
     struct place place = {.guest_address = 1ull << 32, .size = PAGE};
 
@@ -341,7 +341,7 @@ static void look_up_again(void *argument) {
     static volatile uint8_t sink;
     struct keeper *keeper = argument;
 
-    /* The place before is still mapped. */
+    /* The old place is still mapped. */
     if (keeper->bytes != NULL)
         sink = *keeper->bytes;
     keeper->bytes = guest_memory_at(keeper->memory, keeper->guest_address, 1);

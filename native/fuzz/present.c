@@ -2,8 +2,8 @@
 /*
  * Fuzzes the presenter with records of a device process: any fields, any descriptors.  A thread
  * plays QEMU and aborts at what would crash or confuse it: an UPDATE before its SCANOUT or outside
- * it, a width without a height, a length that is not the rectangle's.  Another looks on, and aborts
- * at what its process would not take.
+ * it, a width without a height, a length that is not the rectangle's.  Another is a viewer, and
+ * aborts at what its process would not accept.
  *
  * Input: pieces of 65 bytes, a record and how it is sent (see play()).  The first byte's
  * lowest bit: the staging ring has come before.
@@ -136,7 +136,7 @@ static void *qemu(void *argument) {
 
 enum { PANORAMA_MAX = 1 << 24 };
 
-/* Of the panorama that came with a record; the one before is of no matter any more. */
+/* The size of the panorama that came with a record; the previous one no longer matters. */
 static struct rectangle take_panorama(const struct view_record *record, int fd) {
     struct stat file;
 
@@ -220,7 +220,7 @@ struct device {
 
 enum { IMAGES = 3, ROOM = 16 * 1024 };
 
-/* What a device process that keeps the rules would say, so that much of it is drawn. */
+/* What a device process that keeps the rules would send, so that much of it is drawn. */
 static int shape(struct device *device, struct present_record *record) {
     static const uint32_t kinds[] = {PRESENT_SCANOUT, PRESENT_STAGED, PRESENT_IMAGE,
                                      PRESENT_FORGET,  PRESENT_BUFFER, PRESENT_DAMAGE};
@@ -273,7 +273,7 @@ static void play(struct device *device, struct present_record *record, uint8_t h
         return;
     }
     if (record->scanout_width <= IMAGE_SIDE_MAX)
-        record->scanout_width %= 2048; /* or QEMU's part takes too long */
+        record->scanout_width %= 2048; /* otherwise QEMU's part takes too long */
     send_record(device->channel, record, how & SHORT ? 60 : sizeof(*record), fds[which],
                 counts[which]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The rings over memory that the fuzzer wrote, and goes on to write between two looks: nothing is
- * read or written outside guest memory, every walk ends, and what is taken can be given back.
+ * The rings over memory that the fuzzer has written, and goes on writing between two looks: nothing
+ * is read or written outside guest memory, every walk ends, and what is taken can be given back.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -43,7 +43,7 @@ void buffers_damage(struct buffers *buffers, uint32_t scanout_id,
 
     if (shown->fd < 0)
         return;
-    /* What is not within says nothing of where something was drawn. */
+    /* A rectangle that is not inside does not tell where something was drawn. */
     if (!rectangle_within(rectangle, all.width, all.height))
         rectangle = &all;
     shown->damage = rectangle_around(&shown->damage, rectangle);
@@ -98,7 +98,7 @@ bool buffers_begin_leaving(struct buffers *buffers, struct sender *sender) {
     return true;
 }
 
-/* QEMU takes a modifier as given: one that is not known has to be left out. */
+/* QEMU uses any modifier that it gets: an unknown one must be left out. */
 static void add_scanout(struct buffers *buffers, struct sender *sender,
                         const struct present_buffer *buffer, bool modifiers) {
     bool second = modifiers && buffer->modifier != PRESENT_NO_MODIFIER;
@@ -137,7 +137,7 @@ static void add_update(struct buffers *buffers, struct sender *sender, struct sh
     sender_add(sender, &buffers->update, sizeof(buffers->update));
 }
 
-/* A copy of the descriptor goes over: another buffer may come while this one is under way. */
+/* Sends a copy of the descriptor: another buffer may come while this one is under way. */
 static bool begin_frame(struct buffers *buffers, struct sender *sender, struct shown_buffer *shown,
                         bool modifiers) {
     if (shown->fresh) {

@@ -50,11 +50,11 @@ struct display_update {
     uint32_t height;
 };
 
-/* The buffer is attached; without one the scanout is disabled.  Answered by nothing. */
+/* The buffer is attached; without one the scanout is disabled.  It has no reply. */
 struct display_dmabuf_scanout {
     struct display_header header;
     uint32_t scanout_id;
-    uint32_t x; /* what of the buffer is shown; QEMU looks at the size only */
+    uint32_t x; /* the part of the buffer that is shown; QEMU uses only the size */
     uint32_t y;
     uint32_t width;
     uint32_t height;

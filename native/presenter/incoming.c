@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-/* What was to be drawn on a scanout of another size is of no use. */
+/* Pixels for a scanout of another size are useless. */
 static void drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
     struct pending *next;
 
@@ -19,10 +19,10 @@ static void drop_pixels(struct presenter *presenter, uint32_t scanout_id) {
             presenter->sending[i]->abandoned = true;
 }
 
-/* The display has to hear the scanout's size again, or that it is disabled. */
+/* The display must be told the scanout's size again, or that it is disabled. */
 static const struct size UNKNOWN = {0, 1};
 
-/* Nothing is shown from a DMA buffer there any more. */
+/* The scanout no longer shows a DMA buffer. */
 static void leave_buffer(struct presenter *presenter, uint32_t scanout_id) {
     if (!buffers_wanted(&presenter->buffers, scanout_id))
         return;
@@ -150,7 +150,7 @@ int presenter_receive(struct presenter *presenter) {
         if (count < 0)
             return count;
         presenter->readable = count == SOURCE_BATCH;
-        /* What was made because of a viewer is not missed by him. */
+        /* A new viewer must not miss records that were made for it. */
         viewing_collect(&presenter->viewing, &presenter->outbox);
         for (int i = 0; i < count; i++) {
             if (take_record(presenter, &batch[i]) < 0) {

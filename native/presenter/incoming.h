@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * What the device process's records make of the queue of rectangles.  A scanout that changes its
- * size drops what was to be drawn in the old one, an image what it covers.
+ * How the device process's records change the queue of rectangles.  A scanout that changes its size
+ * drops pixels for the old size; an image drops what it covers.
  */
 #ifndef VGPUD_INCOMING_H
 #define VGPUD_INCOMING_H

@@ -65,7 +65,7 @@ uint64_t outbox_now(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Once for all that is given before the presenter looks. */
+/* Wakes the presenter once for everything that comes before it looks. */
 static void wake(struct outbox *outbox) {
     uint64_t one = 1;
 
@@ -73,7 +73,7 @@ static void wake(struct outbox *outbox) {
         (void)!write(outbox->wake, &one, sizeof(one)); /* full: it is awake */
 }
 
-/* A new display knows of no cursor. */
+/* A new display has no cursor. */
 static void define_cursors_again(struct outbox *outbox) {
     outbox->cursors_waiting = 0;
     for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++) {
@@ -98,15 +98,15 @@ static bool same_file(int one, int other) {
            first.st_ino == second.st_ino;
 }
 
-/* With the lock, under which it cannot be closed.  After the wake: the presenter, which sees an end
- * here, first looks at what is wanted. */
+/* Called with the lock, so that it cannot be closed meanwhile, and after the wake: when the
+ * presenter sees this end, it first looks at what is wanted. */
 static void shut_down(struct outbox *outbox) {
     if (outbox->in_use >= 0)
         shutdown(outbox->in_use, SHUT_RDWR);
 }
 
 static void replace_display(struct outbox *outbox, int fd) {
-    drop_messages(outbox); /* they were for the display before */
+    drop_messages(outbox); /* they were for the previous display */
     define_cursors_again(outbox);
     outbox->connected = fd >= 0;
     if (!same_file(fd, outbox->in_use))
@@ -281,7 +281,7 @@ static void take_descriptor(struct outbox_descriptor *from, struct outbox_descri
 void outbox_collect(struct outbox *outbox, struct outbox_changes *changes) {
     uint64_t woken;
 
-    /* Before looking, and in this order: a wake between the two could else be read away while
+    /* Before looking, and in this order: otherwise a wake between the two could be read while
      * `filled` stays set, and nothing would wake again. */
     (void)!read(outbox->wake, &woken, sizeof(woken));
     atomic_store(&outbox->filled, false);
@@ -298,7 +298,7 @@ void outbox_collect(struct outbox *outbox, struct outbox_changes *changes) {
 void outbox_disconnect(struct outbox *outbox) {
     pthread_mutex_lock(&outbox->lock);
     outbox->in_use = -1;
-    if (!outbox->display.given) { /* else there is a new one already, and these are for it */
+    if (!outbox->display.given) { /* otherwise these are for a new one that is there already */
         outbox->connected = false;
         drop_messages(outbox);
     }
@@ -403,7 +403,7 @@ static bool see_picture(const struct outbox *outbox, uint32_t scanout_id,
     return true;
 }
 
-/* True: it is the one to be seen.  One that is hidden elsewhere is not. */
+/* True: viewers see this cursor.  A cursor that is hidden on another scanout does not count. */
 static bool see(const struct outbox *outbox, uint32_t scanout_id, struct seen_cursor *seen,
                 bool *picture) {
     const struct outbox_cursor *cursor = &outbox->cursors[scanout_id];

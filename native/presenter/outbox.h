@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * What other threads want of the presenter: messages for the display, the cursor, new descriptors,
- * an end.  All under one lock that is held for a copy of a cursor's picture at most, and an eventfd
- * that ends the presenter's poll.
+ * What other threads want from the presenter: messages for the display, the cursor, new
+ * descriptors, to stop.  One lock protects all of it, held at most while a cursor's picture is
+ * copied; an eventfd ends the presenter's poll.
  */
 #ifndef VGPUD_OUTBOX_H
 #define VGPUD_OUTBOX_H
@@ -23,22 +23,21 @@ struct outbox_message {
 
 struct outbox_cursor {
     bool known;   /* there is a picture to show again on a new display */
-    bool defined; /* the picture has yet to be sent */
-    bool moved;   /* the position has yet to be sent */
+    bool defined; /* the picture must be sent */
+    bool moved;   /* the position must be sent */
     bool visible;
     uint32_t x, y, hot_x, hot_y;
     uint32_t *pixels; /* DISPLAY_CURSOR_PIXELS, NULL until the first picture */
 };
 
-/* A descriptor on its way to the presenter's thread; `given` tells "none any more" (-1) from "as
- * before". */
+/* A descriptor on its way to the presenter's thread; if not `given`, nothing changes. */
 struct outbox_descriptor {
     bool given;
     int fd;
     int replies; /* of a display: where its replies go, -1: they are not read */
 };
 
-/* The cursor as viewers have it: of all scanouts that one which was shown last. */
+/* The cursor for viewers: of all scanouts' cursors the one that was shown last. */
 struct seen_cursor {
     bool known; /* there is a picture */
     bool visible;
@@ -50,7 +49,7 @@ struct seen_cursor {
 struct outbox {
     pthread_mutex_t lock;
     int wake;
-    atomic_bool filled; /* something waits: spares the lock and the eventfd when nothing does */
+    atomic_bool filled; /* something waits; without it lock and eventfd are not needed */
     bool stopped;
     bool connected;
     struct outbox_descriptor source, display;
@@ -74,15 +73,15 @@ void outbox_destroy(struct outbox *outbox);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t outbox_now(void);
 
-/* Any thread.  The presenter's may wait in a write to a display that a VMM has made block, for
- * ever: another display, none any more, and the end shut down the one in use. */
+/* From any thread.  The presenter's thread may be blocked for ever in a write to a display, whose
+ * flags a VMM can change: so a new display, no display, and the end shut down the one in use. */
 int outbox_give(struct outbox *outbox, struct outbox_descriptor *descriptor, int fd, int replies);
 int outbox_post(struct outbox *outbox, const uint8_t *bytes, uint32_t length);
 int outbox_move_cursor(struct outbox *outbox, uint32_t scanout_id, uint32_t x, uint32_t y,
                        bool visible);
 int outbox_set_cursor(struct outbox *outbox, const struct display_cursor_update *update);
 void outbox_forget_cursors(struct outbox *outbox);
-/* Duplicates `fd`; -EBUSY: so many wait already. */
+/* Duplicates `fd`; -EBUSY: too many wait already. */
 int outbox_add_viewer(struct outbox *outbox, int fd, uint64_t panorama_max);
 void outbox_stop(struct outbox *outbox);
 
@@ -94,7 +93,7 @@ struct outbox_changes {
 void outbox_collect(struct outbox *outbox, struct outbox_changes *changes);
 /* Before the display in use is closed, unless another was collected. */
 void outbox_disconnect(struct outbox *outbox);
-/* Neither gives anything while a new display has yet to be collected: it is for that one. */
+/* Neither returns anything while a new display waits to be collected: it is for that one. */
 bool outbox_take_message(struct outbox *outbox, struct outbox_message *message);
 /* Writes the next cursor message into `update` and returns its length, 0 when there is none. */
 uint32_t outbox_take_cursor(struct outbox *outbox, struct display_cursor_update *update);

@@ -5,10 +5,10 @@
 #include <string.h>
 
 /*
- * Between a frame's message and the next there is room for a cursor, within one there is not.  One
- * message for each frame is what keeps QEMU from showing half of it, so only frames that would hold
- * the cursor up for long (larger than 2560x1600) are cut into bands, and only while the cursor
- * moves: that long after a move, that much time for each.
+ * A cursor can go between two frames' messages, but not within one.  With one message for each
+ * frame QEMU never shows half of it.  So only frames that would delay the cursor for long (larger
+ * than 2560x1600) are cut into bands, and only while the cursor moves: for CURSOR_IN_USE_NS after a
+ * move, each band taking about BAND_NS.
  */
 #define CURSOR_IN_USE_NS 1000000000ull
 #define BAND_NS 500000ull
@@ -19,7 +19,7 @@ enum { MESSAGE_MAX = 1 << 30, SPLICE_MIN = 512 * 1024 };
 
 /* ---- messages without pixels ---- */
 
-/* What was agreed on is known from what is said about it. */
+/* Learns the agreed features from the message that sets them. */
 static void note_message(struct presenter *presenter) {
     struct {
         struct display_header header;
@@ -115,7 +115,7 @@ static bool begin_staged(struct presenter *presenter) {
         if (pending_contiguous(entry))
             sender_add(&presenter->sender, entry->file->map + entry->offset,
                        pending_row_length(entry) * entry->height);
-        else /* which is alone */
+        else /* it is alone in its batch */
             add_rows(presenter, entry, entry->height);
     }
     presenter->image_next = presenter->sending_count > 0;
@@ -142,7 +142,8 @@ static uint32_t rows_to_send(struct presenter *presenter, const struct pending *
     return rows > 0 ? (uint32_t)rows : 1;
 }
 
-/* Whole rows are handed over without a copy; but a page handed over has to be waited for. */
+/* Whole rows are sent without a copy, but then we must wait until the display has taken the pages.
+ * */
 static void add_frame(struct presenter *presenter, const struct pending *entry, uint32_t rows) {
     size_t length = pending_row_length(entry) * rows;
     const uint8_t *pixels = entry->file->map + entry->offset + entry->rows_sent * entry->stride;

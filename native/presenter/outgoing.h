@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * What goes on the display socket next.  Messages of the session and the cursor come first, then
+ * What is written to the display socket next.  Messages of the session and the cursor come first,
+ * then
  * scanouts (an UPDATE before its SCANOUT crashes QEMU), then small rectangles, many at once, and
  * images in turn.
  */

@@ -22,7 +22,7 @@ struct pending *pending_new(struct pending_pool *pool) {
 void pending_free(struct pending_pool *pool, struct pending *entry) {
     pixel_file_release(entry->file);
     entry->file = NULL;
-    pending_prepend(&pool->free, entry); /* the warmest in the cache is used next */
+    pending_prepend(&pool->free, entry); /* first, since it is still in the cache */
     pool->available++;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Rectangles that wait for the display, in the order in which they came.  Within a scanout that
- * order is kept, since a later one is drawn over an earlier; between scanouts it need not be.
+ * order is kept, since a later one is drawn over an earlier one; between scanouts it need not be.
  */
 #ifndef VGPUD_PENDING_H
 #define VGPUD_PENDING_H
@@ -25,7 +25,7 @@ struct pending {
     uint32_t rows_sent;
     uint64_t live;  /* the display's socket holds pages of the image up to here, 0: none */
     bool orphan;    /* its device process has been replaced: nobody to answer */
-    bool abandoned; /* the rest of it is not wanted any more */
+    bool abandoned; /* the rest of it is no longer wanted */
 };
 
 struct pending_list {
@@ -57,15 +57,15 @@ static inline bool pending_contiguous(const struct pending *entry) {
 }
 
 /*
- * Takes staged rectangles that no image of their scanout has to precede: at most `room`, at most
- * `bytes` together (but always one, and one that is not contiguous alone).
+ * Takes staged rectangles, unless an image of their scanout must go first: at most `room`, at most
+ * `bytes` together (but always one; and one that is not contiguous goes alone).
  */
 unsigned pending_take_staged(struct pending_list *queue, struct pending **taken, unsigned room,
                              size_t bytes);
-/* Takes the first image that nothing of its scanout has to precede, or NULL. */
+/* Takes the first image before which nothing of its scanout must go, or NULL. */
 struct pending *pending_take_image(struct pending_list *queue);
 
-/* Whether nothing of `under`, not begun yet, would be seen once `over` has been drawn. */
+/* Whether `over` covers all of `under`, of which nothing was sent yet. */
 bool pending_covers(const struct pending *over, const struct pending *under);
 
 #endif

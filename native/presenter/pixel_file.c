@@ -16,7 +16,7 @@ static int check(int fd, size_t length) {
         return -1;
     if (status.st_size < 0 || (uint64_t)status.st_size < length)
         return -1;
-    /* One that cannot be read would fail in the middle of a message. */
+    /* A file that cannot be read would fail in the middle of a message. */
     return (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY ? -1 : 0;
 }
 

@@ -3,9 +3,9 @@
  * A memfd of the device process with pixels in it, as the session holds it: checked and mapped for
  * reading once, kept while anything still refers to it.
  *
- * The device process may be in a guest's hands.  What it cannot do any more after the check is make
- * the file shorter, and the mapping is given to system calls only, never read here, so that nothing
- * it does to the file can be a signal in the session.
+ * A guest may have taken over the device process.  After the check it cannot make the file shorter,
+ * and the mapping is only given to system calls, never read here.  So nothing that it does to the
+ * file can raise a signal in the session.
  */
 #ifndef VGPUD_PIXEL_FILE_H
 #define VGPUD_PIXEL_FILE_H

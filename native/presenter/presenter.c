@@ -113,7 +113,7 @@ static void use_source(struct presenter *presenter, int fd) {
     presenter->readable = true;
 }
 
-/* What was on its way to the display before goes to the new one, from its beginning. */
+/* What was under way to the old display goes to the new one, from its beginning. */
 static void use_display(struct presenter *presenter, int fd, int replies) {
     presenter_take_back(presenter);
     sender_use(&presenter->sender, fd);
@@ -143,7 +143,7 @@ void presenter_free(struct presenter *presenter) {
 }
 
 static int lose_display(struct presenter *presenter) {
-    /* Whoever gives another display, or an end, has shut this one down: that comes first. */
+    /* A new display, or an end, has shut this one down: look at that first. */
     if (atomic_load(&presenter->outbox.filled))
         return 0;
     outbox_disconnect(&presenter->outbox);
@@ -247,8 +247,9 @@ static short source_events(const struct presenter *presenter) {
 }
 
 /*
- * A socket is writable when a quarter of its buffer is in use (unix_writable() in Linux), and then
- * the display takes the rest in no time, or it has stopped reading: asked soon, then less often.
+ * A socket becomes writable when at most a quarter of its buffer is in use (unix_writable() in
+ * Linux). Then the display soon takes the rest, or it has stopped reading: so ask soon, then less
+ * often.
  */
 enum { PATIENCE_FIRST = 150 * 1000, PATIENCE_MAX = 20 * 1000 * 1000 };
 
@@ -270,7 +271,7 @@ static void grow_patience(struct presenter *presenter, bool writable) {
         presenter->patience_ns *= 2;
 }
 
-/* False: there is no sense in it any more. */
+/* False: the display's replies make no sense. */
 static bool read_display(struct presenter *presenter) {
     int frames = replies_receive(&presenter->replies, presenter->sender.fd);
 
@@ -279,7 +280,7 @@ static bool read_display(struct presenter *presenter) {
     return frames >= 0;
 }
 
-enum { POLLED = 3 }; /* and viewers behind them */
+enum { POLLED = 3 }; /* followed by the viewers */
 
 static nfds_t poll_viewers(const struct viewing *viewing, struct pollfd *polled) {
     for (unsigned i = 0; i < viewing->count; i++)
@@ -288,7 +289,7 @@ static nfds_t poll_viewers(const struct viewing *viewing, struct pollfd *polled)
     return viewing->count;
 }
 
-/* From the last to the first: one that goes leaves its place to the last. */
+/* From the last to the first: when one goes, the last takes its place. */
 static void look_at_viewers(struct viewing *viewing, const struct pollfd *polled, nfds_t count) {
     while (count-- > 0)
         if (polled[count].revents & (POLLHUP | POLLERR))
@@ -320,7 +321,7 @@ static int wait_for_more(struct presenter *presenter) {
         return lose_display(presenter);
     if (polled[2].revents & (POLLHUP | POLLERR))
         return lose_display(presenter);
-    /* With something to read it is the end only behind that. */
+    /* If there is something to read, the end comes after it. */
     if ((polled[1].revents & (POLLHUP | POLLERR)) && !presenter->readable)
         return lose_source(presenter, -EPIPE);
     return 0;
@@ -338,8 +339,8 @@ int presenter_run(struct presenter *presenter) {
     while (reason == 0) {
         reason = receive(presenter);
         /*
-         * After the records: one that was made because of a change (a repaint for a new display)
-         * must not be seen before the change is.
+         * After the records: a record that was made because of a change (a repaint for a new
+         * display) must not be handled before the change.
          */
         if (reason == 0)
             reason = collect(presenter);

@@ -17,7 +17,7 @@ void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id) {
     uint32_t bit = 1u << scanout_id;
 
     if (buffers_wanted(&presenter->buffers, scanout_id))
-        presenter->changed &= ~bit; /* DMABUF_SCANOUT tells its size */
+        presenter->changed &= ~bit; /* DMABUF_SCANOUT has its size */
     else if (wanted->width == announced->width && wanted->height == announced->height)
         presenter->changed &= ~bit;
     else

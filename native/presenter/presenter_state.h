@@ -21,7 +21,8 @@
 
 _Static_assert((int)STATE_SCANOUTS == (int)DISPLAY_SCANOUTS, "one table serves both sides");
 
-/* Staged rectangles that go out together: two parts each, few enough bytes for a cursor to wait. */
+/* Staged rectangles that are sent together: two parts each, few enough bytes for a cursor to wait.
+ * */
 enum { BATCH_COUNT = 64, BATCH_BYTES = 256 * 1024 };
 
 struct size {
@@ -42,7 +43,7 @@ struct presenter {
     struct pending_list queue;    /* to be sent */
     struct pending_list draining; /* sent, their pages not yet taken by the display */
     struct pending_list answers;  /* done, the device process not yet told */
-    bool readable, woken;         /* what poll() said */
+    bool readable, woken;         /* the results of poll() */
     uint32_t protocol_features;   /* of the display, as agreed on */
     uint64_t patience_ns; /* until the display is asked again whether it has taken all pages */
 
@@ -67,9 +68,9 @@ struct presenter {
 
 enum { BAND_MIN = 512 * 1024, BAND_FIRST = 2 << 20, BAND_MAX = 8 << 20 };
 
-/* The rectangle has been drawn, or never will be: its space goes back to the device process. */
+/* The rectangle was drawn, or never will be: its space goes back to the device process. */
 void presenter_finish(struct presenter *presenter, struct pending *entry);
 
-/* The size that is wanted of a scanout, or the one announced, has changed. */
+/* The wanted or the announced size of a scanout has changed. */
 void presenter_note_scanout(struct presenter *presenter, uint32_t scanout_id);
 #endif

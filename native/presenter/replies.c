@@ -19,7 +19,7 @@ void replies_use(struct replies *replies, int fd) {
     replies->fd = fd;
 }
 
-/* Who asks leaves room for the answers; no room means that nobody has asked. */
+/* Whoever asks leaves room for the answers; no room means that nobody has asked. */
 static int pass_on(const struct replies *replies, const void *bytes, size_t length) {
     ssize_t sent = send(replies->fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
@@ -45,7 +45,7 @@ static uint32_t least(size_t one, uint32_t other) {
     return one < other ? (uint32_t)one : other;
 }
 
-/* Takes some of the bytes, and says how many. */
+/* Takes some of the bytes, and returns how many. */
 static uint32_t take(struct replies *replies, const uint8_t *bytes, size_t length, int *result) {
     uint32_t taken;
 

@@ -12,8 +12,8 @@
 #include "shared/rights.h"
 
 /*
- * Measured with a reader in another process: half of it costs a tenth of the frame rate, twice as
- * much gains nothing and a cursor's move would wait behind it.  The kernel doubles the number.
+ * Measured with a reader in another process: half of this costs a tenth of the frame rate; twice as
+ * much gains nothing, and a cursor move would wait behind it.  The kernel doubles the number.
  */
 enum { SEND_BUFFER = 1 << 20 };
 
@@ -40,7 +40,7 @@ static void open_pipe(struct sender *sender) {
         fcntl(sender->pipe[1], F_SETPIPE_SZ, PIPE_BYTES);
 }
 
-/* The next display is not to get what the one before has not taken. */
+/* The next display must not get what the previous one has not taken. */
 static void drain_pipe(struct sender *sender) {
     char scrap[1 << 14];
 
@@ -52,7 +52,7 @@ static void drain_pipe(struct sender *sender) {
     }
 }
 
-/* Here and not with each display: a session can make no pipes once it listens to anybody. */
+/* Here and not for each display: a session cannot make pipes once it is confined. */
 void sender_init(struct sender *sender) {
     *sender = (struct sender){.fd = -1, .descriptor = -1};
     open_pipe(sender);
@@ -61,7 +61,7 @@ void sender_init(struct sender *sender) {
 static void set_send_buffer(int fd) {
     int size = SEND_BUFFER;
 
-    /* Beyond net.core.wmem_max only with CAP_NET_ADMIN; less is slower and nothing worse. */
+    /* Beyond net.core.wmem_max only with CAP_NET_ADMIN; a smaller one is only slower. */
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
@@ -74,7 +74,7 @@ void sender_use(struct sender *sender, int fd) {
     sender->fd = fd;
     if (fd < 0)
         return;
-    /* splice() to a socket looks at this only, not at its own flag: see outbox_give(). */
+    /* splice() to a socket heeds only this, not its own flag: see outbox_give(). */
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     set_send_buffer(fd);
 }
@@ -116,8 +116,8 @@ bool sender_idle(const struct sender *sender) {
            sender->rows_left == 0;
 }
 
-/* Short of memory, or of descriptors that may be under way, for the moment counts as full: it is
- * asked again. */
+/* A lack of memory, or of descriptors that may be under way, counts as a full socket: it is tried
+ * again. */
 static int failure(void) {
     switch (errno) {
     case EAGAIN:
@@ -187,8 +187,8 @@ static int empty_pipe(struct sender *sender) {
 }
 
 /*
- * The pages themselves go over, through a pipe, which is what splice() wants; measured, that takes
- * a fifth less processor time for a frame, the reader's included, than sendfile() or send().  The
+ * Sends the pages themselves, through a pipe, as splice() needs.  Measured, a frame takes a fifth
+ * less processor time in that way, the reader's included, than with sendfile() or send().  The
  * process must ignore SIGPIPE, as Python does: there is no flag here.
  */
 static int write_pages(struct sender *sender) {
@@ -231,6 +231,6 @@ bool sender_consumed(const struct sender *sender, uint64_t position) {
         return true;
     if (ioctl(sender->fd, SIOCOUTQ, &unread) < 0 || unread < 0)
         return false;
-    /* The kernel counts its own overhead in, never less than the payload. */
+    /* The kernel includes its own overhead, so the number is never less than the payload. */
     return sender->written - position >= (uint64_t)unread || unread == 0;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Puts one message (or several in a row) on the display socket without blocking: bytes that are
- * copied, then pages that are handed over without a copy, then rows that are copied.  Pages wait,
- * in the kernel, for a display that reads nothing when the VMM has taken O_NONBLOCK away from its
- * socket; to shut it down ends that.
+ * copied, then pages that are handed over without a copy, then rows that are copied.  If the VMM
+ * has cleared O_NONBLOCK on its socket, sending pages blocks in the kernel while the display reads
+ * nothing; shutting the socket down ends that.
  *
- * Nothing given is copied at once: it stays the caller's and must live until the sender is idle
- * again; pages longer, see sender_consumed().
+ * Nothing is copied at once: the caller keeps everything until the sender is idle again, and pages
+ * longer, see sender_consumed().
  */
 #ifndef VGPUD_SENDER_H
 #define VGPUD_SENDER_H
@@ -21,10 +21,10 @@ enum { SENDER_PARTS = 256 };
 
 struct sender {
     int fd;           /* -1: no display */
-    int pipe[2];      /* on the way of pages into the socket; -1: they are copied */
+    int pipe[2];      /* through which pages go into the socket; -1: they are copied */
     size_t piped;     /* bytes in it */
     uint64_t written; /* bytes, to this socket so far */
-    uint64_t spliced; /* where among them the last byte that was not copied ends */
+    uint64_t spliced; /* where the last byte that was not copied ends */
 
     struct iovec parts[SENDER_PARTS];
     unsigned first, count;
@@ -38,7 +38,7 @@ struct sender {
 void sender_init(struct sender *sender);
 void sender_destroy(struct sender *sender);
 
-/* Takes `fd` over, closing the one before and forgetting what it was still to send. */
+/* Takes `fd` over, closes the previous one and forgets what was not sent to it. */
 void sender_use(struct sender *sender, int fd);
 
 /* What follows is sent in this order: parts, pages, rows. */

@@ -64,7 +64,7 @@ static int take_message(struct mmsghdr *message, struct received *received) {
     return message->msg_len == sizeof(received->record) ? 0 : -EPROTO;
 }
 
-/* A closed channel gives messages of nothing behind the last one; no record is empty. */
+/* A closed channel gives empty messages after the last one; no record is empty. */
 static int count_records(struct mmsghdr *messages, int count) {
     int records = 0;
 
@@ -106,7 +106,7 @@ int source_receive(struct source *source, struct received batch[SOURCE_BATCH]) {
                                                    .msg_controllen = sizeof(controls[i])}};
     }
     count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
-    /* Said once, before what came: the other end has closed with answers unread. */
+    /* Reported once, before the records: the other end has closed with answers unread. */
     if (count < 0 && errno == ECONNRESET)
         count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
     if (count < 0)
@@ -196,7 +196,7 @@ int source_check_scanout(const struct received *received) {
     return dimension(record->scanout_width) && dimension(record->scanout_height) ? 0 : -EPROTO;
 }
 
-/* Whether the descriptor is what the record says is for the display's driver to find out. */
+/* The display's driver finds out whether the descriptor is what the record says. */
 static int check_buffer(const struct present_buffer *buffer) {
     if (buffer->scanout_id >= DISPLAY_SCANOUTS || buffer->stride == 0)
         return -EPROTO;
@@ -295,15 +295,15 @@ int source_fill(struct source *source, const struct received *received, struct p
 int source_answer(struct source *source, const struct present_record *record) {
     ssize_t sent = send(source->fd, record, sizeof(*record), MSG_DONTWAIT | MSG_NOSIGNAL);
 
-    /* Any other failure shows as the channel's end when it is read next. */
+    /* Any other failure appears as the channel's end at the next read. */
     source->blocked = sent < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM);
     return source->blocked ? 0 : 1;
 }
 
 /*
- * Every answer wakes the device process out of its queue, so one stands for many: the ring is never
- * more than an eighth less free than the other side knows, and a channel full of small rectangles
- * is more of them than the second limit.
+ * Every answer wakes the device process from its queue, so one answer stands for many: at most an
+ * eighth of the ring is free without the other side knowing, and a channel that is full of small
+ * rectangles has more of them than the second limit.
  */
 void source_consumed(struct source *source, uint64_t position) {
     struct present_record record = {.kind = PRESENT_CONSUMED, .position = position};

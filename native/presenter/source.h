@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * The session's end of a present channel: records with their descriptors, the images and the
- * staging ring that they name, the answers.  The device process may be in a guest's hands, so every
- * record is checked; one that breaks the rules of present.h costs the whole channel (-EPROTO).
+ * staging ring that they name, the answers.  A guest may have taken over the device process, so
+ * every record is checked; one that breaks the rules of present.h ends the whole channel (-EPROTO).
  */
 #ifndef VGPUD_SOURCE_H
 #define VGPUD_SOURCE_H
@@ -18,27 +18,27 @@ enum { SOURCE_BATCH = 32 };
 
 struct received {
     struct present_record record;
-    int fd; /* the receiver's to close, -1: none */
+    int fd; /* the receiver closes it, -1: none */
 };
 
 struct source {
     int fd;                     /* -1: none */
     bool blocked;               /* an answer waits for room in the channel */
-    bool ended;                 /* nothing more is to come */
+    bool ended;                 /* nothing more will come */
     struct pixel_file *staging; /* NULL until it has come */
-    uint64_t staged;            /* position behind the last rectangle in the ring */
-    uint64_t told;              /* and up to where the device process knows it consumed */
-    unsigned untold;            /* staged rectangles finished since that was told */
+    uint64_t staged;            /* position after the last rectangle in the ring */
+    uint64_t told;              /* up to where the device process knows that it is consumed */
+    unsigned untold;            /* staged rectangles finished since then */
     struct pixel_file *images[PRESENT_IMAGES];
     unsigned image_count;
 };
 
 void source_init(struct source *source);
-/* Takes `fd` over (-1: none) and forgets everything of the one before. */
+/* Takes `fd` over (-1: none) and forgets everything of the previous one. */
 void source_use(struct source *source, int fd);
 
 /*
- * How many records came, 0: none for now, -EPIPE: the other end has closed, -EPROTO.  Not to be
+ * How many records came, 0: none for now, -EPIPE: the other end has closed, -EPROTO.  Must not be
  * called again once the source has ended.
  */
 int source_receive(struct source *source, struct received batch[SOURCE_BATCH]);
@@ -46,20 +46,20 @@ void source_close_descriptors(struct received *batch, int count);
 
 /* Each takes over the record's descriptor and returns 0 or -EPROTO. */
 int source_check_scanout(const struct received *received);
-/* Gives the record as what it is; the descriptor stays with it when that is right. */
+/* Returns the record as `buffer`; the caller keeps the descriptor on success. */
 int source_check_buffer(const struct received *received, struct present_buffer *buffer);
 int source_set_staging(struct source *source, const struct received *received);
 int source_forget_image(struct source *source, const struct received *received);
 /*
  * Fills an empty entry from PRESENT_STAGED or PRESENT_IMAGE, clipped to the scanout and the image:
- * width or height may be 0 then.
+ * then width or height may be 0.
  */
 int source_fill(struct source *source, const struct received *received, struct pending *entry);
 
 /* 1: sent; 0: no room in the channel now (`blocked` is set); a channel that fails counts as sent.
  */
 int source_answer(struct source *source, const struct present_record *record);
-/* Tells up to where the staging ring is free again, when that is worth waking the other side. */
+/* Tells up to where the staging ring is free again, if that is worth waking the other side. */
 void source_consumed(struct source *source, uint64_t position);
 
 #endif

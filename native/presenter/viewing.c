@@ -40,7 +40,7 @@ static void drop_panorama(struct viewing *viewing) {
     memset(viewing->places, 0, sizeof(viewing->places));
 }
 
-/* Side by side; true where one still fits. */
+/* Places scanouts side by side; true if this one still fits. */
 static bool find_place(const struct viewing *viewing, struct panorama_area *panorama,
                        const struct panorama_area *size) {
     struct panorama_area wanted = {.width = panorama->width + size->width,
@@ -71,7 +71,7 @@ static void draw_cursor(struct viewing *viewing) {
                viewing->cursor.pixels, sizeof(viewing->cursor.pixels));
 }
 
-/* Others may map it to read it, and from now on nobody to write it. */
+/* From now on others may map it to read it, but not to write it. */
 static int make_panorama(struct viewing *viewing, const struct panorama_area *panorama) {
     uint64_t bytes = panorama_bytes(panorama);
     int fd = sealed_memory_create("vgpud-panorama", bytes);
@@ -92,7 +92,7 @@ static int make_panorama(struct viewing *viewing, const struct panorama_area *pa
     return 0;
 }
 
-/* What the panorama before shows of scanouts that are as large as they were. */
+/* Copies from the old panorama those scanouts whose size is the same. */
 static void carry_over(struct viewing *viewing, const struct viewing *before) {
     for (uint32_t scanout_id = 0; scanout_id < DISPLAY_SCANOUTS; scanout_id++) {
         const struct rectangle *from = &before->places[scanout_id];
@@ -143,7 +143,7 @@ static void renew_panorama(struct viewing *viewing) {
     }
     viewing->fd = -1;
     if (make_panorama(viewing, &panorama) < 0) {
-        *viewing = before; /* it shows what it showed, until something changes again */
+        *viewing = before; /* it stays as it was, until something changes again */
         viewing->stale = false;
         darken(viewing);
         return;
@@ -169,7 +169,8 @@ void viewing_set_size(struct viewing *viewing, uint32_t scanout_id, uint32_t wid
 
 /* ---- pixels ---- */
 
-/* By a system call: nothing that the device process does to its file is a signal here. */
+/* By a system call, so that nothing that the device process does to its file raises a signal here.
+ * */
 static bool copy(const struct pixel_file *file, uint64_t from, uint8_t *to, uint64_t bytes) {
     while (bytes > 0) {
         ssize_t count = pread(file->fd, to, bytes, (off_t)from);
@@ -252,7 +253,7 @@ void viewing_destroy(struct viewing *viewing) {
 
 /* ---- what they are told ---- */
 
-/* True: it is on its way, or nobody is there any more, which poll() says as well. */
+/* True: it is under way, or the viewer has gone, which poll() will report. */
 static bool say(struct viewer *viewer, struct view_record record, int descriptor) {
     union {
         struct cmsghdr header;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * Who looks on beside the display: while there are viewers, what is presented is also copied into a
- * *panorama*, a memory file that holds the scanouts side by side, in their order, and each viewer's
- * process is told what of it has changed.
+ * Viewers beside the display: while there are any, what is presented is also copied into a
+ * *panorama*, a memory file with the scanouts side by side, in their order, and each viewer's
+ * process is told which part of it has changed.
  *
- * A copy, and not the images: a process that strangers speak to could keep those from being drawn
+ * A copy, and not the images: a process that strangers speak to could keep images from being drawn
  * into.  Nothing here waits for a viewer.
  */
 #ifndef VGPUD_VIEWING_H
@@ -19,10 +19,10 @@
 #include "shared/rectangle.h"
 
 struct viewer {
-    int fd;       /* its end of the view channel is somebody else's */
+    int fd;       /* our end of its view channel */
     bool blocked; /* there is no room in the channel now */
     bool panorama_due, cursor_due, position_due;
-    struct rectangle damage; /* of the panorama: yet to be told */
+    struct rectangle damage; /* of the panorama: the viewer was not told yet */
 };
 
 struct panorama_area {
@@ -47,14 +47,14 @@ struct viewing {
 void viewing_init(struct viewing *viewing);
 void viewing_destroy(struct viewing *viewing);
 
-/* Those who came since the last call. */
+/* Adds the viewers that came since the last call. */
 void viewing_collect(struct viewing *viewing, struct outbox *outbox);
 /* Width 0: the scanout shows nothing. */
 void viewing_set_size(struct viewing *viewing, uint32_t scanout_id, uint32_t width,
                       uint32_t height);
-/* Pixels that are to be shown, before they go anywhere else. */
+/* Copies pixels that will be shown, before they go anywhere else. */
 void viewing_draw(struct viewing *viewing, const struct pending *entry);
-/* Tells each viewer what it does not know yet, as far as its channel takes it. */
+/* Tells each viewer what it does not know yet, if its channel has room. */
 void viewing_tell(struct viewing *viewing, struct outbox *outbox);
 
 /* The viewer `index` has gone. */

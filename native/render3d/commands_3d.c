@@ -5,14 +5,14 @@
 #include "render3d/render3d.h"
 #include "render3d/texture.h"
 
-/* The library's signs differ from one call to the next: anything but 0 is a failure. */
+/* The sign of the library's errors differs from call to call: anything but 0 is a failure. */
 static uint32_t response_of(int result) {
     return result == 0 ? VIRTIO_GPU_RESP_OK_NODATA : VIRTIO_GPU_RESP_ERR_UNSPEC;
 }
 
 /* --- SUBMIT_3D */
 
-/* The guest could change what it has sent while it is read, so it is read once. */
+/* The guest could change its stream while it is executed, so it is copied first. */
 uint32_t submit_3d(struct device *device, const void *request) {
     const struct virtio_gpu_cmd_submit *command = request;
     struct render3d *render3d = device->render3d;
@@ -37,8 +37,8 @@ uint32_t submit_3d(struct device *device, const void *request) {
 
 /* --- transfers */
 
-/* Makes the library know the resource and, in the context, what was attached; OK_NODATA or why not.
- */
+/* Tells the library of the resource and, in the context, of what was attached; OK_NODATA or why
+ *not. */
 static uint32_t prepare(struct device *device, struct resource *resource, uint32_t ctx_id) {
     struct context *context;
 

@@ -10,7 +10,7 @@
 #include "render3d/texture.h"
 
 struct context *context_find(struct render3d *render3d, uint32_t ctx_id) {
-    /* Submits come in rows from one context. */
+    /* Several submits in a row come from one context. */
     if (render3d->last < render3d->context_count &&
         render3d->contexts[render3d->last].ctx_id == ctx_id)
         return &render3d->contexts[render3d->last];
@@ -44,7 +44,7 @@ int context_create(struct device *device, uint32_t ctx_id, uint32_t context_init
     struct render3d *render3d = device->render3d;
     int error;
 
-    /* A library would say 0 and do nothing. */
+    /* A library would return 0 and do nothing. */
     if (ctx_id == 0 || context_find(render3d, ctx_id) != NULL)
         return -EALREADY;
     if (render3d->context_count >= device->limits.contexts || !make_room(render3d))
@@ -148,7 +148,7 @@ void context_settle(struct device *device, struct context *context) {
 
     for (uint32_t i = 0; i < context->waiting_count; i++) {
         struct resource *resource = resource_table_find(&device->resources, context->waiting[i]);
-        /* A format that GL has not stays an image: the context finds no such resource. */
+        /* A resource whose format GL lacks stays an image: the context finds no such resource. */
         if (resource != NULL && promote(device, resource, context->ctx_id) == 0)
             library->operations->context_attach(library, context->ctx_id, resource->resource_id);
     }

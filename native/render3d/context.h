@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The guest's contexts.  What is attached to one is only noted until it may draw: Linux attaches
- * every framebuffer to a context, most of which never draw into it.
+ * The guest's contexts.  What is attached to a context is only noted until it may draw: Linux
+ * attaches every framebuffer to a context, most of which never draw into it.
  */
 #ifndef VGPUD_CONTEXT_H
 #define VGPUD_CONTEXT_H
@@ -27,17 +27,17 @@ struct render3d;
 struct context {
     uint32_t ctx_id;
     bool vulkan; /* it has no textures */
-    bool lost;   /* the library refuses what it does */
-    /* 2D resources that were attached and that the library does not know yet. */
+    bool lost;   /* the library refuses its commands */
+    /* 2D resources that were attached, but that the library does not know yet. */
     uint32_t *waiting;
     uint32_t waiting_count, waiting_room;
 };
 
 /* NULL: there is none. */
 struct context *context_find(struct render3d *render3d, uint32_t ctx_id);
-/* Makes the library know what was attached to the context: before anything that may use it. */
+/* Tells the library what was attached to the context: before anything that may use it. */
 void context_settle(struct device *device, struct context *context);
-/* The resource goes away: contexts that wait for it do so no longer. */
+/* The resource goes: contexts no longer wait for it. */
 void contexts_forget(struct render3d *render3d, uint32_t resource_id);
 void contexts_destroy_all(struct render3d *render3d);
 

@@ -64,7 +64,7 @@ void export_close(struct device *device, struct resource *resource) {
     device->render3d->exports.count--;
 }
 
-/* To make another context current flushes the one before; a fence flushes the one that is. */
+/* Making another context current flushes the previous one; a fence flushes the current one. */
 void export_finish(struct device *device) {
     struct render3d *render3d = device->render3d;
     const struct gpu_operations *operations = render3d->library->operations;

@@ -14,8 +14,8 @@
 /* [python] */
 struct device;
 
-/* Resources are shown from their DMA buffers from now on.  `told`: those that cannot be are said to
- * be pixels, once.  -ENOSYS: the library has no such function. */
+/* From now on resources are shown from their DMA buffers.  `told`: log once that some cannot be.
+ * -ENOSYS: the library has no such function. */
 int device_export_buffers(struct device *device, int told);
 /* [end python] */
 
@@ -25,15 +25,15 @@ enum { EXPORTED_MAX = 64 }; /* each is a descriptor */
 
 struct exports {
     bool enabled;
-    bool told; /* what cannot be exported is yet to be said */
+    bool told; /* a resource that cannot be exported must be logged */
     uint32_t count;
 };
 
-/* Fills resource->exported; it stays NULL when that cannot be. */
+/* Fills resource->exported; it stays NULL when there can be none. */
 void export_take(struct device *device, struct resource *resource);
 void export_close(struct device *device, struct resource *resource);
 
-/* What was drawn is about to be shown. */
+/* Called before what was drawn is shown. */
 void export_finish(struct device *device);
 
 #endif

@@ -25,11 +25,11 @@ void fence_ring_destroy(struct fence_ring *ring) {
 }
 
 static void wake(struct fence_ring *ring) {
-    /* Can fail only when it is readable already. */
+    /* This can fail only when it is readable already. */
     (void)!eventfd_write(ring->eventfd, 1);
 }
 
-/* A library may tell of an older one after a later one, which implies it. */
+/* A library may report an older fence after a later one, which implies it. */
 void fence_ring_retire(struct fence_ring *ring, uint32_t fence) {
     uint32_t before = atomic_load_explicit(&ring->retired, memory_order_relaxed);
 
@@ -61,8 +61,8 @@ static struct retired_fence *last_of(struct fence_ring *ring, uint32_t ctx_id, u
 void fence_ring_retire_context(struct fence_ring *ring, uint32_t ctx_id, uint32_t ring_idx,
                                uint64_t fence_id) {
     pthread_mutex_lock(&ring->lock);
-    /* A later fence implies the earlier, so one entry for each ring of each context is all that is
-     * ever kept. */
+    /* A later fence implies the earlier ones, so one entry for each ring of each context is enough.
+     * */
     struct retired_fence *entry = last_of(ring, ctx_id, ring_idx);
     if (entry == NULL) {
         if (ring->count == ring->capacity)

@@ -2,8 +2,8 @@
 /*
  * Fences on their way from the library's own threads to the thread that runs the queue.
  *
- * The library calls back when the GPU has come past a fence, on a thread of its own and sometimes
- * before the call that created the fence has returned.  What it says is kept here and an eventfd is
+ * The library calls back when the GPU has passed a fence, on a thread of its own, and sometimes
+ * before the call that created the fence has returned.  The fence is kept here and an eventfd is
  * written; the queue's thread takes it.
  */
 #ifndef VGPUD_FENCES_H
@@ -22,8 +22,8 @@ struct retired_fence {
 
 struct fence_ring {
     int eventfd;
-    /* Of the global timeline: the library knows its fences by 32 bits, and a later one implies the
-     * earlier. */
+    /* Of the global timeline: the library has 32 bits for its fences, and a later one implies the
+     * earlier ones. */
     _Atomic uint32_t retired;
     pthread_mutex_t lock; /* of what follows: several contexts can call back at the same time */
     struct retired_fence *entries;

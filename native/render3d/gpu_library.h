@@ -17,7 +17,7 @@
 /* [python] */
 struct gpu_library;
 
-/* As virtio_gpu_resource_create_3d has them. */
+/* The fields of virtio_gpu_resource_create_3d. */
 struct resource_3d {
     uint32_t resource_id;
     uint32_t target;
@@ -32,7 +32,7 @@ struct resource_3d {
     uint32_t flags;
 };
 
-/* As virtio_gpu_resource_create_blob has it, with the context that asked for it. */
+/* The fields of virtio_gpu_resource_create_blob, with the context that asked for it. */
 struct host_blob {
     uint32_t resource_id;
     uint32_t ctx_id;
@@ -44,7 +44,7 @@ struct host_blob {
 
 void gpu_library_close(struct gpu_library *library);
 
-/* Bytes of a capability set, and its highest version; -ENOENT when the library has it not. */
+/* Bytes of a capability set, and its highest version; -ENOENT when the library does not have it. */
 int gpu_library_capset_size(struct gpu_library *library, uint32_t capset_id, uint32_t *max_version);
 /* Fills `data`, of gpu_library_capset_size() bytes; slow, so ask once. */
 int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
@@ -74,30 +74,30 @@ struct gpu_transfer {
 
 /* A blob as a file that others can map. */
 struct blob_export {
-    int fd;            /* the caller's */
+    int fd;            /* the caller owns it */
     uint64_t offset;   /* of its first byte in the file */
     uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_..., NONE: not for the guest */
     bool dmabuf;       /* whoever reads it tells the kernel */
 };
 
 /*
- * What a library does.  Each has all of them but those that are said to be NULL where it lacks
- * them. Where nothing else is said, 0 is success and anything else a refusal; resources and
- * contexts that are named exist.
+ * What a library does.  Each library has all of them, except those that may be NULL as said below.
+ * If nothing else is said, 0 is success and anything else a refusal; resources and contexts that
+ * are named exist.
  */
 struct gpu_operations {
     void (*close)(struct gpu_library *library);
-    /* From now on what it logs is a guest's doing. */
+    /* From now on a guest causes what it logs. */
     void (*begin)(struct gpu_library *library);
     int (*capset_size)(struct gpu_library *library, uint32_t capset_id, uint32_t *max_version);
     void (*capset_fill)(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                         uint8_t *data);
 
-    /* NULL when it has no textures: what contexts are to draw into stays an image. */
+    /* NULL when it has no textures: then 2D resources always stay images. */
     int (*resource_create)(struct gpu_library *library, const struct resource_3d *resource);
     /* Of a texture or a blob. */
     void (*resource_unref)(struct gpu_library *library, uint32_t resource_id);
-    /* `iov` stays there until it is detached. */
+    /* `iov` stays valid until it is detached. */
     void (*attach_backing)(struct gpu_library *library, uint32_t resource_id, struct iovec *iov,
                            uint32_t count);
     void (*detach_backing)(struct gpu_library *library, uint32_t resource_id);
@@ -105,7 +105,7 @@ struct gpu_operations {
     int (*transfer_from_host)(struct gpu_library *library, const struct gpu_transfer *transfer);
 
     /* These two are NULL when it has no blobs, or none that others can map.  `iov`: the guest's
-     * part of one, which stays there until it is detached. */
+     * part of a blob, which stays valid until it is detached. */
     int (*blob_create)(struct gpu_library *library, const struct host_blob *blob, struct iovec *iov,
                        uint32_t count);
     int (*blob_export)(struct gpu_library *library, uint32_t resource_id,
@@ -114,8 +114,8 @@ struct gpu_operations {
      * textures. */
     int (*blob_texture)(struct gpu_library *library, uint32_t resource_id,
                         struct resource_3d *texture);
-    /* Of the guest's own memory, `iov`, for the contexts that it is attached to.  NULL when they
-     * have no use for it. */
+    /* A blob of the guest's own memory, `iov`, for the contexts that it is attached to.  NULL when
+     * they cannot use it. */
     int (*guest_blob_create)(struct gpu_library *library, const struct host_blob *blob,
                              struct iovec *iov, uint32_t count);
 
@@ -126,12 +126,12 @@ struct gpu_operations {
     void (*context_detach)(struct gpu_library *library, uint32_t ctx_id, uint32_t resource_id);
     int (*submit)(struct gpu_library *library, uint32_t ctx_id, uint8_t *stream, uint64_t bytes);
 
-    /* Of all contexts, in order: fence_ring_passed() says when it has.  A context's own fence may
-     * be refused, where the library has no such timeline. */
+    /* A fence of all contexts, in order: fence_ring_passed() tells when it has passed.  A context's
+     * own fence may be refused, if the library has no such timeline. */
     int (*create_fence)(struct gpu_library *library, uint32_t fence);
     int (*create_context_fence)(struct gpu_library *library, uint32_t ctx_id, uint32_t ring_idx,
                                 uint64_t fence_id);
-    /* What poll_fd asked for; NULL where there is none. */
+    /* Called when poll_fd is readable; NULL without one. */
     void (*poll)(struct gpu_library *library);
 
     /* These two are NULL when its resources have no DMA buffers, or none that it describes.  A
@@ -139,8 +139,8 @@ struct gpu_operations {
      * `fd` is the caller's, `buffer` is filled but for its sizes and the scanout; or why not. */
     const char *(*export_buffer)(struct gpu_library *library, uint32_t resource_id, int *fd,
                                  struct present_buffer *buffer);
-    /* What contexts have drawn goes to the GPU, before somebody else is told to look at it: the
-     * kernel makes readers of the buffer wait for what it knows of. */
+    /* Sends what contexts have drawn to the GPU, before another process is told to read it: the
+     * kernel makes readers of the buffer wait only for what it knows of. */
     void (*flush_drawing)(struct gpu_library *library);
 };
 

@@ -16,7 +16,7 @@ static void destroy(struct device *device, struct resource *resource) {
     resource->texture = NULL;
 }
 
-/* As it is shown and copied from, it stays what it was. */
+/* It stays a guest blob in how it is shown and copied. */
 static const struct resource_kind *known_kind(const struct resource_kind *guest_blob) {
     static struct resource_kind known;
 

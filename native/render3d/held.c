@@ -31,7 +31,7 @@ static const struct held *last_under_way(const struct render3d *render3d, const 
 
 /* --- holding */
 
-/* Whether the library has a timeline for the request; others go to the one of all contexts. */
+/* Whether the library has a timeline for the request; others use the timeline of all contexts. */
 static bool create_ring_fence(struct render3d *render3d, struct held *held) {
     struct gpu_library *library = render3d->library;
 
@@ -48,8 +48,8 @@ static void note_lost(struct device *device, struct context *context, const stru
     context->lost = true;
 }
 
-/* The process of a context has gone, or it has no such ring: there is nothing more to wait for than
- * what is waited for already. */
+/* The process of a context has gone, or it has no such ring: so wait only for what is waited for
+ * already. */
 static bool follow_last(struct render3d *render3d, struct held *held) {
     const struct held *last = last_under_way(render3d, held);
 
@@ -87,14 +87,14 @@ static bool keep_response(struct held *held, const uint8_t *response, uint32_t l
     return true;
 }
 
-/* A context whose rings do not know of each other, nor of other contexts. */
+/* A context whose rings have timelines of their own. */
 static struct context *find_vulkan(struct render3d *render3d, uint32_t ctx_id) {
     struct context *context = context_find(render3d, ctx_id);
 
     return context != NULL && context->vulkan ? context : NULL;
 }
 
-/* Whether there may be something on the request's timeline that nobody waits for yet. */
+/* Whether there may be work on the request's timeline that nobody waits for yet. */
 static bool begun(const struct render3d *render3d, const struct context *vulkan,
                   const struct virtio_gpu_ctrl_hdr *request) {
     return vulkan != NULL ? request->type == VIRTIO_GPU_CMD_SUBMIT_3D : render3d->drawing;
@@ -116,7 +116,7 @@ bool held_add(struct device *device, uint32_t chain, const uint8_t *response, ui
         return false;
     if (!create_fence(device, vulkan, &held) || !keep_response(&held, response, length))
         return false;
-    /* From here on something is under way only when it was begun later, or is in the list. */
+    /* From here on work is under way only if it was begun later, or is in the list. */
     render3d->drawing = render3d->drawing && held.of_ring;
     render3d->held[render3d->held_count++] = held;
     return true;
@@ -146,7 +146,7 @@ static bool has_passed(struct render3d *render3d, const struct held *held,
                          : fence_ring_passed(&render3d->library->fences, (uint32_t)held->fence);
 }
 
-/* Answers in order what has passed, and closes the gaps. */
+/* Answers in order those whose fence has passed, and closes the gaps. */
 static void release(struct device *device, const struct retired_fence *retired, uint32_t count,
                     bool all) {
     struct render3d *render3d = device->render3d;
@@ -193,7 +193,7 @@ static void take_and_release(struct device *device) {
     release(device, retired, count, false);
 }
 
-/* The queue stops and nothing may be written afterwards: the GPU gets a moment to finish. */
+/* The queue stops and nothing may be written afterwards: give the GPU a moment to finish. */
 static void release_all(struct device *device) {
     struct pollfd fd = {.fd = held_release_fd(device), .events = POLLIN};
 
@@ -213,7 +213,7 @@ bool held_release(struct device *device, bool all) {
 }
 
 int held_release_fd(const struct device *device) {
-    /* Nothing to hear of while nothing waits, though the library may call back late. */
+    /* While nothing waits there is nothing to be woken for, even if the library calls back late. */
     return device->render3d->held_count > 0 ? library_of(device)->wake_fd : -1;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * Answers that wait for a fence of the library's.  VIRTIO 1.2, 5.7.6.7: a command with a fence is
- * answered when all that was begun is done, and drivers take a fence for all those before it on its
- * timeline.
+ * Answers that wait for a fence of the library.  VIRTIO 1.2, 5.7.6.7: a command with a fence is
+ * answered when all that was begun is done, and drivers take a fence to mean that all earlier ones
+ * on its timeline have passed.
  */
 #ifndef VGPUD_HELD_H
 #define VGPUD_HELD_H
@@ -17,21 +17,20 @@ struct device;
 struct held {
     uint32_t chain;
     uint32_t ctx_id, ring_idx; /* of the timeline, with of_ring */
-    bool of_ring;              /* otherwise it is the one of all contexts */
-    uint64_t fence;            /* our number for it: a guest's may come in any order */
+    bool of_ring;              /* otherwise it is the timeline of all contexts */
+    uint64_t fence;            /* our number for it: a guest's numbers may come in any order */
     uint32_t length;
     struct virtio_gpu_ctrl_hdr header;
-    uint8_t *response; /* one that is longer than a header */
+    uint8_t *response; /* if it is longer than a header */
 };
 
-/* The chain's answer, of a command with a fence; false: nothing is under way that it would have to
- * wait for. */
+/* Holds the chain's answer to a command with a fence; false: there is nothing to wait for. */
 bool held_add(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
 bool held_release(struct device *device, bool all);
 int held_release_fd(const struct device *device);
-/* The context has gone, and with it its timelines: what waits for them is answered. */
+/* The context has gone, with its timelines: answers what waits for them. */
 void held_end_context(struct device *device, uint32_t ctx_id);
-/* The device was reset: nobody waits any more. */
+/* Forgets all: the device was reset. */
 void held_forget(struct device *device);
 
 #endif

@@ -39,14 +39,14 @@ static void destroy(struct device *device, struct resource *resource) {
     resource->texture = NULL;
 }
 
-/* Where its pixels lie SET_SCANOUT does not say. */
+/* Refused: SET_SCANOUT does not say where a blob's pixels are. */
 static int make_image(struct device *device, struct resource *resource) {
     (void)device;
     (void)resource;
     return -EINVAL;
 }
 
-/* What is drawn into it is drawn by contexts, and TRANSFER_TO_HOST_3D names them. */
+/* Refused: only contexts draw into it, with TRANSFER_TO_HOST_3D. */
 static uint32_t transfer_to_host(struct device *device, struct resource *resource,
                                  const struct virtio_gpu_transfer_to_host_2d *command) {
     (void)device;
@@ -95,7 +95,7 @@ static bool room_left(struct device *device, uint64_t bytes) {
     return taken <= most && bytes <= most - taken && images_descriptor_left(device);
 }
 
-/* What a guest can have meant; 0, or why not. */
+/* Checks what the guest asks for; 0, or why not. */
 static int check(struct device *device, const struct host_blob *blob, uint32_t nr_entries) {
     int error = resource_check_new(device, blob->resource_id);
     bool shared = blob->blob_mem == VIRTIO_GPU_BLOB_MEM_HOST3D_GUEST;
@@ -110,7 +110,7 @@ static int check(struct device *device, const struct host_blob *blob, uint32_t n
     return room_left(device, blob->size) ? 0 : -ENOMEM;
 }
 
-/* With the backing that it has. */
+/* Creates it with its backing. */
 static int create_in_library(struct device *device, struct resource *resource,
                              const struct host_blob *blob) {
     struct texture *part = calloc(1, sizeof(*part));
@@ -140,7 +140,7 @@ static int create_in_library(struct device *device, struct resource *resource,
     return 0;
 }
 
-/* The backing comes first: the library takes it with the blob. */
+/* The backing first, since the library takes it with the blob. */
 static int fill(struct device *device, struct resource *resource, const struct host_blob *blob,
                 const uint8_t *entries, uint32_t nr_entries) {
     int error = 0;

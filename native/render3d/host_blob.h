@@ -18,13 +18,13 @@ struct device;
 int device_has_host_blobs(struct device *device);
 
 /* `entries`: nr_entries × struct virtio_gpu_mem_entry, the guest's part.  -EEXIST: resource_id;
- * -ESRCH: no such context; -EINVAL: a kind of memory, a size or guest memory that cannot be, or the
+ * -ESRCH: no such context; -EINVAL: an impossible kind of memory, size or guest memory, or the
  * library refuses; -EFAULT: outside guest memory; -ENOMEM: a quota. */
 int resource_create_host_blob(struct device *device, const struct host_blob *blob,
                               const uint8_t *entries, uint32_t nr_entries);
 
-/* Recovery: what was in it died with the process that made it.  It can be got rid of, and is
- * nothing to anybody.  -EEXIST, -ENOMEM. */
+/* Recovery: its contents died with the process that made it.  It can only be destroyed.  -EEXIST,
+ * -ENOMEM. */
 int resource_adopt_host_blob(struct device *device, uint32_t resource_id, uint64_t size);
 /* [end python] */
 

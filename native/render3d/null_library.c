@@ -9,7 +9,7 @@
 
 #include "shared/sealed.h"
 
-/* Memory is all that there is of one. */
+/* A blob is only memory. */
 struct null_blob {
     uint32_t resource_id;
     int fd;
@@ -27,7 +27,7 @@ static struct null *null_of(struct gpu_library *library) {
 
 /* --- blobs */
 
-/* The place of its pointer, which holds NULL when there is none. */
+/* The place of the pointer to it, which is NULL when there is none. */
 static struct null_blob **find(struct gpu_library *library, uint32_t resource_id) {
     struct null_blob **place = &null_of(library)->blobs;
 
@@ -78,7 +78,7 @@ static int blob_export(struct gpu_library *library, uint32_t resource_id,
     return exported->fd < 0 ? -errno : 0;
 }
 
-/* --- all else is nothing */
+/* --- everything else does nothing */
 
 static void close_library(struct gpu_library *library) {
     while (null_of(library)->blobs != NULL)
@@ -164,7 +164,7 @@ static int submit(struct gpu_library *library, uint32_t ctx_id, uint8_t *stream,
     return 0;
 }
 
-/* Nothing is under way, ever. */
+/* Nothing is ever under way. */
 static int create_fence(struct gpu_library *library, uint32_t fence) {
     fence_ring_retire(&library->fences, fence);
     return 0;

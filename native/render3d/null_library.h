@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* A library that takes everything and draws nothing: what the commands cost without one. */
+/* A library that accepts everything and draws nothing: shows what the commands cost without one. */
 #ifndef VGPUD_NULL_LIBRARY_H
 #define VGPUD_NULL_LIBRARY_H
 

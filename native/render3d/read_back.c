@@ -45,7 +45,7 @@ struct rows_to {
     uint64_t stride;
 };
 
-/* Rows come as the guest counts them, whichever way up the library keeps them. */
+/* Rows come in the guest's order, whichever way up the library keeps them. */
 static int read(struct device *device, const struct resource_3d *texture,
                 const struct rectangle *rectangle, uint64_t stride, struct iovec *iov) {
     const struct gpu_transfer transfer = {.resource = texture,
@@ -66,7 +66,7 @@ static bool is_plain(uint32_t format) {
     return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM || format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM;
 }
 
-/* Small enough to be in the cache still when it is converted, by us or, from OpenGL ES, by the
+/* Small enough to be still in the cache when it is converted, by us or, with OpenGL ES, by the
  * library. */
 enum { BAND_BYTES = 512 << 10, PLAIN_BAND_BYTES = 2 << 20 };
 

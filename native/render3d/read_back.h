@@ -16,7 +16,7 @@ uint32_t read_back_format(uint32_t format);
 /* Makes the image of a texture; 0, -EINVAL: it cannot be shown, -ENOMEM. */
 int read_back_begin(struct device *device, struct resource *resource);
 
-/* Brings a rectangle of what was drawn into the image; 0, or what the library said. */
+/* Brings a rectangle of what was drawn into the image; 0, or the library's error. */
 int read_back(struct device *device, struct resource *resource, const struct rectangle *rectangle);
 
 /* Reads a rectangle of a texture of a format that images can be made of into one, rows of which are

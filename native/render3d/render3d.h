@@ -13,8 +13,7 @@
 #include "render3d/held.h"
 #include "render3d/scratch.h"
 
-/* The library's side of a resource: of a texture, and of a blob, whose `created` has no more than
- * its number. */
+/* The library's side of a resource: a texture, or a blob, whose `created` has only its number. */
 struct texture {
     struct resource_3d created;
     uint64_t bytes;            /* against the quota, of textures or of host blobs */
@@ -28,7 +27,7 @@ struct render3d {
     struct context *contexts;
     uint32_t context_count, context_room;
     uint32_t last;         /* place of the context found last */
-    struct scratch stream; /* a copy of what a context is to do, out of the guest's reach */
+    struct scratch stream; /* a copy of a context's stream, out of the guest's reach */
     struct scratch pixels; /* between the library's format and the image's */
     bool drawing;          /* something was begun since the last fence */
     uint32_t last_fence;

@@ -8,7 +8,8 @@
 /* [python] */
 struct device;
 
-/* Once, before anything else; `library` stays the caller's and outlives the device.  -ENOMEM. */
+/* Called once, before anything else; the caller keeps `library`, which must outlive the device.
+ * -ENOMEM. */
 int device_set_library(struct device *device, struct gpu_library *library);
 /* [end python] */
 

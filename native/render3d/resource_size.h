@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * How much host memory a 3D resource takes, estimated.  The library allocates whatever a guest asks
- * for (4 GiB for one buffer, and it blocks for ten seconds), and a failed allocation is reported
- * with a later command of anyone's.
+ * An estimate of how much host memory a 3D resource takes.  The library allocates whatever a guest
+ * asks for (4 GiB for one buffer, which blocks for ten seconds), and reports a failed allocation
+ * only at a later command, of any context.
  */
 #ifndef VGPUD_RESOURCE_SIZE_H
 #define VGPUD_RESOURCE_SIZE_H
@@ -13,7 +13,7 @@
 #include "render3d/gpu_library.h"
 
 /* [python] */
-/* How much host memory it takes, estimated; UINT64_MAX when that cannot be counted. */
+/* An estimate of its host memory; UINT64_MAX when that cannot be counted. */
 uint64_t resource_3d_bytes(const struct resource_3d *resource);
 /* [end python] */
 

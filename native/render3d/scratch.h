@@ -11,7 +11,7 @@ struct scratch {
     uint64_t room;
 };
 
-/* At least `length` bytes, of whatever content; false: no memory. */
+/* At least `length` bytes, with any contents; false: no memory. */
 bool scratch_make_room(struct scratch *scratch, uint64_t length);
 
 #endif

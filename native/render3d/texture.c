@@ -85,7 +85,7 @@ static int make_image(struct device *device, struct resource *resource) {
     return error;
 }
 
-/* A cursor is shown from its image, whoever else may use it. */
+/* A cursor is shown from its image, even if a context may use it. */
 static bool is_cursor(const struct resource *resource) {
     return resource->canvas != NULL && resource->canvas->width <= 64 &&
            resource->canvas->height <= 64;
@@ -115,7 +115,7 @@ static uint32_t transfer_to_host(struct device *device, struct resource *resourc
                : VIRTIO_GPU_RESP_ERR_UNSPEC;
 }
 
-/* What the scanouts show of it as pixels, in one rectangle. */
+/* The part that scanouts show as pixels, as one rectangle. */
 static struct rectangle shown_of(const struct device *device, const struct resource *resource) {
     struct rectangle shown = {0};
 
@@ -176,8 +176,8 @@ int resource_create_3d(struct device *device, const struct resource_3d *created)
     resource = resource_new(device, &TEXTURE, wanted.resource_id, wanted.format);
     if (resource == NULL)
         return -ENOMEM;
-    /* The only flag that a guest may give: others reach code that cannot be trusted without a GPU.
-     */
+    /* The only flag that a guest may set: others reach code that cannot be trusted without a GPU.
+     **/
     wanted.flags &= VIRTIO_GPU_RESOURCE_FLAG_Y_0_TOP;
     error = create_in_library(device, resource, &wanted);
     if (error < 0)
@@ -187,7 +187,7 @@ int resource_create_3d(struct device *device, const struct resource_3d *created)
 
 /* --- of an image */
 
-/* An image is B, G, R, A; for these formats the same exchange of bytes leads back. */
+/* An image is B, G, R, A; for these formats the same conversion also converts back. */
 static bool converts_back(uint32_t format) {
     return format == VIRTIO_GPU_FORMAT_B8G8R8A8_UNORM ||
            format == VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM ||
@@ -196,7 +196,7 @@ static bool converts_back(uint32_t format) {
            format == VIRTIO_GPU_FORMAT_R8G8B8A8_UNORM || format == VIRTIO_GPU_FORMAT_R8G8B8X8_UNORM;
 }
 
-/* Gives the library the pixels that the image has. */
+/* Gives the image's pixels to the library. */
 static int upload(struct device *device, struct resource *resource) {
     const struct canvas *canvas = resource->canvas;
     uint64_t bytes = canvas_stride(canvas) * canvas->height;

@@ -2,9 +2,8 @@
 /*
  * Textures: resources that the library knows.
  *
- * A 2D resource stays the image in memory that it is in 2D until a context may touch it: until then
- * transfers and flushes need no renderer, and a renderer that dies takes nothing of a console or a
- * 2D desktop with it.
+ * A 2D resource stays an image, as in 2D, until a context may touch it.  Until then transfers and
+ * flushes need no renderer, and a console or a 2D desktop loses nothing when a renderer dies.
  */
 #ifndef VGPUD_TEXTURE_H
 #define VGPUD_TEXTURE_H
@@ -21,11 +20,11 @@ int resource_create_3d(struct device *device, const struct resource_3d *resource
 
 struct resource;
 
-/* Makes a texture of an image, with the pixels and the backing that it has; 0, also of what the
- * library knows already, or -errno. */
+/* Makes a texture of an image, with its pixels and its backing; 0, also if the library knows it
+ * already, or -errno. */
 int texture_promote(struct device *device, struct resource *resource);
 
-/* The backing of what the library knows came, went or moved. */
+/* The backing of a resource that the library knows was attached, detached or moved. */
 void texture_backing_changed(struct device *device, struct resource *resource);
 
 #endif

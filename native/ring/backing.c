@@ -22,14 +22,14 @@ struct backing {
     uint64_t bytes;
     struct range *ranges; /* neighbouring entries are one */
     uint32_t range_count;
-    struct span *spans; /* a range that goes over the border of two regions is two */
+    struct span *spans; /* a range across the border of two regions is two */
     uint32_t span_count, span_room;
     uint32_t last; /* where the last look-up ended */
 };
 
 /* --- from the guest's entries */
 
-/* Whether the entry goes on where the last range ended. */
+/* Whether the entry begins where the last range ended. */
 static bool continues(const struct backing *backing, const struct virtio_gpu_mem_entry *entry) {
     const struct range *last;
 
@@ -182,7 +182,7 @@ static uint32_t search(const struct backing *backing, uint64_t offset) {
     return low;
 }
 
-/* Most look-ups are where the last one was, or right behind it. */
+/* Most look-ups are where the last one was, or right after it. */
 static const struct span *find(struct backing *backing, uint64_t offset) {
     const struct span *span = &backing->spans[backing->last];
 
@@ -194,7 +194,7 @@ static const struct span *find(struct backing *backing, uint64_t offset) {
     return &backing->spans[backing->last];
 }
 
-/* A pixel whose bytes lie in two spans or more. */
+/* A pixel whose bytes are in two or more spans. */
 static void read_broken_pixel(struct backing *backing, uint64_t offset, uint8_t *to,
                               format_convert convert) {
     uint8_t pixel[PIXEL_BYTES];

@@ -21,7 +21,7 @@ struct backing *backing_new(struct guest_memory *memory, const uint8_t *entries,
                             uint32_t nr_entries);
 void backing_free(struct backing *backing);
 
-/* Looks everything up anew after a change of the memory table; false: it is not all there. */
+/* Looks everything up again after a change of the memory table; false: some of it has gone. */
 bool backing_translate(struct backing *backing, struct guest_memory *memory);
 
 /* The same as an array that readv() would take; NULL: no memory.  free() it. */
@@ -33,7 +33,7 @@ void backing_dirty(const struct backing *backing, struct guest_memory *memory);
 uint32_t backing_entries(const struct backing *backing); /* as the guest counted them */
 uint64_t backing_bytes(const struct backing *backing);
 
-/* Converts `count` pixels from `offset` on, which must lie inside. */
+/* Converts `count` pixels from `offset` on, which must be inside. */
 void backing_read(struct backing *backing, uint64_t offset, uint8_t *to, uint64_t count,
                   format_convert convert);
 

@@ -34,7 +34,7 @@ int chain_add(struct chain *chain, struct guest_memory *memory, uint64_t guest_a
 
     if (!writable && chain->writable > 0)
         return -EPROTO;
-    /* More than one piece when the buffer goes over the border of two regions. */
+    /* More than one piece when the buffer crosses the border of two regions. */
     while (left > 0) {
         uint64_t there = left;
         int error = add_piece(chain, memory, guest_address, &there, writable);

@@ -11,7 +11,7 @@
 
 #include "ring/memory.h"
 
-/* As many as QEMU takes (VIRTQUEUE_MAX_SIZE); an indirect table may be longer than its ring. */
+/* As many as QEMU allows (VIRTQUEUE_MAX_SIZE); an indirect table may be longer than its ring. */
 enum { CHAIN_PIECES = 1024 };
 
 struct chain_piece {
@@ -20,7 +20,7 @@ struct chain_piece {
     uint32_t length;
 };
 
-/* What it takes to give a chain back. */
+/* What is needed to give a chain back. */
 struct chain_ticket {
     uint16_t id;          /* head of a split ring, buffer id of a packed one */
     uint16_t descriptors; /* places in the ring */

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-enum { LOG_PAGE = 4096 }; /* VHOST_LOG_PAGE, whatever the host's pages are */
+enum { LOG_PAGE = 4096 }; /* VHOST_LOG_PAGE, whatever the host's page size is */
 
 int dirty_log_open(struct dirty_log *log, int fd, uint64_t size, uint64_t offset) {
     struct mapping *bits = mapping_new(fd, size, offset);
@@ -34,7 +34,7 @@ void dirty_log_mark(struct dirty_log *log, uint64_t guest_address, uint64_t leng
     if (length == 0)
         return;
     last = (guest_address + (length - 1)) / LOG_PAGE;
-    /* The VMM takes bits away while we set others: or, atomically, after the write itself. */
+    /* The VMM clears bits while we set others, so set them atomically, after the write itself. */
     for (; page <= last && page / 8 < log->size; page++)
         __atomic_fetch_or(&bits[page / 8], (uint8_t)(1u << (page % 8)), __ATOMIC_SEQ_CST);
 }

@@ -13,13 +13,13 @@ struct dirty_log {
     uint64_t size;        /* bytes */
 };
 
-/* Replaces what was open.  `fd` stays the caller's. */
+/* Replaces what was open.  The caller keeps `fd`. */
 int dirty_log_open(struct dirty_log *log, int fd, uint64_t size, uint64_t offset);
 void dirty_log_close(struct dirty_log *log);
-/* The same log once more. */
+/* Another reference to the same log. */
 struct dirty_log dirty_log_keep(const struct dirty_log *log);
 
-/* Pages beyond the log are none of its business. */
+/* Ignores pages beyond the log. */
 void dirty_log_mark(struct dirty_log *log, uint64_t guest_address, uint64_t length);
 
 #endif

@@ -15,7 +15,7 @@ static _Thread_local struct guard *volatile current;
 static struct sigaction previous;
 static pthread_once_t installed = PTHREAD_ONCE_INIT;
 
-/* The default handler: with it the signal comes again, and ends the process with a core. */
+/* Sets the default handler: the signal comes again, and ends the process with a core dump. */
 static void give_up(void) {
     signal(SIGBUS, SIG_DFL);
 }
@@ -33,7 +33,7 @@ static void on_bus_error(int number, siginfo_t *information, void *context) {
         give_up();
 }
 
-/* Not deferred: the handler is left by a jump, and the signal mask stays as it is without a system
+/* SA_NODEFER: the handler is left by a jump, so the signal mask must stay as it is without a system
  * call. */
 static void install(void) {
     struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};

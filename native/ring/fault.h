@@ -10,8 +10,8 @@
 
 /*
  * Runs `work(argument)`; false when a SIGBUS of this thread ended it in the middle.  Then nothing
- * that it held is given back, so it must hold no lock and own nothing but what its argument can
- * reach.  May be nested.  A SIGBUS outside goes to the handler that was there before.
+ * that it held is given back, so it must hold no lock, and own only what its argument can reach.
+ * May be nested.  A SIGBUS outside goes to the previous handler.
  */
 bool fault_guarded(void (*work)(void *argument), void *argument);
 

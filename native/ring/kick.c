@@ -36,7 +36,7 @@ static int watch(struct kick *kick, int fd, uint32_t events, uint32_t what) {
 static void drop(struct kick *kick) {
     if (kick->fd < 0)
         return;
-    /* Others have the same open file, so that to close it here would not end it. */
+    /* Others have the same open file, so closing it here would not remove it from the set. */
     epoll_ctl(kick->epoll, EPOLL_CTL_DEL, kick->fd, NULL);
     close_fd(&kick->fd);
 }
@@ -45,7 +45,7 @@ int kick_set(struct kick *kick, int fd) {
     int copy = -1, error;
 
     if (fd >= 0) {
-        /* Which stays open: KVM writes into an eventfd that the VMM itself may have closed. */
+        /* The copy stays open: KVM writes into an eventfd that the VMM itself may have closed. */
         copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (copy < 0)
             return -errno;

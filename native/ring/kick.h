@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * A queue's kick: the VMM's eventfd, of which nothing is believed but that writing to it wakes.
+ * A queue's kick: the VMM's eventfd, of which we trust only that writing to it wakes us.
  *
- * The VMM has the same open file and may change it under us: without O_NONBLOCK a read would block
- * for ever, with EFD_SEMAPHORE the eventfd stays readable.  So it is never read, as the kernel's
- * vhost never does: an epoll descriptor that is ours alone watches it, edge-triggered, and each
- * write counts there once, whatever number the eventfd has.
+ * The VMM has the same open file and may change it at any time: without O_NONBLOCK a read would
+ * block for ever, with EFD_SEMAPHORE the eventfd stays readable.  So it is never read, as the
+ * kernel's vhost never does.  Our own epoll descriptor watches it, edge-triggered, and each write
+ * counts once there, whatever number the eventfd has.
  */
 #ifndef VGPUD_KICK_H
 #define VGPUD_KICK_H
@@ -13,8 +13,8 @@
 #include <stdbool.h>
 
 struct kick {
-    int fd;    /* -1: none, the ring is to be polled */
-    int epoll; /* readable when something has come that kick_wait() has not taken; -1: not open */
+    int fd;    /* -1: none, the ring has to be polled */
+    int epoll; /* readable when there is something that kick_wait() has not taken; -1: not open */
 };
 
 /* What has come. */
@@ -24,19 +24,19 @@ void kick_init(struct kick *kick); /* not open */
 int kick_open(struct kick *kick);
 void kick_close(struct kick *kick);
 
-/* Duplicates `fd`, -1: none; one that has a number other than 0 already counts.  Or -errno, and the
- * one before stays. */
+/* Duplicates `fd`, -1: none; an eventfd that is not 0 counts as a kick.  Or -errno, and the
+ * previous one stays. */
 int kick_set(struct kick *kick, int fd);
 
-/* Waits for `fd` to be readable, too, which must stay open: of somebody who is trusted. */
+/* Also waits for `fd` to be readable, which must stay open: only for a trusted descriptor. */
 int kick_set_other(struct kick *kick, int fd);
 
 static inline bool kick_given(const struct kick *kick) {
     return kick->fd >= 0;
 }
 
-/* Takes what has come: both of the above, or 0 after so many milliseconds (-1: no end), or -errno.
- * To be followed by a look at the ring. */
+/* Takes what has come: one or both of the above, or 0 after that many milliseconds (-1: no end), or
+ * -errno.  The caller must look at the ring next. */
 int kick_wait(struct kick *kick, int milliseconds);
 
 #endif

@@ -17,7 +17,7 @@ static int check_file(int fd, uint64_t size, uint64_t offset, struct stat *file)
     return S_ISREG(file->st_mode) && end > (uint64_t)file->st_size ? -EINVAL : 0;
 }
 
-/* The page size that mmap() wants at this file: larger than usual on hugetlbfs. */
+/* The page size that mmap() needs for this file: larger than usual on hugetlbfs. */
 static uint64_t file_page(const struct stat *file) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t block = (uint64_t)file->st_blksize;
@@ -40,7 +40,7 @@ static int map(struct mapping *mapping, int fd, uint64_t size, uint64_t offset) 
                            MAP_SHARED | MAP_NORESERVE, fd, (off_t)(offset - before));
     if (mapping->mapped == MAP_FAILED)
         return -errno;
-    /* A machine's memory is neither ours to dump nor a child's to inherit. */
+    /* A machine's memory must be neither in our core dumps nor inherited by a child. */
     madvise(mapping->mapped, mapping->mapped_size, MADV_DONTDUMP);
     madvise(mapping->mapped, mapping->mapped_size, MADV_DONTFORK);
     mapping->bytes = (uint8_t *)mapping->mapped + before;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * A piece of a file that is mapped here, for as long as somebody keeps it: a memory table and the
- * one that takes its place have most of their regions in common.  One thread at a time.
+ * A piece of a file that is mapped here, for as long as somebody keeps it: a memory table and its
+ * successor have most of their regions in common.  One thread at a time.
  */
 #ifndef VGPUD_MAPPING_H
 #define VGPUD_MAPPING_H
@@ -16,11 +16,10 @@ struct mapping {
     uint32_t users;
 };
 
-/* Kept once by the caller; `fd` stays his.  NULL with errno, EINVAL: nothing, or beyond the file.
- */
+/* The caller keeps it once, and keeps `fd`.  NULL with errno; EINVAL: empty, or beyond the file. */
 struct mapping *mapping_new(int fd, uint64_t size, uint64_t offset);
 struct mapping *mapping_keep(struct mapping *mapping);
-/* NULL is none. */
+/* `mapping` may be NULL. */
 void mapping_drop(struct mapping *mapping);
 
 #endif

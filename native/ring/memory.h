@@ -2,9 +2,9 @@
 /*
  * Guest memory: the memory table that is in use, and look-ups in it.
  *
- * One thread at a time.  Whoever keeps a pointer into guest memory from one call to the next is
- * told of each change of the table and looks everything up anew, while the old table is still
- * mapped: see guest_memory_watch().  Whoever follows such a pointer does so inside fault_guarded()
+ * One thread at a time.  Code that keeps a pointer into guest memory from one call to the next is
+ * told of each change of the table, and looks everything up again while the old table is still
+ * mapped: see guest_memory_watch().  Such a pointer may be followed only inside fault_guarded()
  * (fault.h): the file behind it may shrink at any time.
  */
 #ifndef VGPUD_MEMORY_H
@@ -20,42 +20,42 @@
 struct guest_memory;
 
 struct guest_memory *guest_memory_new(void); /* without regions; NULL: no memory left */
-/* Not while somebody is told of its changes. */
+/* Not while there are watchers. */
 void guest_memory_free(struct guest_memory *memory);
 
-/* What is in use, to be changed and used instead.  NULL: no memory left. */
+/* A copy of the table in use, to change and then use.  NULL: no memory left. */
 struct memory_table *guest_memory_table(const struct guest_memory *memory);
 
 /*
- * From now on this table, which it takes: everybody who has pointers is told, and what the table
- * before had and this one has not is unmapped.  Cannot fail.
+ * Takes this table and uses it from now on: all watchers are told, and what only the previous table
+ * had is unmapped.  Cannot fail.
  */
 void guest_memory_use(struct guest_memory *memory, struct memory_table *table);
 
-/* Whether VHOST_F_LOG_ALL is negotiated: until then a log that was given stays untouched. */
+/* Whether VHOST_F_LOG_ALL is negotiated: until then a log is not written. */
 void guest_memory_set_logging(struct guest_memory *memory, int enabled);
 /* [end python] */
 
 /* Somebody who keeps pointers into guest memory. */
 struct memory_watcher {
-    /* Looks all of them up anew; the places before are mapped until it returns. */
+    /* Looks all of them up again; the old places stay mapped until it returns. */
     void (*changed)(void *argument);
     void *argument;
     struct memory_watcher *next;
 };
 
-/* `watcher` stays the caller's, where it is. */
+/* The caller keeps `watcher`, and must not move it. */
 void guest_memory_watch(struct guest_memory *memory, struct memory_watcher *watcher);
-/* Of one that does not watch, too. */
+/* `watcher` need not be watching. */
 void guest_memory_unwatch(struct guest_memory *memory, struct memory_watcher *watcher);
 
 /*
- * Where `guest_address` is mapped, and in `length` how many of the bytes asked for follow there:
- * fewer than asked when the region ends before.  NULL when no region has that address.
+ * Where `guest_address` is mapped; `length` becomes the number of bytes that follow there, fewer
+ * than asked for when the region ends before.  NULL when no region has that address.
  */
 uint8_t *guest_memory_find(struct guest_memory *memory, uint64_t guest_address, uint64_t *length);
 
-/* All of `length` bytes in one piece, or NULL. */
+/* `length` bytes in one piece, or NULL. */
 uint8_t *guest_memory_at(struct guest_memory *memory, uint64_t guest_address, uint64_t length);
 
 /* The guest address that the VMM has mapped at `user_address`; false unless one region holds all of

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * A memory table: the regions of guest memory that a VMM gave, mapped here, and the log of what is
- * written there.
+ * A memory table: the regions of guest memory that a VMM gave, mapped here, and the log of writes
+ * to them.
  *
- * One that is in use (memory.h) never changes.  Another is built beside it, whole, and takes its
- * place in one step that cannot fail; or it is given up, and nothing has happened.
+ * A table that is in use (memory.h) never changes.  A new one is built completely beside it, and
+ * replaces it in one step that cannot fail; or it is dropped, and nothing has changed.
  */
 #ifndef VGPUD_MEMORY_TABLE_H
 #define VGPUD_MEMORY_TABLE_H
@@ -19,18 +19,18 @@ struct memory_table;
 struct memory_table *memory_table_new(void); /* empty; NULL: no memory left */
 void memory_table_free(struct memory_table *table);
 
-/* `fd` stays the caller's.  Addresses and sizes in bytes.  -EEXIST: overlaps another region;
- * -EINVAL: empty, wraps, or beyond the end of the file; -ENOSPC: 509 regions are there; else what
- * mmap() said. */
+/* The caller keeps `fd`.  Addresses and sizes in bytes.  -EEXIST: overlaps another region; -EINVAL:
+ * empty, wraps, or beyond the end of the file; -ENOSPC: there are 509 regions already; otherwise
+ * the errno of mmap(). */
 int memory_table_add(struct memory_table *table, int fd, uint64_t guest_address, uint64_t size,
                      uint64_t user_address, uint64_t mmap_offset);
 
-/* -ENOENT unless all three are those of one region. */
+/* -ENOENT unless all three match one region. */
 int memory_table_remove(struct memory_table *table, uint64_t guest_address, uint64_t size,
                         uint64_t user_address);
 void memory_table_clear(struct memory_table *table); /* of its regions; the log stays */
 
-/* The dirty log (vhost-user, "Migration"): a bit for each 4096 bytes.  `fd` -1: none any more. */
+/* The dirty log (vhost-user, "Migration"): a bit for each 4096 bytes.  `fd` -1: no log. */
 int memory_table_set_log(struct memory_table *table, int fd, uint64_t size, uint64_t offset);
 /* [end python] */
 
@@ -47,7 +47,7 @@ struct memory_table {
     struct dirty_log log;
 };
 
-/* The same regions, which keep their places, and the same log.  NULL: no memory left. */
+/* The same regions, mapped at the same places, and the same log.  NULL: no memory left. */
 struct memory_table *memory_table_copy(const struct memory_table *table);
 
 /* Index of the first region that ends beyond the address, `count` when there is none. */

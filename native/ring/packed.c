@@ -52,7 +52,7 @@ static uint32_t base(const struct queue *queue) {
     return avail_position(queue) | (uint32_t)used_position(queue) << 16;
 }
 
-/* Forwards by `count` places, at most a whole turn. */
+/* Forwards by `count` places, at most once around the ring. */
 static void advance(const struct queue *queue, uint16_t *place, bool *wrap, uint16_t count) {
     uint32_t next = (uint32_t)*place + count;
 

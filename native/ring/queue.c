@@ -98,7 +98,7 @@ static int configure(struct queue *queue, struct guest_memory *memory,
     queue->event_idx = feature(config, RING_EVENT_IDX);
     queue->indirect = feature(config, RING_INDIRECT_DESC);
     queue->broken = false;
-    queue->kicks_wanted = true; /* what a ring says before anybody wrote into it */
+    queue->kicks_wanted = true; /* what an unwritten ring says */
     queue->avail_seen = queue->used_notified = 0;
     queue->avail_wrap = queue->used_wrap = false;
     queue->pushed = queue->sequence = 0;
@@ -154,7 +154,7 @@ uint32_t queue_stop(struct queue *queue) {
     return base;
 }
 
-/* --- going on where another process ended */
+/* --- going on where another process has ended */
 
 static bool sound(const struct queue *queue, const struct chain_state *chain, uint32_t taken) {
     bool packed = queue->ring == &packed_ring;
@@ -179,7 +179,8 @@ static void adopt_chains(struct queue *queue) {
     }
 }
 
-/* The other process ended while it gave a chain back: the ring tells whether the driver has it. */
+/* If the other process ended while it gave a chain back, the ring tells whether the driver has it.
+ * */
 static void finish_completing(struct queue *queue) {
     uint32_t entry = queue->state->completing - 1;
     struct chain_state *chain;
@@ -204,7 +205,7 @@ static void recover(void *argument) {
     start->result = queue->ring->set_base(queue, (uint16_t)available | used << 16);
     if (start->result < 0)
         return;
-    /* What a split ring says is one ahead when the other process ended just then. */
+    /* A split ring's index is one ahead when the other process ended just then. */
     if (queue->ring == &split_ring)
         queue->next_used = queue->used_notified = (uint16_t)used;
     queue->sequence = (uint32_t)(available >> 32);
@@ -225,7 +226,7 @@ int queue_recover(struct queue *queue, struct guest_memory *memory,
         return start.result;
     state->completing = 0;
     save_used(queue);
-    /* The driver may have waited for an interrupt that the other process had yet to send. */
+    /* The driver may wait for an interrupt that the other process has not sent. */
     queue->pushed = queue->config.size;
     queue->used_notified = (uint16_t)(queue->next_used - queue->config.size);
     queue->started = true;
@@ -234,7 +235,7 @@ int queue_recover(struct queue *queue, struct guest_memory *memory,
 
 /* --- available */
 
-/* So that another process can answer it, should this one die. */
+/* So that another process can answer it if this one dies. */
 static void note_chain(struct queue *queue, struct chain *chain) {
     const struct chain_piece *response = &chain->pieces[chain->readable];
     struct chain_state *entry;
@@ -290,8 +291,8 @@ void queue_give_back(struct queue *queue, const struct chain_ticket *ticket, uin
 
 /* --- notifications */
 
-/* The VMM has the same open file, and may have made it one whose writes wait when it is full.  Full
- * is signalled: nothing is written then. */
+/* The VMM has the same open file, and may have made its writes block when it is full.  A full
+ * eventfd is signalled already: then nothing is written. */
 static void signal_eventfd(int fd) {
     struct pollfd eventfd = {.fd = fd, .events = POLLOUT};
     uint64_t one = 1;
@@ -305,8 +306,8 @@ bool queue_notify(struct queue *queue) {
 
     if (queue->pushed == 0)
         return false;
-    /* What was pushed, before the look at what the driver waits for (2.7.10): its side of this is
-     * the other way round. */
+    /* What was pushed must be visible before we read what the driver waits for (2.7.10); the driver
+     * does it the other way round. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     wanted = queue->ring->interrupt_wanted(queue);
     queue->pushed = 0;

@@ -2,9 +2,9 @@
 /*
  * The device's half of a virtqueue, split (VIRTIO 1.2, 2.7) and packed (2.8).
  *
- * The ring is the guest's: each field is fetched once, into a local, and checked there.  What
- * cannot be trusted is reported as a broken queue, and the queue is not looked at again.  All of it
- * but starting and stopping touches guest memory: inside fault_guarded().
+ * The guest owns the ring: each field is fetched once, into a local, and checked there.  A ring
+ * that cannot be trusted is reported as a broken queue, and not read again.  Everything but
+ * starting and stopping touches guest memory: call it inside fault_guarded().
  */
 #ifndef VGPUD_QUEUE_H
 #define VGPUD_QUEUE_H
@@ -25,28 +25,29 @@ const char *queue_error_text(int error);
 void queue_init(struct queue *queue);
 
 /*
- * Starts at `base` as vhost-user has it (split: the index; packed: bits 0-14 available place, 15
- * its wrap, 16-30 and 31 the used ones).  Descriptors and `enabled` are as they were.  -EINVAL: the
+ * Starts at `base` in vhost-user's form (split: the index; packed: bits 0-14 available place, 15
+ * its wrap, 16-30 and 31 the used ones).  Descriptors and `enabled` stay as they are.  -EINVAL: the
  * size or an alignment is wrong; -EFAULT: not in guest memory.
  */
 int queue_start(struct queue *queue, struct guest_memory *memory,
                 const struct virtqueue_config *config, uint32_t base, struct queue_state *state);
 
-/* Likewise, from where `state` says that another process left it; chains in flight stay so. */
+/* Likewise, from where `state` says that another process left it; chains in flight stay in flight.
+ * */
 int queue_recover(struct queue *queue, struct guest_memory *memory,
                   const struct virtqueue_config *config, struct queue_state *state);
 
 /* Returns the base to start from again. */
 uint32_t queue_stop(struct queue *queue);
 
-/* Duplicates `fd`, -1: none; closes the one before. */
+/* Duplicates `fd`, -1: none; closes the previous one. */
 int queue_set_fd(struct queue *queue, int which, int fd);
 void queue_close_fds(struct queue *queue);
 
-/* After a change of the memory table; -EFAULT: the rings are not in it any more. */
+/* After a change of the memory table; -EFAULT: the rings are no longer in it. */
 int queue_translate(struct queue *queue);
 
-/* To be worked on: started, enabled and not broken. */
+/* Whether it is to be worked on: started, enabled and not broken. */
 static inline bool queue_runs(const struct queue *queue) {
     return queue->started && queue->enabled && !queue->broken;
 }
@@ -66,12 +67,12 @@ bool queue_notify(struct queue *queue);
 
 /* Asks for a kick when something becomes available; true: something is already there. */
 bool queue_want_kicks(struct queue *queue);
-/* No kicks for now. */
+/* Asks for no kicks for now. */
 void queue_refuse_kicks(struct queue *queue);
 /* Whether the driver has made something available, from a look at the ring. */
 bool queue_has_available(struct queue *queue);
 
-/* Never worked on again until it is started anew; signals the error descriptor. */
+/* It is not worked on until it is started again; signals the error descriptor. */
 void queue_break(struct queue *queue);
 
 #endif

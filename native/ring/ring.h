@@ -49,10 +49,10 @@ struct ring_operations {
     uint16_t (*avail_position)(const struct queue *queue);
     uint16_t (*used_position)(const struct queue *queue);
     bool (*has_available)(struct queue *queue);
-    /* The chain at next_avail, which then lies behind it; 1, 0: there is none, negative: the
-     * queue is broken. */
+    /* Takes the chain at next_avail, which moves past it; 1, 0: there is none, negative: the queue
+     * is broken. */
     int (*take)(struct queue *queue, struct chain *chain);
-    /* Makes one used element visible; next_used then lies behind it. */
+    /* Makes one used element visible; next_used moves past it. */
     void (*publish)(struct queue *queue, const struct chain_ticket *ticket, uint32_t written);
     void (*skip_used)(struct queue *queue, uint16_t descriptors);
     /* Whether an element at next_used is visible already. */
@@ -64,7 +64,7 @@ struct ring_operations {
 struct queue {
     struct guest_memory *memory;
     const struct ring_operations *ring;
-    struct queue_state *state; /* only written here; what counts is below */
+    struct queue_state *state; /* only written here; what is read is below */
     struct virtqueue_config config;
     bool started, enabled, broken;
     bool event_idx, indirect;
@@ -94,7 +94,7 @@ struct descriptor {
     uint16_t third, fourth;
 };
 
-/* Fetched once: whatever the guest writes there afterwards, this copy stays as it is. */
+/* Fetched once: this copy stays as it is, whatever the guest writes there afterwards. */
 static inline struct descriptor descriptor_fetch(const uint8_t *at) {
     struct descriptor descriptor;
     uint64_t address, rest;
@@ -110,7 +110,7 @@ static inline struct descriptor descriptor_fetch(const uint8_t *at) {
     return descriptor;
 }
 
-/* vring_need_event() of VIRTIO 1.2, 2.7.10: the step from `old` to `new` went over `event`. */
+/* vring_need_event() of VIRTIO 1.2, 2.7.10: the step from `old` to `new` passed `event`. */
 static inline bool event_passed(uint16_t event, uint16_t new, uint16_t old) {
     return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }

@@ -43,7 +43,7 @@ static uint16_t used_event(const struct queue *queue) {
 
 /* --- positions */
 
-/* Every backend takes the used index from the ring: vhost-user's base has no room for it. */
+/* Every back-end takes the used index from the ring: vhost-user's base has no room for it. */
 static int set_base(struct queue *queue, uint32_t base) {
     queue->next_avail = queue->avail_seen = (uint16_t)base;
     queue->next_used = queue->used_notified = used_idx(queue);
@@ -102,7 +102,7 @@ static int add_chain(struct queue *queue, struct chain *chain, uint16_t head) {
         if (index >= queue->config.size)
             return -EBADSLT;
         descriptor = descriptor_fetch(queue->descriptor + (size_t)index * DESCRIPTOR_BYTES);
-        /* May follow others, and is always the last (2.7.5.3.2). */
+        /* It may follow others, and is always the last (2.7.5.3.2). */
         if (descriptor.third & DESCRIPTOR_INDIRECT)
             return descriptor.third & DESCRIPTOR_NEXT ? -EBADMSG
                                                       : add_indirect(queue, chain, &descriptor);
@@ -119,7 +119,7 @@ static uint16_t head_at(const struct queue *queue, uint16_t position) {
     return load(queue->available + RING_OFFSET + 2 * (position & (queue->config.size - 1)));
 }
 
-/* The driver has just written the next chain on another processor: have it underway. */
+/* The driver has just written the next chain on another processor: start fetching it. */
 static void prefetch_next(const struct queue *queue) {
     uint16_t head;
 
@@ -145,7 +145,7 @@ static int take(struct queue *queue, struct chain *chain) {
     if (error < 0)
         return error;
     chain->ticket.id = head;
-    chain->ticket.descriptors = 1; /* what counts is heads: there are no more of them than places */
+    chain->ticket.descriptors = 1; /* only heads are counted: at most as many as places */
     return 1;
 }
 
@@ -185,7 +185,7 @@ static bool interrupt_wanted(struct queue *queue) {
     return !(load(queue->available) & AVAIL_NO_INTERRUPT);
 }
 
-/* With event indices nothing needs to be done to refuse: the one asked for has passed. */
+/* With event indices refusing needs nothing: the index that was asked for has passed. */
 static void set_kicks(struct queue *queue, bool wanted) {
     uint32_t avail_event = RING_OFFSET + USED_ELEMENT_BYTES * queue->config.size;
 

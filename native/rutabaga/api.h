@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * What we use of librutabaga_gfx_ffi's interface, declared by ourselves so that nothing of it is
- * needed to build.  Its structures differ from release to release in what they have at their ends:
- * these are as long as the longest of 0.1.3 to 0.1.85, and what is beyond a release's own it does
- * not read.  Names are the library's without their prefix.
+ * needed to build.  Its structures differ between releases at their ends: these are as long as the
+ * longest of 0.1.3 to 0.1.85, and a release does not read beyond its own.  Names are the library's
+ * without their prefix.
  */
 #ifndef VGPUD_RUTABAGA_API_H
 #define VGPUD_RUTABAGA_API_H
@@ -52,7 +52,7 @@ struct rutabaga_command {
     uint32_t bytes;
     uint8_t *stream;
     uint32_t in_fences;
-    const uint64_t *in_fence_ids; /* not NULL, though there be none */
+    const uint64_t *in_fence_ids; /* not NULL, even if there are none */
 };
 
 struct rutabaga_channel {
@@ -71,7 +71,7 @@ struct rutabaga_fence {
     uint32_t flags;
     uint64_t fence_id;
     uint32_t ctx_id;
-    uint32_t ring_idx; /* what the library gives has one byte of it, and rubbish beyond */
+    uint32_t ring_idx; /* the library writes one byte of it, and leaves rubbish in the others */
 };
 
 enum { RUTABAGA_FENCE = 1, RUTABAGA_FENCE_OF_RING = 2, RUTABAGA_RING_MASK = 0xff };
@@ -86,17 +86,17 @@ enum { RUTABAGA_ERROR = 1, RUTABAGA_WARNING = 2 };
 
 struct rutabaga_builder {
     uint64_t user_data;
-    uint64_t capset_mask; /* 0: 2D alone */
-    uint64_t wsi;         /* RUTABAGA_SURFACELESS: there is no other that is taken */
+    uint64_t capset_mask; /* 0: only 2D */
+    uint64_t wsi;         /* RUTABAGA_SURFACELESS: no other is accepted */
     void (*fence)(uint64_t user_data, const struct rutabaga_fence *fence);
     void (*debug)(uint64_t user_data, const struct rutabaga_message *message);
     const struct rutabaga_channels *channels;
-    const char *features; /* not in 0.1.3, which does not read it; one that is unknown is refused */
+    const char *features; /* not in 0.1.3, which does not read it; an unknown one is refused */
 };
 
 enum { RUTABAGA_SURFACELESS = 1 };
 
-/* Capability sets, which are numbered as VIRTIO does. */
+/* Capability sets, with VIRTIO's numbers. */
 enum { RUTABAGA_CROSS_DOMAIN = 5, RUTABAGA_CAPSET_MASK = 0xff };
 
 /* RUTABAGA_FUNCTION(name, parameters): each release has these, and each returns 0 or -errno. */

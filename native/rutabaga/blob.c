@@ -12,7 +12,7 @@
 
 /* --- the table */
 
-/* The place of its pointer, which holds NULL when there is none. */
+/* The place of the pointer to it, which is NULL when there is none. */
 static struct rutabaga_blob **find(struct gpu_library *library, uint32_t resource_id) {
     struct rutabaga_blob **place = &started_of(library)->blobs[resource_id % BLOB_CHAINS];
 
@@ -60,8 +60,8 @@ void rutabaga_blobs_forget(struct gpu_library *library) {
 
 /* --- creation */
 
-/* Of the guest's memory cross-domain contexts make no blobs; they are made without a context, and
- * attached. */
+/* Cross-domain contexts cannot make blobs of guest memory: these are made without a context, and
+ * then attached. */
 static uint32_t maker_of(const struct rutabaga_started *started, const struct host_blob *blob) {
     bool cross_domain =
         numbers_have(started->cross_domain, started->cross_domain_count, blob->ctx_id);
@@ -69,8 +69,8 @@ static uint32_t maker_of(const struct rutabaga_started *started, const struct ho
     return cross_domain && blob->blob_mem == VIRTIO_GPU_BLOB_MEM_GUEST ? 0 : blob->ctx_id;
 }
 
-/* What is not to be shared the library gives away once, and not at all when a context has it: a
- * guest maps more than once. */
+/* A blob without the flag for sharing can be exported only once, and not at all when a context has
+ * it; but a guest maps more than once. */
 static uint32_t flags_of(const struct host_blob *blob) {
     return blob->blob_mem == VIRTIO_GPU_BLOB_MEM_GUEST
                ? blob->blob_flags
@@ -102,8 +102,8 @@ int rutabaga_blob_create(struct gpu_library *library, const struct host_blob *wa
 
 /* --- contexts, and guest memory */
 
-/* A context takes the pointers to guest memory away from the resource: the next one finds none
- * unless they are given again. */
+/* A context takes the pointers to guest memory from the resource: they must be given again for the
+ * next context. */
 static void attach_next(struct rutabaga_started *started, struct rutabaga_blob *blob) {
     const struct rutabaga_iovecs iovecs = {blob->iov, blob->iov_count};
 
@@ -165,13 +165,13 @@ void rutabaga_blob_moved(struct gpu_library *library, uint32_t resource_id, stru
 
 /* --- as a file */
 
-/* What a guest has mapped it writes to, and is ended for it where that cannot be. */
+/* A guest may write to what it has mapped, and would be ended if that is not possible. */
 static bool can_be_mapped(int fd) {
     int flags = fcntl(fd, F_GETFL), seals;
 
     if (flags < 0 || (flags & O_ACCMODE) != O_RDWR)
         return false;
-    /* The library leaves its own images open to be made shorter. */
+    /* The library does not seal its own images against being made shorter. */
     (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
     seals = fcntl(fd, F_GET_SEALS);
     return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
@@ -194,7 +194,7 @@ static int copy_all(int from, int to, uint64_t size) {
     return 0;
 }
 
-/* A compositor's files, such as its keymap, are there to be read: the guest gets its own. */
+/* A compositor's files, such as its keymap, are read-only: the guest gets a copy. */
 static int copy_of(int fd, uint64_t size) {
     int copy = sealed_memory_create("blob", size);
     int error = copy < 0 ? copy : copy_all(fd, copy, size);
@@ -215,7 +215,7 @@ static int take(struct rutabaga_started *started, struct rutabaga_blob *blob) {
         handle.descriptor < 0)
         return -EOPNOTSUPP;
     fd = (int)handle.descriptor;
-    /* Others are no files that begin where the blob does. */
+    /* Other kinds are not files that begin where the blob does. */
     if (handle.type != RUTABAGA_SHM && handle.type != RUTABAGA_DMABUF) {
         close(fd);
         return -EOPNOTSUPP;
@@ -242,7 +242,7 @@ int rutabaga_blob_export(struct gpu_library *library, uint32_t resource_id,
     exported->fd = fcntl(blob->fd, F_DUPFD_CLOEXEC, 0);
     exported->offset = 0;
     exported->dmabuf = blob->dmabuf;
-    /* The library tells in the same number who may write. */
+    /* The library puts access rights into the same number. */
     exported->map_info = blob->map_info & VIRTIO_GPU_MAP_CACHE_MASK;
     return exported->fd < 0 ? -errno : 0;
 }

@@ -2,9 +2,9 @@
 /*
  * The library's blobs, and the files that they are mapped from.
  *
- * A cross-domain context keeps pointers into a guest blob's memory, and a thread of its own writes
- * there, until the blob is detached from it; the library lets neither the end of the blob nor of
- * its backing pass on to contexts.  So it is known here which blob is attached where.
+ * A cross-domain context keeps pointers into a guest blob's memory, and its thread writes there,
+ * until the blob is detached from it.  The library does not tell contexts when the blob or its
+ * backing goes.  So we note here which blob is attached where.
  */
 #ifndef VGPUD_RUTABAGA_BLOB_H
 #define VGPUD_RUTABAGA_BLOB_H
@@ -17,10 +17,10 @@ int rutabaga_blob_create(struct gpu_library *library, const struct host_blob *bl
 int rutabaga_blob_export(struct gpu_library *library, uint32_t resource_id,
                          struct blob_export *exported);
 
-/* These do nothing for a resource that is no blob. */
+/* These do nothing for a resource that is not a blob. */
 void rutabaga_blob_attached(struct gpu_library *library, uint32_t resource_id, uint32_t ctx_id);
 void rutabaga_blob_detached(struct gpu_library *library, uint32_t resource_id, uint32_t ctx_id);
-/* Its guest memory is another, or, where `iov` is NULL, is about to be none. */
+/* Its guest memory has moved, or, if `iov` is NULL, is about to go. */
 void rutabaga_blob_moved(struct gpu_library *library, uint32_t resource_id, struct iovec *iov,
                          uint32_t count);
 void rutabaga_blob_forget(struct gpu_library *library, uint32_t resource_id);

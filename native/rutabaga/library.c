@@ -22,7 +22,7 @@ struct function {
 static const struct function functions[] = {RUTABAGA_FUNCTIONS};
 #undef RUTABAGA_FUNCTION
 
-/* Releases have one name and no number to ask for: what came with the field tells of it. */
+/* All releases have the same name and no version to ask for: this function came with the field. */
 static const char *const CAME_WITH_FEATURES = "rutabaga_resource_import";
 
 static int find(void *library, const struct function *function, struct rutabaga_api *api) {
@@ -42,7 +42,7 @@ static int find_all(void *library, struct rutabaga_api *api, char *text, size_t 
     return 0;
 }
 
-/* The release shows in nothing but the name of the file that the link points to. */
+/* Only the name of the file that the link points to shows the release. */
 static void describe(const struct rutabaga_api *api, char *text, size_t size) {
     char path[PATH_MAX];
     const char *slash;
@@ -59,8 +59,8 @@ static void describe(const struct rutabaga_api *api, char *text, size_t size) {
 }
 
 int rutabaga_library_open(struct rutabaga_api *api, bool *takes_features, char *text, size_t size) {
-    /* RTLD_LOCAL: its symbols are for nobody else.  It is never closed: it leaves threads behind.
-     */
+    /* RTLD_LOCAL: other libraries must not see its symbols.  It is never closed: it leaves threads
+     *behind. */
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
     if (library == NULL) {

@@ -9,8 +9,8 @@
 #include "rutabaga/api.h"
 
 /* Fills the table; `takes_features`: whether the release reads rutabaga_builder's last field.
- * `text` gets the library's name, or the reason of the failure, which is -ENOENT, or -ENOSYS for
- * one that has not what we use. */
+ * `text` gets the library's name, or the reason of the failure, which is -ENOENT, or -ENOSYS for a
+ * library without a function that we need. */
 int rutabaga_library_open(struct rutabaga_api *api, bool *takes_features, char *text, size_t size);
 
 #endif

@@ -8,7 +8,7 @@
 
 /* `numbers` has `count` of them and room for `room`. */
 bool numbers_have(const uint32_t *numbers, uint32_t count, uint32_t number);
-/* One that is there already stays alone.  False: no memory. */
+/* A number that is there already is not added again.  False: no memory. */
 bool numbers_add(uint32_t **numbers, uint32_t *count, uint32_t *room, uint32_t number);
 void numbers_remove(uint32_t *numbers, uint32_t *count, uint32_t number);
 

@@ -9,8 +9,8 @@
 #include "rutabaga/numbers.h"
 #include "rutabaga/transfer.h"
 
-/* It is not finished: a second start in a process fails, and a library that draws leaves threads
- * behind.  The process is about to end. */
+/* Does not finish the library: a second start in a process fails, and a library that draws leaves
+ * threads behind.  The process is about to end. */
 static void close_library(struct gpu_library *library) {
     rutabaga_blobs_forget(library);
 }
@@ -35,7 +35,7 @@ static int capset_size(struct gpu_library *library, uint32_t capset_id, uint32_t
     return -ENOENT;
 }
 
-/* It copies as much as it is told, whatever there is. */
+/* The library copies as much as it is told, whatever there is. */
 static void capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                         uint8_t *data) {
     struct rutabaga_started *started = started_of(library);
@@ -79,7 +79,7 @@ static void detach_backing(struct gpu_library *library, uint32_t resource_id) {
 
 /* --- contexts */
 
-/* Of a number without a set the library takes what it was started for. */
+/* Without a set the library takes the one that it was started for. */
 static bool is_cross_domain(const struct rutabaga_started *started, uint32_t context_init) {
     uint32_t capset_id = context_init & RUTABAGA_CAPSET_MASK;
     uint64_t only = (uint64_t)1 << RUTABAGA_CROSS_DOMAIN;
@@ -174,7 +174,7 @@ static const struct gpu_operations OPERATIONS = {
 
 void rutabaga_set_operations(struct rutabaga_started *started) {
     started->operations = OPERATIONS;
-    /* Of a resource it would say that it is made, and have nothing of it. */
+    /* It would say that a resource was made, but have none. */
     if (started->capset_mask == (uint64_t)1 << RUTABAGA_CROSS_DOMAIN)
         started->operations.resource_create = NULL;
     if (started->planar) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What librutabaga_gfx_ffi is to render3d: each operation is a call of its, or a few. */
+/* librutabaga_gfx_ffi for render3d: each operation is one of its calls, or a few. */
 #ifndef VGPUD_RUTABAGA_OPERATIONS_H
 #define VGPUD_RUTABAGA_OPERATIONS_H
 
 #include "rutabaga/started.h"
 
-/* Of what it was started with. */
+/* The operations that it has as it was started. */
 void rutabaga_set_operations(struct rutabaga_started *started);
 
 #endif

@@ -11,7 +11,7 @@
 #include "rutabaga/operations.h"
 #include "rutabaga/started.h"
 
-/* --- what the library calls, from threads of its own too, and from inside of create_fence() */
+/* --- what the library calls, also from its own threads, and from inside create_fence() */
 
 static void passed(uint64_t user_data, const struct rutabaga_fence *fence) {
     struct rutabaga_started *started = (struct rutabaga_started *)(uintptr_t)user_data;
@@ -75,7 +75,7 @@ static int open_and_start(struct rutabaga_started *started, const char *wayland,
 
 struct gpu_library *rutabaga_open(uint64_t capset_mask, const char *wayland, const char *features,
                                   char *text) {
-    static bool opened; /* a second start would fail, or draw in 2D in silence */
+    static bool opened; /* a second start would fail, or silently draw in 2D */
     struct rutabaga_started *started;
 
     if (opened) {

@@ -13,8 +13,8 @@
 enum { RUTABAGA_TEXT = 256 };
 
 /* Opens and starts the library; NULL on failure.  `capset_mask`: a bit for each capability set's
- * number, none for 2D alone.  `wayland`: the socket of a compositor, or empty for none. `features`:
- * NAME:enabled, divided by colons, or empty; a release that knows of none does without.  `text`, of
+ * number, none for only 2D.  `wayland`: the socket of a compositor, or empty for none. `features`:
+ * NAME:enabled, separated by colons, or empty; a release that knows none ignores them.  `text`, of
  * RUTABAGA_TEXT bytes, gets what was found, or the reason of the failure.  A set that was asked for
  * may be missing afterwards. */
 struct gpu_library *rutabaga_open(uint64_t capset_mask, const char *wayland, const char *features,

@@ -9,7 +9,7 @@
 #include "render3d/scratch.h"
 #include "rutabaga/api.h"
 
-/* A blob of the guest's or of the host's, from when it was made to its end. */
+/* A guest blob or a host blob, from its creation to its end. */
 struct rutabaga_blob {
     uint32_t resource_id;
     uint64_t size;
@@ -31,7 +31,7 @@ struct rutabaga_started {
     struct rutabaga_api api;
     struct gpu_operations operations; /* those that it has as it was started */
     struct rutabaga *handle;
-    bool planar; /* 2D alone: see rutabaga_transfer_to_host() */
+    bool planar; /* only 2D: see rutabaga_transfer_to_host() */
     uint64_t capset_mask;
     struct rutabaga_blob *blobs[BLOB_CHAINS];
     uint32_t *cross_domain; /* contexts of that capability set */

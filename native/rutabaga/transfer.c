@@ -6,7 +6,7 @@
 
 /*
  * The library addresses memory as if it held the whole resource, in rows as long as the resource is
- * wide, where render3d gives it the rectangle alone.
+ * wide, but render3d gives it only the rectangle.
  */
 
 enum { PIXEL_BYTES = 4 };
@@ -46,8 +46,8 @@ static bool within(const struct gpu_transfer *transfer) {
 static int write(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
     struct rutabaga_transfer args = described(transfer);
 
-    /* 2D alone adds the box's position to the offset, in which drivers have it already, and of a
-     * resource that it has refused something of it forgets what there is. */
+    /* Its 2D mode adds the box's position to the offset, which drivers have included already, and
+     * it forgets a resource's contents after a refused transfer. */
     if (started->planar) {
         if (!within(transfer) || args.offset < position_of(transfer))
             return -EINVAL;
@@ -57,7 +57,7 @@ static int write(struct rutabaga_started *started, const struct gpu_transfer *tr
                                                 transfer->resource->resource_id, &args);
 }
 
-/* All of a resource that has no backing yet: there is no other way in than by a backing. */
+/* Writes all of a resource that has no backing yet: the library writes only from a backing. */
 static int write_from(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
     uint32_t resource_id = transfer->resource->resource_id;
     const struct rutabaga_iovecs iovecs = {transfer->iov, transfer->iov_count};
@@ -80,7 +80,7 @@ int rutabaga_transfer_to_host(struct gpu_library *library, const struct gpu_tran
 
 /* --- from the host */
 
-/* To memory that holds the whole from `whole` on, of which no more than the box is touched; `room`
+/* Reads into memory that holds the whole resource from `whole` on, but touches only the box; `room`
  * is how much there is from the box's beginning. */
 static int read(struct rutabaga_started *started, const struct gpu_transfer *transfer,
                 uint8_t *whole, uint64_t room) {

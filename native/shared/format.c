@@ -56,7 +56,7 @@ static void copy_uncached(uint8_t *restrict to, const uint8_t *restrict from, si
         }                                                                                          \
     }
 
-/* Each of them again for a processor that shuffles 32 bytes at once. */
+/* The same again for processors that shuffle 32 bytes at once. */
 #if defined(__x86_64__)
 #define CONVERTERS(name, expression)                                                               \
     CONVERTER(name, expression)                                                                    \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The pixel formats of VIRTIO 1.2, 5.7.6.8 (four bytes each, named in memory order) and their way
- * into an image, which is always B, G, R, A.
+ * The pixel formats of VIRTIO 1.2, 5.7.6.8 (four bytes each, named in memory order), and their
+ * conversion into an image, which is always B, G, R, A.
  */
 #ifndef VGPUD_FORMAT_H
 #define VGPUD_FORMAT_H
@@ -15,7 +15,7 @@ typedef void (*format_convert)(uint8_t *restrict to, const uint8_t *restrict fro
 /* NULL: VIRTIO 1.2 does not know the format. */
 format_convert format_converter(uint32_t format);
 
-/* The same past the caches (uncached.h), where there is such a one. */
+/* The same past the caches (uncached.h), if there is one. */
 format_convert format_uncached(format_convert convert);
 
 #endif

@@ -53,7 +53,7 @@ void image_unmap(const uint8_t *mapped, uint32_t width, uint32_t height);
 /* The newest pixels of a mapped image. */
 const uint8_t *image_pixels(const uint8_t *mapped, uint32_t width, uint32_t height);
 
-/* Gives back the memory of all pixels, which are 0 then.  -1 with errno. */
+/* Gives back the memory of all pixels, which are then 0.  -1 with errno. */
 int image_forget_pixels(int fd);
 /* [end python] */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* How the pixels of a picture lie in memory that was not made for them, as a guest describes it. */
+/* Where the pixels of a picture are in memory that was not made for them, as a guest describes it.
+ * */
 #ifndef VGPUD_LAYOUT_H
 #define VGPUD_LAYOUT_H
 
@@ -13,11 +14,11 @@ struct layout {
     uint64_t offset;        /* of the first pixel, bytes */
 };
 
-/* Whether there is such a picture in memory of so many bytes: its format is known, its sides are an
- * image's (image.h), its rows do not overlap, and its last pixel ends inside. */
+/* Whether memory of this many bytes can hold such a picture: its format is known, its sides are
+ * allowed for an image (image.h), its rows do not overlap, and its last pixel ends inside. */
 bool layout_fits(const struct layout *layout, uint64_t bytes);
 
-/* Where a pixel begins, in bytes; it lies in the picture. */
+/* Where a pixel of the picture begins, in bytes. */
 static inline uint64_t layout_position(const struct layout *layout, uint32_t x, uint32_t y) {
     return layout->offset + (uint64_t)y * layout->stride + (uint64_t)x * 4;
 }

@@ -14,7 +14,7 @@ struct name {
     const char *text;
 };
 
-/* Those that are carried out without Python. */
+/* The commands that are carried out without Python. */
 static const struct name COMMANDS[] = {
     {VIRTIO_GPU_CMD_TRANSFER_TO_HOST_2D, "TRANSFER_TO_HOST_2D"},
     {VIRTIO_GPU_CMD_RESOURCE_FLUSH, "RESOURCE_FLUSH"},
@@ -39,7 +39,7 @@ static const char *name_of(const struct name *names, uint32_t number) {
     return names->text;
 }
 
-/* Not every text ends without a line feed; what a guest named is not to be trusted. */
+/* A text may end with a line feed, and what a guest named may hold anything. */
 static void make_printable(char *text) {
     size_t length = strlen(text);
 
@@ -57,7 +57,7 @@ static void write_line(const struct limited_log *log, const char *text) {
     (void)!write(STDERR_FILENO, line, (size_t)length);
 }
 
-/* Whether another line is within what may be written in a minute. */
+/* Whether another line may be written in this minute. */
 static int admit(struct limited_log *log) {
     struct timespec now;
     char text[LINE];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Lines for the daemon's log, which it reads from this process's standard error.  A guest can cause
- * them without end, so each kind is cut to some lines a minute, and those left out are counted.
+ * any number of them, so each kind is limited to some lines a minute, and those left out are
+ * counted.
  */
 #ifndef VGPUD_LIMITED_LOG_H
 #define VGPUD_LIMITED_LOG_H
@@ -13,7 +14,7 @@
 
 struct limited_log {
     const char *subject; /* each line begins with it */
-    int priority;        /* as sd-daemon(3) has them, which the daemon reads */
+    int priority;        /* as in sd-daemon(3); the daemon reads it */
     pthread_mutex_t lock;
     time_t since;
     uint32_t written, suppressed;

@@ -69,7 +69,7 @@ struct present_record {
 };
 
 /* A record of PRESENT_BUFFER.  One plane that begins at the first byte; `fourcc` and `modifier` are
- * DRM's, the latter PRESENT_NO_MODIFIER where the driver knows by itself. */
+ * DRM's, the latter PRESENT_NO_MODIFIER where the driver itself knows it. */
 struct present_buffer {
     uint32_t kind;
     uint32_t scanout_id;

@@ -8,8 +8,8 @@
 /* Intel's manual, volume 1, 14.3 and 14.7: how to find out. */
 enum { OSXSAVE = 1 << 27, AVX = 1 << 28, AVX2 = 1 << 5, XMM_AND_YMM_SAVED = 6, FEATURES = 7 };
 
-/* Asked once: a hypervisor takes its time to answer CPUID.  Not by __builtin_cpu_supports(), which
- * needs a constructor that not every compiler's run-time library has. */
+/* Asked once: under a hypervisor CPUID is slow.  Not by __builtin_cpu_supports(), which needs a
+ * constructor that not every compiler's run-time library has. */
 static bool has_avx2;
 
 static uint32_t saved_registers(void) {

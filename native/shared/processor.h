@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* What the processor that we run on can do beyond the least of its architecture. */
+/* What this processor can do beyond the minimum of its architecture. */
 #ifndef VGPUD_PROCESSOR_H
 #define VGPUD_PROCESSOR_H
 

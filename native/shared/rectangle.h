@@ -14,21 +14,21 @@ static inline bool rectangle_empty(const struct rectangle *rectangle) {
     return rectangle->width == 0 || rectangle->height == 0;
 }
 
-/* Whether it lies in what begins at 0, 0; an empty one may lie at the edge. */
+/* Whether it is inside an area that begins at 0, 0; an empty rectangle may be at the edge. */
 static inline bool rectangle_within(const struct rectangle *rectangle, uint32_t width,
                                     uint32_t height) {
     return rectangle->width <= width && rectangle->height <= height &&
            rectangle->x <= width - rectangle->width && rectangle->y <= height - rectangle->height;
 }
 
-/* Whether its edges can be told in 32 bits, so that it may be compared with others. */
+/* Whether its edges fit into 32 bits, so that it may be compared with others. */
 static inline bool rectangle_bounded(const struct rectangle *rectangle) {
     return rectangle->width <= UINT32_MAX - rectangle->x &&
            rectangle->height <= UINT32_MAX - rectangle->y;
 }
 
-/* The following take rectangles that lie in an image (rectangle_within()), or are bounded, so edges
- * fit. */
+/* The following take rectangles that are inside an image (rectangle_within()), or bounded, so that
+ * edges fit. */
 
 static inline bool rectangle_covers(const struct rectangle *outer, const struct rectangle *inner) {
     return inner->x >= outer->x && inner->y >= outer->y &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* One descriptor beside the bytes of a message (SCM_RIGHTS). */
+/* One descriptor with the bytes of a message (SCM_RIGHTS). */
 #ifndef VGPUD_RIGHTS_H
 #define VGPUD_RIGHTS_H
 
@@ -11,7 +11,7 @@ union rights {
     struct cmsghdr aligned;
 };
 
-/* `rights` has to live until the message is sent. */
+/* `rights` must live until the message is sent. */
 static inline void rights_attach(struct msghdr *message, union rights *rights, int fd) {
     struct cmsghdr *header;
 

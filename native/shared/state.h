@@ -2,8 +2,8 @@
 /*
  * What outlives a device process: one sealed memfd for each connection, made by the session, mapped
  * by both.  The device process writes, the session reads (and the next device process goes on from
- * it).  Nothing in it is trusted: a process that went mad may have written anything, so every index
- * is bounded where it is used.
+ * it).  Nothing in it is trusted: a process that was taken over may have written anything, so every
+ * index is bounded where it is used.
  */
 #ifndef VGPUD_STATE_H
 #define VGPUD_STATE_H
@@ -17,7 +17,7 @@ enum { STATE_QUEUES = 2, STATE_SCANOUTS = 16, STATE_CHAINS = 1024 };
  * a packed ring its descriptors may be overwritten by then. */
 struct chain_state {
     uint32_t in_flight;
-    uint32_t sequence; /* in the order in which they came */
+    uint32_t sequence; /* in the order in which they were taken */
     uint16_t id;       /* head of a split ring, buffer id of a packed one */
     uint16_t descriptors;
     uint32_t response_length;
@@ -51,11 +51,11 @@ struct surface_state {
     uint64_t offset; /* of the first pixel in the resource, bytes */
 };
 
-/* Since the session began; device processes come and go. */
+/* Since the session started; device processes come and go. */
 struct counters {
     uint64_t commands;
     uint64_t errors;        /* commands answered with an error */
-    uint64_t out_of_memory; /* those of them that a limit was in the way of */
+    uint64_t out_of_memory; /* those that met a limit */
     uint64_t fences;
     uint64_t transfers;
     uint64_t transfer_bytes;
@@ -71,7 +71,7 @@ struct counters {
 struct session_state {
     uint32_t magic;
     uint32_t version;
-    uint64_t progress;       /* goes on with each command and each wake-up */
+    uint64_t progress;       /* grows with each command and each wake-up */
     uint32_t command;        /* type of the command in execution, 0: none */
     uint32_t command_ctx_id; /* its context, 0: none */
     struct queue_state queues[STATE_QUEUES];

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <time.h>
 
-/* One copy in so many is of the other kind, to see how that fares meanwhile. */
+/* One copy in this many is of the other kind, to measure that too. */
 enum { TRY_EVERY = 32 };
-/* So many times as long may an ordinary copy take: what it left in the cache is worth something. */
+/* An ordinary copy may take this many times as long: what it leaves in the cache is worth that. */
 enum { WORTH = 2 };
 
 static bool better_uncached(const struct uncached_choice *choice) {
@@ -64,7 +64,7 @@ void uncached_copy(uint8_t *restrict to, const uint8_t *restrict from, size_t le
     for (; length >= LINE; to += LINE, from += LINE, length -= LINE)
         copy_line(to, from);
     memcpy(to, from, length);
-    /* Such stores are not ordered with those that follow and say that the pixels are there. */
+    /* Such stores are not ordered with later ones, which say that the pixels are there. */
     _mm_sfence();
 }
 

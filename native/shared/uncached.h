@@ -2,12 +2,12 @@
 /*
  * Copies past the processor's caches, and when they pay.
  *
- * An ordinary store reads its cache line from memory first, a third of what a copy moves, and two
- * cores at work on frames are limited by that.  A 4K frame has left the caches before it is sent:
- * its copy takes 20 to 30 % less time, all that happens to it a tenth less.  One of 1080p is better
- * left in the last cache (0.6 ms against 0.45, but then read 0.25 ms faster), unless others have
- * that cache in use: then it is 2 ms against 0.45.  Which of the two is the case, the copies' own
- * times tell.
+ * An ordinary store first reads its cache line from memory.  That is a third of what a copy moves,
+ * and limits two cores that work on frames.  A 4K frame has left the caches before it is sent: past
+ * the caches its copy takes 20 to 30 % less time, and the whole frame a tenth less.  A 1080p frame
+ * is better left in the last cache (0.6 ms instead of 0.45, but then read 0.25 ms faster), unless
+ * others use that cache: then it is 2 ms instead of 0.45.  The copies' own times tell which is the
+ * case.
  */
 #ifndef VGPUD_UNCACHED_H
 #define VGPUD_UNCACHED_H
@@ -16,21 +16,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Sizes in bytes: from the first on it depends, from the second on it always pays. */
+/* Sizes in bytes: from the first on it may pay, from the second on it always does. */
 enum { UNCACHED_MAYBE = 4 << 20, UNCACHED_ALWAYS = 16 << 20 };
 
 /* All zero: nothing is known yet. */
 struct uncached_choice {
-    uint64_t cost[2]; /* nanoseconds for each MiB: an ordinary copy's, an uncached one's */
-    uint32_t copies;  /* since the other kind was tried */
+    uint64_t cost[2]; /* nanoseconds for each MiB: of an ordinary copy, of an uncached one */
+    uint32_t copies;  /* since the other kind was last tried */
 };
 
-/* Whether the next copy of so many bytes is to go past them. */
+/* Whether the next copy, of this many bytes, should go past the caches. */
 bool uncached_wanted(struct uncached_choice *choice, uint64_t bytes);
-/* How long it took, by uncached_clock(). */
+/* Notes how long a copy took, by uncached_clock(). */
 void uncached_measured(struct uncached_choice *choice, bool uncached, uint64_t bytes,
                        uint64_t nanoseconds);
-/* This thread's processor time: to have been interrupted does not count. */
+/* This thread's processor time, so that interruptions do not count. */
 uint64_t uncached_clock(void);
 
 /* As memcpy().  What it wrote is visible to other processors as usual. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /* clang-format off */
 /*
- * The view channel: what a session and the process that serves one of its viewers say to each
- * other.  A SOCK_SEQPACKET socketpair, one record a packet, in order.  The session writes without
- * waiting; what a viewer does not keep up with is merged before it is said.
+ * The view channel: the messages between a session and the process that serves one of its viewers.
+ * A SOCK_SEQPACKET socketpair, one record a packet, in order.  The session writes without
+ * waiting; for a viewer that is slow, changes are merged before they are sent.
  *
  * Session → view process
- *   VIEW_CONNECTION   the viewer's socket is attached; `value` 1: keys and pointer are listened to
- *   VIEW_PANORAMA       another picture, of width x height pixels; the memory file is attached
+ *   VIEW_CONNECTION   the viewer's socket is attached; `value` 1: keys and pointer are used
+ *   VIEW_PANORAMA     another picture, of width x height pixels; the memory file is attached
  *                     (sealed, of exactly view_panorama_bytes(), rows without gaps, B, G, R and one
  *                     byte of no meaning).  What it shows changes at any moment
  *   VIEW_DAMAGE       that rectangle of the panorama has changed
@@ -15,7 +15,7 @@
  *                     G, R, A); its hot spot in width and height
  *   VIEW_CURSOR_AT    where it is, x and y of the panorama; `value` 0: it is hidden
  *
- * View process → session, which believes none of it
+ * View process → session, which trusts none of it
  *   VIEW_KEY          `value`: an X11 keysym; x: 1 pressed, 0 released
  *   VIEW_POINTER      x, y: 0 to VIEW_POINTER_MAX across the panorama; `value`: a bit for each button
  *                     that is held, as RFB numbers them

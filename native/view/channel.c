@@ -9,7 +9,7 @@
 
 enum { PATIENCE_MS = 1000 };
 
-/* The session sends one at most; more than one would lie in the padding. */
+/* The session sends at most one; a second one would be in the padding. */
 static int take_descriptor(struct msghdr *message) {
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
     int fd = -1;

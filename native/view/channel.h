@@ -7,12 +7,12 @@
 
 struct view_message {
     struct view_record record;
-    int fd; /* the receiver's to close, -1: none */
+    int fd; /* the receiver closes it, -1: none */
 };
 
 /* 1: a message; 0: none now; -EPIPE: the session has closed its end; -EPROTO. */
 int view_channel_receive(int channel, struct view_message *message);
-/* Waits for room; lost when there is none for a second: QEMU does not listen then. */
+/* Waits for room; the record is lost when there is none for a second: then QEMU does not read. */
 void view_channel_send(int channel, const struct view_record *record);
 
 #endif

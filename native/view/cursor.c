@@ -8,7 +8,7 @@
 enum {
     SIDE = VIEW_CURSOR_SIDE,
     MASK_STRIDE = SIDE / 8,
-    OPAQUE_ENOUGH = 0x80, /* where a viewer knows only whether there is a pixel */
+    OPAQUE_ENOUGH = 0x80, /* for a viewer that knows only whether there is a pixel */
 };
 
 static uint8_t alpha(uint32_t pixel) {
@@ -30,7 +30,7 @@ static void fill_alpha(unsigned char *values, const uint32_t *pixels) {
         values[i] = alpha(pixels[i]);
 }
 
-/* All of it the library's to free. */
+/* The library frees all of it. */
 static rfbCursorPtr make(void) {
     rfbCursorPtr cursor = calloc(1, sizeof(*cursor));
 
@@ -50,7 +50,7 @@ static rfbCursorPtr make(void) {
     return NULL;
 }
 
-/* A transparent one: with none at all the library would draw its own. */
+/* Starts with a transparent one: without any the library would draw its own. */
 int guest_cursor_begin(rfbScreenInfoPtr screen) {
     rfbCursorPtr cursor = make();
 
@@ -73,7 +73,7 @@ static int show(const struct guest_cursor *guest, rfbScreenInfoPtr screen) {
     fill_mask(cursor->mask, guest->pixels);
     fill_alpha(cursor->alphaSource, guest->pixels);
     memcpy(cursor->richSource, guest->pixels, sizeof(guest->pixels));
-    /* Guests multiply colours by how opaque they are. */
+    /* Guests multiply colours by their alpha. */
     cursor->alphaPreMultiplied = TRUE;
     rfbSetCursor(screen, cursor);
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The guest's cursor as RFB has it: a viewer that can draws it himself, where his pointer is; for
+ * The guest's cursor in RFB: a viewer that can do that draws it itself, at its own pointer; for
  * others it is drawn into the picture, where the guest has it.
  */
 #ifndef VGPUD_VIEW_CURSOR_H

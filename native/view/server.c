@@ -18,12 +18,12 @@
 #include "view/cursor.h"
 
 enum { PIXEL_BITS = 8, PIXEL_SAMPLES = 3, SIDE_MAX = 65535 };
-/* Before there is a picture. */
+/* The size before there is a picture. */
 enum { FIRST_WIDTH = 640, FIRST_HEIGHT = 480 };
-/* A viewer who takes nothing for so long, in the middle of an update, is dropped; and one who has
- * not come to the point of asking for pictures. */
+/* A viewer is dropped that takes nothing for STALLED_MS in the middle of an update, or that has not
+ * asked for a picture within GREETING_MS. */
 enum { STALLED_MS = 20000, GREETING_MS = 10000 };
-/* What has changed is told the library rectangle by rectangle, or when there are more as one. */
+/* Changes are passed to the library rectangle by rectangle; if there are more, as one. */
 enum { MARKED_MAX = 50 };
 
 struct server {
@@ -37,7 +37,7 @@ struct server {
     const uint8_t *panorama; /* mapped, NULL: none yet */
     uint32_t width, height;
     char *pixels;            /* what the library reads, and draws the cursor into */
-    struct rectangle damage; /* yet to be copied */
+    struct rectangle damage; /* not copied yet */
     unsigned marked;         /* rectangles of it */
     struct guest_cursor cursor;
     int64_t deadline_ms; /* of the greeting */
@@ -69,7 +69,7 @@ static void set_format(struct server *server) {
         server->screen->setTranslateFunction(server->client);
 }
 
-/* The library forgets the format with that. */
+/* The library then forgets the format. */
 static void use_pixels(struct server *server, char *pixels) {
     rfbNewFramebuffer(server->screen, pixels, (int)server->width, (int)server->height, PIXEL_BITS,
                       PIXEL_SAMPLES, IMAGE_PIXEL_BYTES);
@@ -103,7 +103,8 @@ static int use_panorama(struct server *server, uint32_t width, uint32_t height, 
     return 0;
 }
 
-/* Not where the session has it: an encoder that looks at a pixel twice has to see it twice. */
+/* Copied, and not read where the session draws: an encoder that reads a pixel twice must get the
+ * same. */
 static void bring_up_to_date(struct server *server) {
     struct rectangle damage = server->damage;
     size_t stride = image_stride(server->width), row = image_stride(damage.width);
@@ -117,7 +118,7 @@ static void bring_up_to_date(struct server *server) {
         memcpy(server->pixels + from, server->panorama + from, row);
 }
 
-/* ---- what the session says ---- */
+/* ---- what the session sends ---- */
 
 static void mark(struct server *server, const struct rectangle *damage) {
     rfbMarkRectAsModified(server->screen, (int)damage->x, (int)damage->y,
@@ -168,7 +169,7 @@ static int take_message(struct server *server, const struct view_message *messag
     }
 }
 
-/* Of what has come; 0, or why this is the end. */
+/* Handles what has come; 0, or why this is the end. */
 static int listen_to_session(struct server *server) {
     struct view_message message;
     int result;
@@ -183,7 +184,7 @@ static int listen_to_session(struct server *server) {
     return result;
 }
 
-/* ---- what the viewer says ---- */
+/* ---- what the viewer sends ---- */
 
 static struct server *server_of(rfbClientPtr client) {
     return client->screen->screenData;
@@ -243,8 +244,8 @@ static rfbScreenInfoPtr make_screen(struct server *server) {
 }
 
 /*
- * A page in a browser may connect to any port of its own computer, and would be let in: who wants
- * to look by a browser puts a program of his own between (docs/viewer.md).
+ * A web page may connect to any port of the browser's computer, and would be let in.  To use a
+ * browser all the same, put a program between (docs/viewer.md).
  */
 static bool by_browser(const rfbClientRec *client) {
 #ifdef LIBVNCSERVER_WITH_WEBSOCKETS
@@ -276,7 +277,7 @@ static int start(struct server *server) {
     return server->client != NULL && !server->gone ? 0 : -EPIPE;
 }
 
-/* Until he is dropped who has not said what he wants; -1: he has. */
+/* The time left before a viewer is dropped that has not asked for a picture; -1: it has. */
 static int greeting_ms(const struct server *server) {
     int64_t left = server->deadline_ms - now_ms();
 
@@ -304,7 +305,7 @@ static void serve_client(struct server *server, bool readable) {
         rfbClientConnectionGone(server->client);
 }
 
-/* The session's word and the viewer's are waited for alike. */
+/* Waits for the session and for the viewer. */
 static int serve(struct server *server) {
     struct pollfd polled[] = {{.fd = server->channel, .events = POLLIN},
                               {.fd = server->connection, .events = POLLIN}};
@@ -343,6 +344,6 @@ int view_serve(int channel) {
     error = prepare(&server);
     while (error == 0 && !server.gone)
         error = serve(&server);
-    /* The process ends with this: what it holds is the kernel's to give back. */
+    /* The process ends now: the kernel gives back what it holds. */
     return error == -EPIPE ? 0 : error;
 }

@@ -62,12 +62,11 @@ struct virgl_resource_info {
     uint32_t tex_id;
     uint32_t stride;
     int drm_fourcc;
-    /* 1.x writes no more than the above through resource_get_info(), but nothing says that it never
-     * will. */
+    /* 1.x writes only the above through resource_get_info(), but a later release may write more. */
     uint32_t reserved[16];
 };
 
-/* Of 1.0 and later, which say what a texture's DMA buffer is before it is exported. */
+/* Of 1.0 and later, which describe a texture's DMA buffer before it is exported. */
 struct virgl_resource_info_ext {
     int version;
     struct {
@@ -142,19 +141,19 @@ typedef void (*virgl_debug_callback)(const char *format, va_list arguments);
     VIRGL_FUNCTION(int, create_fence, (int fence_id, uint32_t ctx_id))                             \
     VIRGL_FUNCTION(int, get_fd_for_texture2, (uint32_t texture, int *fd, int *stride, int *offset))
 
-/* Found by looking: what a release lacks is done without. */
+/* Looked up when the library is opened; a release may lack them. */
 #define VIRGL_OPTIONAL_FUNCTIONS                                                                   \
     VIRGL_FUNCTION(int, context_create_with_flags,                                                 \
                    (uint32_t ctx_id, uint32_t flags, uint32_t length, const char *name))           \
     VIRGL_FUNCTION(int, context_create_fence,                                                      \
                    (uint32_t ctx_id, uint32_t flags, uint32_t ring_idx, uint64_t fence_id))
 
-/* Likewise, and not worth a word. */
+/* Likewise, and their lack is not logged. */
 #define VIRGL_EXPORT_FUNCTIONS                                                                     \
     VIRGL_FUNCTION(void, force_ctx_0, (void))                                                      \
     VIRGL_FUNCTION(int, resource_get_info_ext, (int handle, struct virgl_resource_info_ext *info))
 
-/* Of 1.0 and later for everybody; without one of them there are no host blobs. */
+/* Public since 1.0; without one of them there are no host blobs. */
 #define VIRGL_BLOB_FUNCTIONS                                                                       \
     VIRGL_FUNCTION(int, resource_create_blob, (const struct virgl_blob_args *args))                \
     VIRGL_FUNCTION(int, resource_export_blob, (uint32_t handle, uint32_t * fd_type, int *fd))      \

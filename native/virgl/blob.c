@@ -30,8 +30,8 @@ static int place(uint32_t fd_type, uint64_t *offset) {
         *offset = 0;
         return 0;
     case VIRGL_FD_OPAQUE:
-        /* A driver's that draws in software: its notes about the allocation are in the first page,
-         * and it believes what it finds there. */
+        /* From a driver that draws in software: its notes about the allocation are in the first
+         * page, and it trusts what it finds there. */
         *offset = (uint64_t)sysconf(_SC_PAGESIZE);
         return 0;
     default:

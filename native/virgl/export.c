@@ -58,7 +58,7 @@ static const char *take(const struct virgl_api *api, uint32_t tex_id, int *fd,
     const char *reason;
 
     if (tex_id == 0)
-        return "it is no texture";
+        return "it is not a texture";
     *fd = -1;
     if (api->get_fd_for_texture2(tex_id, fd, &stride, &offset) != 0 || *fd < 0)
         return "the driver does not export it";
@@ -75,7 +75,7 @@ const char *virgl_export_buffer(struct gpu_library *library, uint32_t resource_i
     uint32_t tex_id = 0;
     const char *reason;
 
-    api->force_ctx_0(); /* whose textures they are */
+    api->force_ctx_0(); /* the textures are in this context */
     reason = look(api, resource_id, &tex_id, buffer);
     return reason != NULL ? reason : take(api, tex_id, fd, buffer);
 }

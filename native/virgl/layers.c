@@ -7,7 +7,7 @@
 #include "render3d/resource_size.h"
 #include "virgl/started.h"
 
-/* Of one part: `box`, at `offset` beyond the transfer's. */
+/* Transfers one part: `box`, at `offset` beyond the transfer's. */
 typedef int (*part)(const struct virgl_api *api, const struct gpu_transfer *transfer,
                     struct virgl_box *box, uint64_t offset);
 
@@ -34,7 +34,7 @@ static uint64_t packed_stride(const struct virgl_api *api, const struct gpu_tran
 
     if (format_compressed(resource->format) || resource->width == 0)
         return 0;
-    /* It fails for formats that DRM has not, when it has filled this in. */
+    /* It fails for formats that DRM lacks, but only after it has filled this in. */
     api->resource_get_info((int)resource->resource_id, &info);
     if (row == 0)
         row = (uint64_t)info.stride / resource->width *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * Transfers of several layers of a resource.  Of what it reads the library (up to 1.3) reads the
- * first layer alone and takes no notice of layer_stride; a cube map's faces it does not write
- * together.  So each layer is transferred by itself.
+ * Transfers of several layers of a resource.  The library (up to 1.3) reads only the first layer
+ * and ignores layer_stride; and it does not write a cube map's faces together.  So each layer is
+ * transferred separately.
  */
 #ifndef VGPUD_VIRGL_LAYERS_H
 #define VGPUD_VIRGL_LAYERS_H

@@ -39,7 +39,7 @@ static int find(void *library, const struct function *function, struct virgl_api
     return address != NULL;
 }
 
-/* The release shows in nothing but the name of the file that the link points to. */
+/* Only the name of the file that the link points to shows the release. */
 static void describe(void *function, char *text, size_t size) {
     char path[PATH_MAX];
     const char *slash;
@@ -59,7 +59,7 @@ static void append(char *text, size_t size, const char *before, const char *word
     snprintf(text + length, size - length, "%s%s", before, word);
 }
 
-/* `text` tells what is missing. */
+/* `text` gets what is missing. */
 static int find_required(void *library, struct virgl_api *api, char *text, size_t size) {
     for (size_t index = 0; index < COUNT(required); index++)
         if (!find(library, &required[index], api)) {
@@ -82,8 +82,8 @@ static void find_others(void *library, struct virgl_api *api, char *text, size_t
 }
 
 int virgl_library_open(struct virgl_api *api, char *text, size_t size) {
-    /* RTLD_LOCAL: its symbols are for nobody else.  It is never closed: GL drivers leave threads
-     * behind. */
+    /* RTLD_LOCAL: other libraries must not see its symbols.  It is never closed: GL drivers leave
+     * threads behind. */
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL), *function;
 
     if (library == NULL) {

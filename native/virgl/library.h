@@ -7,9 +7,8 @@
 
 #include "virgl/api.h"
 
-/* Fills `api`; 0, -ENOENT when the library is not there, -ENOSYS when it lacks a function that we
- * cannot do without. `text` gets the file's name and what it lacks, or the reason of the failure.
- */
+/* Fills `api`; 0, -ENOENT when the library is not installed, -ENOSYS when it lacks a function that
+ * we need. `text` gets the file's name and what it lacks, or the reason of the failure. */
 int virgl_library_open(struct virgl_api *api, char *text, size_t size);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "shared/limited_log.h"
 
-/* What it says while it starts is no more than that. */
+/* What it logs while it starts is only information. */
 static struct limited_log library_log = LIMITED_LOG("virglrenderer", PRIORITY_INFO);
 
 void virgl_log(const char *format, va_list arguments) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
- * The library's own log, on standard error.  Its callback has no cookie, so the count of its lines
- * is the process's.
+ * The library's own log, on standard error.  Its callback has no cookie, so there is one count of
+ * lines for the process.
  */
 #ifndef VGPUD_VIRGL_LOG_H
 #define VGPUD_VIRGL_LOG_H
@@ -11,7 +11,7 @@
 /* A virgl_debug_callback: from any thread. */
 void virgl_log(const char *format, va_list arguments);
 
-/* From now on a line is a guest's doing. */
+/* From now on a guest causes its lines. */
 void virgl_log_started(void);
 
 #endif

@@ -23,7 +23,7 @@ void virgl_release_parts(struct virgl *virgl) {
 }
 
 static void close_library(struct gpu_library *library) {
-    /* Ends the thread that calls back, so the fence ring goes after it. */
+    /* Ends the thread that calls back, so the fence ring is freed after it. */
     api_of(library)->cleanup(virgl_of(library));
     virgl_release_parts(virgl_of(library));
 }
@@ -84,7 +84,7 @@ static int context_create(struct gpu_library *library, uint32_t ctx_id, uint32_t
                           const char *name, uint32_t length) {
     const struct virgl_api *api = api_of(library);
 
-    /* The sets that are offered are virgl's, which is what a context without one has as well. */
+    /* The offered sets are virgl's, which a context without a set has too. */
     if (context_init == 0 || api->context_create_with_flags == NULL)
         return api->context_create(ctx_id, length, name);
     return api->context_create_with_flags(ctx_id, context_init, length, name);

@@ -14,7 +14,7 @@
 #include "virgl/operations.h"
 #include "virgl/started.h"
 
-/* --- what the library calls, from threads of its own too; `cookie`: struct virgl */
+/* --- what the library calls, also from its own threads; `cookie`: struct virgl */
 
 static void write_fence(void *cookie, uint32_t fence) {
     struct virgl *virgl = cookie;
@@ -36,7 +36,7 @@ static int get_drm_fd(void *cookie) {
     return virgl->render_node != NULL ? open(virgl->render_node, O_RDWR | O_CLOEXEC) : -1;
 }
 
-/* Of a server that was started for us: this process may start none. */
+/* The socket of the server that was started for us: this process may not start one. */
 static int get_server_fd(void *cookie, uint32_t version) {
     struct virgl *virgl = cookie;
     int server = virgl->server;
@@ -58,7 +58,7 @@ static void watch(int epoll, int fd) {
 static int start(struct virgl *virgl, uint32_t flags, char *text) {
     int error;
 
-    /* Without any of them the library calls GL callbacks that we do not have. */
+    /* Without one of these flags the library calls GL callbacks that we do not have. */
     if ((flags & (VIRGL_USE_EGL | VIRGL_USE_GLX | VIRGL_NO_VIRGL)) == 0) {
         snprintf(text, VIRGL_TEXT, "it needs EGL or GLX to draw with");
         return -EINVAL;
@@ -76,8 +76,8 @@ static int start(struct virgl *virgl, uint32_t flags, char *text) {
         snprintf(text, VIRGL_TEXT, "virgl_renderer_init(%#x) failed with %d", flags, error);
         return -ENODEV;
     }
-    /* It retires no fence before the results of queries are written, which needs the thread that
-     * has the GL contexts: virgl_renderer_poll(). */
+    /* The library retires no fence before the results of queries are written, and that needs
+     * virgl_renderer_poll() in the thread that has the GL contexts. */
     virgl->library.poll_fd = virgl->api.get_poll_fd();
     watch(virgl->library.wake_fd, virgl->library.poll_fd);
     return 0;

@@ -14,7 +14,8 @@
 enum { VIRGL_TEXT = 256 };
 
 /* Opens and starts the library; NULL on failure.  `flags`: VIRGL_USE_*, and with the socket
- * `server` of a render server, which becomes the library's, VIRGL_VENUS.  `render_node`: a path, or
+ * `server` of a render server, which the library takes over, VIRGL_VENUS.  `render_node`: a path,
+ * or
  * empty for none.  `text`, of VIRGL_TEXT bytes, gets what was found, or the reason of the failure.
  * The environment must be clean: Mesa reads it. */
 struct gpu_library *virgl_open(uint32_t flags, const char *render_node, int server, char *text);

@@ -19,7 +19,7 @@
 #define SYMBOL_OF(info) ELF32_R_SYM(info)
 #endif
 
-/* Large ones come from the kernel, zeroed already: calloc() knows. */
+/* Large ones come zeroed from the kernel, which calloc() knows. */
 static void *allocate_zeroed(size_t size) {
     return calloc(1, size);
 }
@@ -49,7 +49,7 @@ static size_t size_of(const struct link_map *map, ElfW(Sxword) tag) {
     return entry != NULL ? entry->d_un.d_val : 0;
 }
 
-/* --- what the dynamic linker made read-only when it was done */
+/* --- what the dynamic linker has made read-only in the end */
 
 struct read_only {
     uintptr_t library, begin, end;
