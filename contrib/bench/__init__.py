@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The benchmark: vgpud and other vhost-user-gpu backends, measured in turn in one run over one frontend.
+"""The benchmark: vgpud and other vhost-user-gpu backends, measured in turn in one run over one
+front-end.
 
 ``peers``     the programs and how they are started
 ``reader``    the display's end, in a process of its own and as cheap as Python allows

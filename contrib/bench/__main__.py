@@ -51,14 +51,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"puts the table between the lines {report.BEGIN} and {report.END} of a file",
     )
     parser.add_argument(
-        "--fleet", type=int, metavar="N", help="instead of rows: so many machines on one daemon"
+        "--fleet", type=int, metavar="N", help="instead of rows: that many machines on one daemon"
     )
     parser.add_argument(
         "--connections",
         type=int,
         default=1000,
         metavar="N",
-        help="with --fleet: so many more, one after the other; default 1000",
+        help="with --fleet: that many more, one after the other; default 1000",
     )
     parser.add_argument(
         "--floods",
@@ -108,7 +108,8 @@ def can_be_measured(peer: Peer) -> bool:
 def verified(peer: Peer) -> bool:
     """Whether a peer's pictures are right; vgpud's have to be.
 
-    One that cannot draw here (the Rust backend without a GPU sends none) is measured where nothing is drawn.
+    A peer that cannot draw here (the Rust backend without a GPU) is measured only where nothing is
+    drawn.
     """
     try:
         verify(peer)
@@ -133,7 +134,9 @@ def measured_or_log(row: Row, machine: BenchMachine, scale: float) -> Numbers:
 
 
 def measure(options: argparse.Namespace, measured: dict[Peer, list[Row]]) -> report.Samples:
-    """Row by row and peer by peer, all of them again for each repetition: what the machine does besides falls on all alike."""
+    """Row by row and peer by peer, all of them again for each repetition: so other load on this
+    computer affects all equally.
+    """
     samples: report.Samples = {}
     scale = 0.33 if options.quick else 1.0
     for repetition in range(options.repetitions or (2 if options.quick else 5)):
@@ -170,7 +173,7 @@ def measure_scenes(options: argparse.Namespace) -> report.Samples:
 
 
 def measure_fleet(options: argparse.Namespace) -> tuple[report.Samples, list[report.Reported]]:
-    """One daemon, once: of so many machines the means are steady."""
+    """One daemon, once: with that many machines the means are steady."""
     subject = peers(options.gpu_mode)[0]
     numbers = fleet.measure(subject, options.fleet, options.connections, options.floods, say)
     samples = {(subject.name, fleet.FLEET, key): [value] for key, value in numbers.items()}
@@ -218,7 +221,7 @@ def publish(
     shown: list[report.Reported],
     more: str = "",
 ) -> None:
-    """The table, where the options say."""
+    """Writes the table where the options say."""
     text = report.table(samples, names, shown) + more
     sys.stdout.write(text + "\n")
     if options.json:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a memcpy, a socket and the reader carry on this machine when there is no device at all."""
+"""What a memcpy, a socket and the reader achieve on this computer without any device."""
 
 import mmap
 import os

@@ -13,7 +13,7 @@ TURNS = 3
 
 
 def against_images(width: int, height: int) -> Callable[[BenchMachine, float], Numbers]:
-    """What the machine does besides falls on both alike."""
+    """In turn, so that other load on this computer affects both equally."""
 
     def measure(machine: BenchMachine, scale: float) -> Numbers:
         turns = [

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Many machines on one daemon: what each more costs, what all cost when they do nothing, and what stays of them.
-
-Nobody is compared with: the numbers are held against what the project promises.
+"""Many machines on one daemon: what each further one costs, what all cost when they do nothing, and
+what stays of them. There is no peer: the numbers are compared with the project's own bars.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ METRICS = (
 
 
 class FleetRow:
-    """As the table has it; ``floods`` adds a line for each of these."""
+    """A row of the table; ``floods`` adds a line for each of these."""
 
     name = FLEET
 
@@ -63,7 +62,7 @@ class FleetRow:
 def measure(
     peer: Peer, machines: int, connections: int, floods: tuple[str, ...], say: Callable[[str], None]
 ) -> Numbers:
-    """``machines`` at the same time, then so many ``connections`` one after the other."""
+    """``machines`` at the same time, then ``connections`` one after the other."""
     with Backend(peer.arguments) as backend, room_for(machines + 1):
         numbers = _come_and_go(backend, machines, say)
         if connections:
@@ -105,14 +104,16 @@ def _come_and_go(backend: Backend, machines: int, say: Callable[[str], None]) ->
 
 @contextmanager
 def _members(socket_path: Path, count: int) -> Iterator[list[float]]:
-    """So many machines, which have drawn; for each, the seconds from connecting to its first commands' answers."""
+    """That many machines, which have drawn; for each, the seconds from connecting to the answers of
+    its first commands.
+    """
     displays, times = Displays(), []
     with ExitStack() as stack:
         stack.callback(displays.close)
         members = []
         for number in range(count):
             begun = time.monotonic()
-            # It makes a resource and shows it before it is there.
+            # It makes a resource and shows it before this returns.
             member = Member(socket_path, displays, number, ANSWER_SECONDS)
             times.append(time.monotonic() - begun)
             stack.callback(member.close)
@@ -132,13 +133,15 @@ def _idle(pid: int) -> float:
 
 
 def _wait_until_settled(pid: int, processes: int = 2) -> None:
-    """Until only the daemon and its spawner are left, or whoever does not go in time."""
+    """Waits until only the daemon and its spawner are left, or the time is over."""
     wait_until(lambda: len(tree(pid)) <= processes, LEAVE_SECONDS)
     time.sleep(SETTLE_SECONDS)
 
 
 def _connect(backend: Backend, count: int) -> float:
-    """Bytes that stay of each connection, a tenth of them not counted: what is made once is made there."""
+    """Bytes that stay of each connection.  The first tenth is not counted, since it includes what
+    is made only once.
+    """
     pid = backend.process.pid
     _come_one_by_one(backend.socket_path, count // 10)
     _wait_until_settled(pid)
@@ -150,7 +153,7 @@ def _connect(backend: Backend, count: int) -> float:
 
 
 def _come_one_by_one(socket_path: Path, count: int) -> None:
-    """Each says enough for a session, and leaves."""
+    """Each sends enough for a session, and leaves."""
     for _ in range(count):
         frontend = Frontend.connect(socket_path, timeout=ANSWER_SECONDS)
         frontend.realize(())
@@ -159,7 +162,9 @@ def _come_one_by_one(socket_path: Path, count: int) -> None:
 
 
 def _beside(socket_path: Path, flood: str) -> Numbers:
-    """How many times later another machine is answered while one floods; quiet and flood are measured in turn."""
+    """How many times longer another machine waits for answers while one floods; quiet and flood are
+    measured in turn.
+    """
     with Witness(socket_path, seconds=ANSWER_SECONDS) as witness:
         quiet = _latencies(witness)
         with flooding(socket_path, flood):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What libvirglrenderer alone needs to read a picture back, and a copy of it: the measure of a flush without a GPU.
+"""What libvirglrenderer alone needs to read a picture back, and a copy of it: what a flush without
+a GPU is compared with.
 
-A process of its own, as the library wants one thread for life: ``python -m contrib.bench.library FORMAT`` measures once
+In a process of its own, as the library needs the same thread all the time: ``python -m
+contrib.bench.library FORMAT`` measures once
 for each line of standard input, and prints both in seconds (``reference.py``).
 """
 
@@ -37,7 +39,7 @@ class _Iovec(ctypes.Structure):
 
 
 class Picture:
-    """A resource of the library's that a context has drawn, and memory to read it into."""
+    """A resource of the library that a context has drawn, and memory to read it into."""
 
     def __init__(self, picture: Resource3D) -> None:
         self._library = ctypes.CDLL(LIBRARY)
@@ -64,7 +66,7 @@ class Picture:
             raise RuntimeError(f"virgl_renderer_{name} failed with {error}")
 
     def read_back(self) -> float:
-        """Seconds for the whole picture into memory that lies together."""
+        """Seconds for the whole picture, into contiguous memory."""
         begun = time.perf_counter()
         self._call(
             "transfer_read_iov",

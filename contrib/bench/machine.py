@@ -27,8 +27,8 @@ class WrongPictureError(Exception):
 class BenchMachine(Closing):
     """A peer, connected; ``startup`` is the time in seconds from its start until it took the connection.
 
-    ``run_pages``: pages that lie together in a resource's backing.  It matters: QEMU's backend walks all entries for each row
-    of a partial transfer.
+    ``run_pages``: contiguous pages in a resource's backing.  They matter, since QEMU's backend
+    walks all entries for each row of a partial transfer.
     """
 
     def __init__(self, peer: Peer, run_pages: int = 16) -> None:

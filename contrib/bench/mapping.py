@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Host-visible memory: what it takes to map a blob of the host's into the guest, and to unmap it again.
-
-In the mode ``null``, whose blobs are there on every computer; what a library takes to make one is not in it.
+"""Host-visible memory: how long mapping a host blob into the guest and unmapping it takes. In the
+mode ``null``, whose blobs exist on every computer; so the time for a library to make one is not
+included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ PAIRS = 300
 
 
 def mapping(machine: BenchMachine, scale: float) -> Numbers:
-    """Of a machine of its own, whose VMM answers at once and tells of each window, as QEMU does."""
+    """On a machine of its own, whose VMM answers at once and announces each window, as QEMU
+    does.
+    """
     [subject, *_] = peers("null")
     frontend = {
         "wanted_features": GENERIC_FEATURES,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """GL programs at native speed: by vgpud behind the vtest bridge, and by virgl_test_server with the same library.
 
-Both servers run with a client each, and one client at a time is let go on for a moment: what the machine does besides
-falls on both alike.
+Each server has a client, and one client at a time may run for a moment: so other load on this
+computer affects both equally.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .rows import Metric
 PROGRAMS = ("glmark2-es2", "Xvfb", "gcc", REFERENCE)
 COUNTER = Path(__file__).with_name("streams.c")
 PAIRS = 30
-# Seconds: of a turn, and until a client that was stopped has left its server without work.
+# Seconds: of a turn, and until the server of a stopped client has no more work.
 TURN, REST = 0.4, 0.05
 START_SECONDS, WARM_STREAMS = 60, 100
 RATE_BAR = 0.95
@@ -54,7 +54,7 @@ def missing() -> list[str]:
 
 
 def measure(scene: Scene, scale: float) -> Samples:
-    """The rate of each turn, and for each pair of turns what vgpud's is to the other's."""
+    """The rate of each turn, and for each pair of turns the ratio of vgpud's to the other's."""
     samples: Samples = {}
     with alone(), _display() as display, contextlib.ExitStack() as stack:
         clients = {}
@@ -72,7 +72,7 @@ def measure(scene: Scene, scale: float) -> Samples:
 
 
 class _Client:
-    """A glmark2 that stands still except in its turns."""
+    """A glmark2 that is stopped except in its turns."""
 
     def __init__(self, process: subprocess.Popen[bytes], streams: mmap.mmap) -> None:
         self._process = process
@@ -89,7 +89,7 @@ class _Client:
         return int(struct.unpack_from("Q", self._streams)[0])
 
     def turn(self) -> float:
-        """Goes on for a moment; its command streams a second."""
+        """Lets it run for a moment; returns its command streams a second."""
         begun, count = time.perf_counter(), self._count()
         self._process.send_signal(signal.SIGCONT)
         time.sleep(TURN)
@@ -129,7 +129,9 @@ def _client(scene: Scene, display: str) -> Iterator[_Client]:
 
 @contextlib.contextmanager
 def _display() -> Iterator[str]:
-    """An X server, which glmark2 wants even when it draws off the screen; the name of its display."""
+    """An X server, which glmark2 needs even when it draws off screen; yields the name of its
+    display.
+    """
     ours, theirs = os.pipe()
     with os.fdopen(ours) as chosen:
         process = subprocess.Popen(

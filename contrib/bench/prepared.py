@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A split control queue whose chains are written beforehand, so that Python's part of a command is a few stores.
+"""A split control queue whose chains are written in advance, so that Python's part of a command is
+a few stores.
 
 Each chain is one indirect descriptor, as Linux's driver makes them: request and response.
 """
@@ -25,11 +26,13 @@ TIMEOUT = 10.0
 
 
 class WrongResponseError(Exception):
-    """A command of the benchmark failed: its time would mean nothing."""
+    """A command of the benchmark failed, so that its time would mean nothing."""
 
 
 class PreparedQueue:
-    """Takes a queue over until ``release``.  Chains are numbered as they were prepared; that is their head as well."""
+    """Takes a queue over until ``release``.  Chains are numbered in the order of preparation; the
+    number is also their head.
+    """
 
     def __init__(self, queue: Queue, requests: Sequence[bytes]) -> None:
         if not isinstance(queue.ring, SplitRing):
@@ -44,7 +47,7 @@ class PreparedQueue:
         self.used = self.ring.used_words
         self.idx = self.ring.avail_idx
         self._kicked_idx = self.idx
-        # The driver polls; with event_idx it is notified once in 65536 commands, which nobody waits for.
+        # The driver polls; with event_idx there is one unused notification in 65536 commands.
         self.ring.set_interrupts(False)
         self.responses = [self._prepare(head, request) for head, request in enumerate(requests)]
 
@@ -80,14 +83,14 @@ class PreparedQueue:
         return (self.idx - self.used[1]) & 0xFFFF
 
     def wait(self, in_flight: int = 0) -> None:
-        """Until at most ``in_flight`` chains are; spins."""
+        """Spins until at most ``in_flight`` chains are in flight."""
         end = time.monotonic() + TIMEOUT
         while self.in_flight > in_flight:
             if time.monotonic() > end:
                 raise NoResponseError(f"{self.in_flight} chains in flight after {TIMEOUT} s")
 
     def check(self) -> None:
-        """Each chain's last response has to be OK; they are cleared for the next check."""
+        """Checks that each chain's last response is OK, and clears them for the next check."""
         memory = self.queue.memory
         for chain, address in enumerate(self.responses):
             response = read_response(memory.read(address, HEADER_SIZE), HEADER_SIZE)

@@ -25,8 +25,11 @@ def tree(pid: int) -> list[int]:
 
 
 def cpu_time(pid: int) -> float:
-    """Seconds of CPU that the threads of one process have used, those that ended included, to the nanosecond."""
-    # clock_getcpuclockid(3): the clock of another process, which Python gives for threads of its own only.
+    """Seconds of CPU that the threads of one process have used, also those that have ended, to the
+    nanosecond.
+    """
+    # clock_getcpuclockid(3): the clock of another process; Python has only those of its own
+    # threads.
     return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
 
@@ -35,10 +38,10 @@ def cpu_time_of_tree(pid: int) -> float:
 
 
 def memory_of_tree(pid: int) -> int:
-    """Bytes that the processes take together, as their PSS would say if nobody else ran the same programs and libraries.
-
-    The kernel's own sum would come out smaller here, where the driver runs the same interpreter: so a page of a file
-    counts fully, once for the tree, and only what has no name counts by its PSS.
+    """Bytes that the processes take together: their PSS as if no other process ran the same
+    programs and libraries. The kernel's own sum would be smaller here, since the driver runs the same
+    interpreter.  So a page of a file counts fully, once for the tree, and only memory without a file
+    counts by its PSS.
     """
     nameless = 0
     files: dict[tuple[str, str], int] = {}

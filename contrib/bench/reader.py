@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The display's end of the socket in a forked process: reads, counts, and looks at a few pixels of each message.
 
-What it costs is part of every peer's CPU time for each frame and dilutes the ratio, so pixels go into one small buffer that stays
-in the cache, in reads as large as the socket gives.  Nothing is allocated for a frame.
+Its cost is part of every peer's CPU time for each frame and hides differences.  So pixels go into
+one small buffer that stays in the cache, in reads as large as the socket gives, and nothing is
+allocated for a frame.
 """
 
 import mmap
@@ -58,8 +59,8 @@ class Mode(IntEnum):
 class Reader:
     """The process and what it counts.
 
-    ``cells`` has the number last seen of each cell; ``event_fd`` is written for each frame, and for damages each time that the socket
-    has been read empty.
+    ``cells`` has the last number seen of each cell; ``event_fd`` is written for each frame, and for
+    damages each time that the socket was read empty.
     """
 
     pid: int
@@ -229,7 +230,9 @@ class _Process:
         return number & COLOURS
 
     def update_cells(self, x: int, y: int, width: int, height: int) -> None:
-        """Counts each damage whose own number is seen; one that was drawn over before it came here counts for nothing."""
+        """Counts each damage whose own number is seen; a damage that was drawn over before it came
+        here does not count.
+        """
         row = width * 4
         columns = self.counters[Counter.SCANOUT_WIDTH] // CELL
         if width == CELL and height == CELL:

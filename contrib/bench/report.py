@@ -14,11 +14,11 @@ from .rows import Metric
 SUBJECT = "vgpud"
 BEGIN, END = "<!-- [numbers] -->", "<!-- [end numbers] -->"
 Samples = dict[tuple[str, str, str], list[float]]
-"""Peer, row and metric's key to one number for each repetition."""
+"""Peer, row and metric's key → one number for each repetition."""
 
 
 class Reported(Protocol):
-    """What a row of the table is to this module."""
+    """What this module needs of a row of the table."""
 
     @property
     def name(self) -> str: ...
@@ -121,7 +121,7 @@ def as_json(samples: Samples, peers: Sequence[str], rows: Sequence[Reported]) ->
 
 
 def write_into(path: Path, text: str) -> None:
-    """Replaces what stands between the two lines of a file; ValueError when it has not both."""
+    """Replaces what is between the two lines in a file; ValueError when it does not have both."""
     before, found, rest = path.read_text().partition(f"{BEGIN}\n")
     _, ended, after = rest.partition(END)
     if not found or not ended:

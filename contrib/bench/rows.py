@@ -53,7 +53,8 @@ class Row:
 def keep_in_flight(
     machine: BenchMachine, queue: PreparedQueue, scale: float
 ) -> tuple[float, float]:
-    """Commands a second, and seconds of CPU of the backend for each, with all the chains in flight all the time.
+    """Commands a second, and seconds of the backend's CPU for each, with all chains in flight all
+    the time.
 
     The driver only moves avail_idx on as used_idx moves.  Checks and releases the queue.
     """
@@ -125,7 +126,9 @@ class Flipper:
     SETS = 8
 
     def __init__(self, machine: BenchMachine, width: int, height: int, blobs: bool = False) -> None:
-        """``blobs``: guest blobs in place of 2D resources; the same commands, of which the transfer then moves nothing."""
+        """``blobs``: guest blobs instead of 2D resources; the commands are the same, but transfers
+        move nothing.
+        """
         make = machine.guest.create_blob if blobs else machine.guest.create_2d
         self.machine = machine
         self.reader = machine.reader
@@ -148,7 +151,7 @@ class Flipper:
         return memory.view(first_at, 4).cast("I"), memory.view(last_at, 4).cast("I")
 
     def stamp(self) -> int:
-        """Gives the next frame its number; which of the chains' sets shows it."""
+        """Gives the next frame its number; returns which set of chains shows it."""
         turn = (self.number - self.first_number) % self.SETS
         self.number += 1
         first, last = self.corners[turn % 2]
@@ -156,7 +159,7 @@ class Flipper:
         return turn * 3
 
     def flip(self) -> None:
-        """One frame, once the chains that it uses have come back."""
+        """Shows a frame, once the chains that it uses have come back."""
         first = self.stamp()
         self.queue.wait(3 * (self.SETS - 1))
         self.queue.offer(first, first + 1, first + 2)
@@ -166,7 +169,7 @@ class Flipper:
         return self.number - self.reader[Counter.LAST_FRAME]
 
     def wait(self, undisplayed: int) -> None:
-        """Sleeps until at most so many frames are not displayed yet."""
+        """Sleeps until at most that many frames are not displayed yet."""
         while self.undisplayed > undisplayed:
             wait_for_reader(self.machine)
 
@@ -209,8 +212,8 @@ def flips(width: int, height: int, blobs: bool = False) -> Callable[[BenchMachin
 def damages(machine: BenchMachine, scale: float) -> Numbers:
     """64x64 transfers and flushes all over a 1080p picture; a damage counts when the reader has seen its own number.
 
-    A cell is drawn again only after its last number was displayed, so a device may merge as it likes: pixels that
-    were merged away are never counted.
+    A cell is drawn again only after its last number was displayed.  So a device may merge as it
+    likes, and pixels that were merged away are never counted.
     """
     reader = machine.reader
     resource = machine.guest.create_2d(1920, 1080)
@@ -220,7 +223,7 @@ def damages(machine: BenchMachine, scale: float) -> Numbers:
     time.sleep(0.05)
     reader.set_mode(Mode.CELLS)
     columns = 1920 // CELL
-    # Spread out: neighbours in time are far from each other on the screen.
+    # Spread out, so that neighbours in time are far from each other on the screen.
     cells = [(index * 11 % 16) * columns + index * 7 % columns for index in range(IN_FLIGHT // 2)]
     backing = Scattered(machine.memory, resource.entries)
     pixels, requests = [], []
@@ -322,7 +325,7 @@ def idle(machine: BenchMachine, scale: float) -> Numbers:
 
 
 def start(machine: BenchMachine, scale: float) -> Numbers:
-    """From the program's start until it took a connection."""
+    """From the program's start until it accepted a connection."""
     return {"time": machine.startup * 1e3}
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
 /*
  * Preloaded into a client of a vtest server: counts the command streams that it sends, in the file
- * that VTEST_STREAMS names.  Mesa writes each message's header by itself.
+ * that VTEST_STREAMS names.  Mesa writes each message's header alone.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Whole pictures compared byte for byte, before anything is timed: a fast wrong picture is no result."""
+"""Whole pictures compared byte for byte, before anything is timed: a wrong picture is not a result,
+however fast.
+"""
 
 import os
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Viewers: how many of a guest's frames come to stand on the screen of somebody who looks on, and what that costs whom.
+"""Viewers: how many of a guest's frames reach a viewer's screen, and what that costs each process.
 
 `python -m contrib.bench.viewers`.  The guest is the tests' driver, which shows one of several whole pictures after the other, as a GL
 program does that swaps buffers.  A frame counts when its pixels are in the X server that the viewer has its window in.
@@ -39,7 +39,7 @@ CLIENTS: dict[str, Sequence[str]] = {
 }
 NOBODY = "nobody"
 VNC_PORT = 5900
-# Room for a window of the picture's size, with what a viewer has around it; and a place that is in it.
+# Room for a window of the picture's size, with what a viewer has around it; and a place inside it.
 SCREEN, PLACE = "2200x1300", (800, 700)
 SIZE = (1920, 1080)
 PICTURES = 8
@@ -51,7 +51,7 @@ SETTLED_SECONDS = 2.0
 
 
 def picture(number: int, width: int, height: int) -> bytes:
-    """Shades that no two pictures have at one place, and that a lossy encoding keeps apart."""
+    """Shades that differ between pictures at each place, and that a lossy encoding keeps apart."""
     red = bytes((x // 8 + 32 * number) % 256 for x in range(width))
     rows = []
     for y in range(height):
@@ -64,7 +64,7 @@ def picture(number: int, width: int, height: int) -> bytes:
 
 
 class Guest:
-    """Shows so many frames a second, from a thread, until it is stopped."""
+    """Shows that many frames a second, from a thread, until it is stopped."""
 
     def __init__(self, machine: Machine, frames_a_second: float) -> None:
         self._guest = machine.guest
@@ -124,7 +124,7 @@ class Seen:
 
 
 def free_port() -> int:
-    """As a display's number has it too."""
+    """A free port, which also gives a display's number."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
@@ -152,7 +152,9 @@ def measure(
     frames: Callable[[], int],
     seconds: float,
 ) -> Row:
-    """Frames a second, of the guest and on the screen, and of each kind of process what it takes of a core."""
+    """Frames a second, of the guest and on the screen, and each kind of process's share of a
+    core.
+    """
     time.sleep(SETTLED_SECONDS)
     kinds = processes()
     cpu = {kind: sum(map(cpu_time_of_tree, numbers)) for kind, numbers in kinds.items()}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Rows of the virglrenderer mode alone: streams of commands, and flushes on a host without a GPU."""
+"""Rows only for the mode virglrenderer: streams of commands, and flushes on a host without a
+GPU.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def submits(
 
 
 def flushes(pixel_format: int) -> Callable[[BenchMachine, float], Numbers]:
-    """A flush of a whole 1080p picture, and in turn with it what the library alone takes to read one, and a copy."""
+    """A flush of a whole 1080p picture, and in turn with it what the library alone takes to read
+    one, and a copy.
+    """
 
     def measure(machine: BenchMachine, scale: float) -> Numbers:
         guest, whole = machine.guest, Rectangle(0, 0, WIDTH, HEIGHT)
@@ -61,7 +65,7 @@ def flushes(pixel_format: int) -> Callable[[BenchMachine, float], Numbers]:
         guest.do(commands.resource_unref(PICTURE))
         guest.do(commands_3d.ctx_destroy(CTX))
         check_errors(machine)
-        # What the machine does besides only adds to them.
+        # The least, since other load on this computer only adds time.
         best, read = min(ours), min(theirs)
         return {"flush": best * 1e3, "read": read * 1e3, "ratio": best / read}
 
@@ -69,7 +73,9 @@ def flushes(pixel_format: int) -> Callable[[BenchMachine, float], Numbers]:
 
 
 def flush(machine: BenchMachine, queue: PreparedQueue) -> float:
-    """Seconds until the guest is answered; waits until the picture has been displayed, which is nobody's turn."""
+    """Seconds until the guest is answered; then waits, outside the measurement, until the picture
+    was displayed.
+    """
     frames = machine.reader[Counter.FRAMES]
     begun = time.perf_counter()
     queue.offer(0)

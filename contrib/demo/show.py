@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Boots Linux in a virtual machine whose screen is vgpud's, draws on it, and keeps a picture of it."""
+"""Boots Linux in a virtual machine with vgpud's screen, draws on it, and saves a picture of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = {
     "kvm": "KVM",
     "tcg": "emulated processor",
     "gtk,gl=on": "QEMU's window",
-    "none": "no window of QEMU's",
+    "none": "no window of QEMU",
 }
 
 # The console's colours: 1;35 bright magenta, 1;33 bright yellow, 0 ordinary.
@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 def main() -> int:
     options = _options()
     began = time.monotonic() - options.started
-    # As from Ctrl-C: whatever was started is ended.
+    # As for Ctrl-C: whatever was started is ended.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
 
@@ -78,7 +78,7 @@ def _show(folder: Path, gui: bool, say: Say) -> None:
 
 
 def _keep_window(machine: Machine, say: Say) -> None:
-    """QEMU's window, or where it has none one of our own, until somebody closes it."""
+    """QEMU's window, or our own if it has none, until somebody closes it."""
     viewer = _viewer(machine, say) if machine.options.display == "none" else None
     if viewer is None and machine.options.display == "none":
         return
@@ -117,9 +117,9 @@ def _daemon(folder: Path) -> Iterator[Daemon]:
 
 @contextmanager
 def _booted(folder: Path, daemon: Daemon, gui: bool, say: Say) -> Iterator[Machine]:
-    """The first machine that boots, with the best there is: KVM before emulation, a window before none.
-
-    A /dev/kvm that opens may still be unable to run a guest: only a boot tells.  Likewise a window.
+    """The first machine that boots, with the best available: KVM before emulation, a window before
+    none. A /dev/kvm that opens may still be unable to run a guest, which only a boot shows; the same
+    goes for a window.
     """
     accelerators = [("kvm", KVM_PATIENCE)] if Path("/dev/kvm").exists() else []
     displays = ["gtk,gl=on", "none"] if gui else ["none"]
@@ -142,7 +142,7 @@ def _attempt(
     try:
         machine = Machine(folder, "demo", daemon, options)
     except RuntimeError as error:
-        say(f"that cannot be had here: {_last_line(str(error))}")
+        say(f"that is not possible here: {_last_line(str(error))}")
         yield None
         return
     try:
@@ -173,13 +173,13 @@ def _draw(machine: Machine) -> None:
     machine.guest.run(f"echo {pixels} | base64 -d >/tmp/drawing.gz")
     rows = f"bs={WIDTH * 4} seek={TEXT_HEIGHT}"
     machine.guest.run(f"zcat /tmp/drawing.gz | dd of=/dev/fb0 iflag=fullblock {rows} conv=notrunc")
-    # What is written to the framebuffer is shown with the console's next change.
+    # The framebuffer is shown only with the console's next change.
     machine.guest.run("printf ' ' >/dev/tty1")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="contrib/demo/run", description=__doc__)
-    parser.add_argument("--gui", action="store_true", help="a window, where it can be had")
+    parser.add_argument("--gui", action="store_true", help="a window, if possible")
     parser.add_argument("--started", type=float, default=0, help="seconds already spent")
     return parser.parse_args()
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A window for a machine that QEMU itself has none for: QEMU's windows want a host that can import DMABUFs.
-
-The pictures are QEMU's own screendumps; keys go to the guest's keyboard.
+"""A window for a machine for which QEMU has none: QEMU's windows need a host that can import DMA
+buffers. The pictures are QEMU's screendumps; keys go to the guest's keyboard.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ KEYS = {
     "bracketright": "bracket_right",
 }
 PLAIN = {"minus", "equal", "slash", "comma", "semicolon", "apostrophe", "backslash"}
-# What a keyboard of the United States has on a key together with shift.
+# What a US keyboard has on a key with shift.
 SHIFTED = dict(
     zip(
         [
@@ -122,7 +121,7 @@ class Viewer:
             raise self._failure
 
     def _fail(self, _kind: object, failure: BaseException, _traceback: object) -> None:
-        """Tk would print what a callback raises, Ctrl-C included, and go on."""
+        """Ends the window; Tk itself would print what a callback raises, even Ctrl-C, and go on."""
         self._failure = failure
         self._window.destroy()
 
