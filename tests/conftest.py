@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a machine that tests run on may lack, time among it."""
+"""What a computer that runs the tests may lack, time included."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def no_fuse() -> str:
 
 @pytest.fixture
 def possible(no_fuse: str) -> Callable[[str], None]:
-    """Skips a kind of descriptor that this machine does not have."""
+    """Skips a kind of descriptor that this computer does not have."""
 
     def check(kind: str) -> None:
         if kind == SILENT_FILE and no_fuse:

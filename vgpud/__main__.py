@@ -12,8 +12,8 @@ def main() -> None:
     from vgpud.cli.capabilities import PRINT_CAPABILITIES, print_capabilities
     from vgpud.cli.environment import forget_secrets
 
-    # Before anything else is imported: a management program asks this of each backend it finds, and whatever stands
-    # beside it on the command line is to be ignored.
+    # Before anything else is imported: a management program asks this of each backend that it
+    # finds, and everything else on the command line must be ignored.
     if PRINT_CAPABILITIES in sys.argv[1:]:
         print_capabilities()
         sys.exit(0)

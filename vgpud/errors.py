@@ -33,7 +33,7 @@ class ConfigurationError(Exception):
 
 
 class RendererError(Exception):
-    """A renderer cannot be had, or has failed for good; ``exit_code`` is for the process that needs
+    """A renderer cannot start, or has failed for good; ``exit_code`` is for the process that needs
     it.
     """
 
@@ -43,7 +43,7 @@ class RendererError(Exception):
 
 
 def first_error(group: BaseException) -> BaseException:
-    """Of those in it: what is raised inside of a nursery leaves it in a group."""
+    """The first error in a group: what is raised inside a nursery leaves it in one."""
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
     return group

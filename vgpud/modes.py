@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The GPU modes and the capability sets: one registry, for options, the start, the device and what is shown of it."""
+"""The GPU modes and the capability sets: one registry for options, the start, the device and what
+vgpuctl shows.
+"""
 
 from typing import NamedTuple
 
@@ -9,21 +11,23 @@ class Mode(NamedTuple):
 
     renderer: str
     built_in: bool = False
-    """Whether nothing that it needs could be missing."""
+    """Whether it needs nothing that could be missing."""
     exports: bool = False
-    """Whether what it draws may have DMA buffers."""
+    """Whether what it draws may be in DMA buffers."""
 
 
 class CapabilitySet(NamedTuple):
-    """VIRTIO 1.2, 5.7.6.8, and its successors: what drivers know it by, and the mode that implements it."""
+    """VIRTIO 1.2, 5.7.6.8, and later versions: the number that drivers know, and the mode that
+    implements it.
+    """
 
     capset_id: int
     mode: str
     available: bool = False
     """Whether this version has it."""
     render_server: bool = False
-    """Whether it needs one.  Such a set is offered without being asked for where it can start, and where it cannot others are
-    offered all the same.
+    """Whether it needs a render server.  Where none is chosen, such a set is offered if it can
+    start; if it cannot, the others are still offered.
     """
     shared_memory: bool = False
     """Whether its drivers need the host-visible memory region."""
@@ -31,7 +35,7 @@ class CapabilitySet(NamedTuple):
     """Whether it is offered only when it is chosen."""
 
 
-# As the values of --gpu-mode and --capset are listed.
+# In the order in which --gpu-mode and --capset list them.
 MODES = {
     "2d": Mode("vgpud.device.renderers.software_2d:Software2D", built_in=True),
     "null": Mode("vgpud.device.renderers.null:Null", built_in=True),
@@ -53,22 +57,24 @@ CAPSETS = {
 
 
 def available_modes() -> tuple[str, ...]:
-    """The names of those that this version has."""
+    """The names of the modes that this version has."""
     return tuple(name for name, mode in MODES.items() if mode.renderer)
 
 
 def available_capsets(mode: str) -> tuple[str, ...]:
-    """The names of those that a mode has in this version, in their order."""
+    """The names of a mode's capability sets in this version, in their order."""
     return tuple(name for name, one in CAPSETS.items() if one.available and one.mode == mode)
 
 
 def default_capsets(mode: str) -> tuple[str, ...]:
-    """The names of those that a mode offers when none was chosen, in their order; a driver takes the last it knows."""
+    """The names of the sets that a mode offers when none is chosen, in their order; a driver takes
+    the last one that it knows.
+    """
     return tuple(name for name in available_capsets(mode) if not CAPSETS[name].by_choice)
 
 
 def wants_render_server(mode: str, capsets: tuple[str, ...]) -> bool:
-    """Whether a mode is to offer, of the sets that were chosen or of all, one that needs it."""
+    """Whether one of the chosen sets, or of all when none is chosen, needs a render server."""
     return any(
         CAPSETS[name].render_server and CAPSETS[name].mode == mode
         for name in capsets or available_capsets(mode)
@@ -76,16 +82,16 @@ def wants_render_server(mode: str, capsets: tuple[str, ...]) -> bool:
 
 
 def needs_render_server(capset_id: int) -> bool:
-    """Whether that set's contexts are executed by one."""
+    """Whether a render server executes that set's contexts."""
     return any(one.render_server for one in CAPSETS.values() if one.capset_id == capset_id)
 
 
 def needs_shared_memory(capset_id: int) -> bool:
-    """Whether that set is nothing for a front-end without host-visible memory."""
+    """Whether that set is useless for a front-end without host-visible memory."""
     return any(one.shared_memory for one in CAPSETS.values() if one.capset_id == capset_id)
 
 
 def capset_name(capset_id: int) -> str:
-    """As in CTX_CREATE's context_init, where 0 is the renderer's choice."""
+    """The name of a set in CTX_CREATE's context_init, where 0 is the renderer's choice."""
     names = {one.capset_id: name for name, one in CAPSETS.items()}
     return names.get(capset_id, str(capset_id)) if capset_id else "default"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The data plane in C.  Its declarations, with what they mean, are in the headers of ``native/``.
+"""The data plane in C.  Its declarations, and what they mean, are in the headers of ``native/``.
 
 This is the only module that imports the compiled extension.  A call of ``lib`` lets other Python
 threads run; whatever it is given must outlive it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a daemon, and those below it, know of the environment that it was started in."""
+"""What a daemon, and the processes below it, have of the environment that it was started with."""
 
 import os
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The program as somebody meets it who has read nothing: where it listens, and what it says of itself."""
+"""The program for a user who has read nothing: where it listens, and what it prints."""
 
 import os
 import shlex
@@ -59,7 +59,7 @@ class Bare:
         return self._process.wait(10)
 
     def status(self) -> int:
-        """Of one that ends by itself."""
+        """The result of a daemon that ends on its own."""
         return self._process.wait(20)
 
     def says(self, text: str) -> bool:

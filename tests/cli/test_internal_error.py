@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What becomes of a mistake of the program's own."""
+"""How an internal error of the program ends it."""
 
 import sys
 import types

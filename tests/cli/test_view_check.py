@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Viewers are refused at the start where nobody could serve them, and in words that help."""
+"""Viewers are refused at the start where they could not be served, with a message that helps."""
 
 from pathlib import Path
 

@@ -41,7 +41,7 @@ def test_what_is_neither_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["unix:", "unix:/a\0b"])
 def test_a_path_is_one(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a path behind unix:"):
+    with pytest.raises(ValueError, match="expected a path after unix:"):
         KIND.parse(text)
 
 

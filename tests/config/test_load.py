@@ -150,7 +150,7 @@ def test_a_compositor_is_for_those_who_may_speak_to_it() -> None:
     compositor = flag("renderer.wayland", "/run/user/1000/wayland-0")
     assert load([*chosen, compositor], {}, NO_FILES).config.renderer.wayland is not None
     assert mistakes([chosen[0], compositor], {}, NO_FILES) == [
-        "flag --wayland: renderer.wayland: that needs the capability set cross-domain"
+        "flag --wayland: renderer.wayland: this needs the capability set cross-domain"
     ]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Whom vgpuctl asks."""
+"""Which daemon vgpuctl asks."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_what_is_no_daemon_s_socket_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for name, words in (
-        ("file", "file: this is no socket"),
+        ("file", "file: this is not a socket"),
         ("folder", f"this is a folder; .* such as {tmp_path}/folder/vgpud.sock"),
         ("vgpud.sock.control", f"name the daemon's socket, {tmp_path}/vgpud.sock$"),
     ):

@@ -82,7 +82,7 @@ class MadeUp(Host):
         return self.people[user]
 
     def _find(self, name: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        return find()  # anew, since a test goes on to the next host
+        return find()  # again, since a test goes on to the next host
 
     def _find_capabilities(self) -> dict[str, Any]:
         return self.says
@@ -128,13 +128,13 @@ def test_kvm_that_may_not_be_used_comes_with_the_line_that_allows_it(host: MadeU
 @pytest.mark.parametrize(
     ("driver", "release", "processor", "words"),
     [
-        ("amdgpu", "6.12.1", "AuthenticAMD", "takes Linux 6.13"),
+        ("amdgpu", "6.12.1", "AuthenticAMD", "needs Linux 6.13"),
         ("amdgpu", "6.13.0", "AuthenticAMD", None),
-        ("nvidia", "6.12.1", "GenuineIntel", "takes Linux 6.16"),
-        ("nvidia", "6.16.3", "GenuineIntel", "takes QEMU's honor-guest-pat"),
-        ("xe", "7.0.0", "GenuineIntel", "takes QEMU's honor-guest-pat"),
+        ("nvidia", "6.12.1", "GenuineIntel", "needs Linux 6.16"),
+        ("nvidia", "6.16.3", "GenuineIntel", "needs QEMU's honor-guest-pat"),
+        ("xe", "7.0.0", "GenuineIntel", "needs QEMU's honor-guest-pat"),
         ("i915", "6.1.0", "GenuineIntel", None),
-        ("i915", "6.1.0", "GenuineIntel\nmodel\t\t: 170\n", "takes Linux 6.16"),
+        ("i915", "6.1.0", "GenuineIntel\nmodel\t\t: 170\n", "needs Linux 6.16"),
         ("nvidia", "6.1.0", "AuthenticAMD", None),
     ],
 )
@@ -181,7 +181,7 @@ def test_what_draws_is_said_and_why_nothing_does(host: MadeUp) -> None:
     assert "cannot open shared object" in finding.text
     assert finding.remedy[0].startswith("sudo apt install libvirglrenderer1")
     host.draws(LLVMPIPE)
-    assert "which is the processor" in only(graphics.virglrenderer, host, Verdict.OK).text
+    assert "on the processor" in only(graphics.virglrenderer, host, Verdict.OK).text
     host.add_node("amdgpu")
     assert "though there is a GPU" in only(graphics.virglrenderer, host, Verdict.LIMITED).text
     host.draws(RADEON, "", "virgl")
@@ -282,8 +282,8 @@ def test_which_displays_work(host: MadeUp) -> None:
     assert works() == "these work: -display none, -display dbus (in 2D)"
     without = [one.text for one in found(emulator.displays, host) if one.verdict == Verdict.LIMITED]
     assert without == [
-        "-display gtk,gl=on: without a GPU that needs Mesa 26",
-        "-display dbus,gl=on, -display egl-headless: that needs a render node",
+        "-display gtk,gl=on: without a GPU this needs Mesa 26",
+        "-display dbus,gl=on, -display egl-headless: this needs a render node",
     ]
     host.add("/usr/lib64/libgallium-26.0.0.so")
     assert works().endswith("-display gtk,gl=on")
@@ -301,7 +301,7 @@ def test_which_program_libvirt_takes(host: MadeUp) -> None:
     ours = {"type": "gpu", "binary": "/usr/bin/vgpud"}
     host.add("/usr/share/qemu/vhost-user/60-vgpud-gpu.json", json.dumps(ours))
     finding = only(service.libvirt, host, Verdict.LIMITED)
-    assert "libvirt takes /usr/lib/qemu/vhost-user-gpu" in finding.text
+    assert "libvirt starts /usr/lib/qemu/vhost-user-gpu" in finding.text
     assert finding.remedy[0].startswith("sudo vgpuctl setup")
     # An empty file hides the one of its name.
     host.add("/etc/qemu/vhost-user/50-qemu-gpu.json", "")
@@ -365,9 +365,9 @@ def test_the_unit_and_devices(host: MadeUp) -> None:
         )
 
     assert "NVIDIA's own devices" in says(allowed + groups)
-    assert "has not the group render" in says(allowed)
-    assert "from render nodes" in says("DevicePolicy=closed\n" + groups)
-    assert "from render nodes" in says("PrivateDevices=yes\n" + groups)
+    assert "does not have the group render" in says(allowed)
+    assert "use render nodes" in says("DevicePolicy=closed\n" + groups)
+    assert "use render nodes" in says("PrivateDevices=yes\n" + groups)
     assert says(allowed + "DeviceAllow=char-nvidia* rw\n" + groups) == ""
 
 
@@ -394,20 +394,24 @@ def machine(**fields: Any) -> dict[str, Any]:
         ({"renderer": None}, Verdict.LIMITED, "has not started"),
         ({"driver": {"accepted": 0}}, Verdict.LIMITED, "no driver has accepted"),
         ({"driver": {"offered": 2}}, Verdict.LIMITED, "mode 2d offers no OpenGL"),
-        ({"driver": {"accepted": 1 << 32}}, Verdict.LIMITED, "offered and not accepted"),
+        ({"driver": {"accepted": 1 << 32}}, Verdict.LIMITED, "offered but not accepted"),
         (
             {"driver": {"capsets": [], "contexts": 0}},
             Verdict.LIMITED,
             "no program has asked for it",
         ),
-        ({"driver": {"contexts": 0}}, Verdict.LIMITED, "(virgl2) and made no context"),
+        ({"driver": {"contexts": 0}}, Verdict.LIMITED, "(virgl2) but made no context"),
         ({"restarts": 1, "last_reason": "ended with SIGABRT"}, Verdict.LIMITED, "have lost OpenGL"),
         (
             {"renderer": f"virglrenderer ({LLVMPIPE})"},
             Verdict.LIMITED,
-            "and there by the processor",
+            "but with the processor",
         ),
-        ({}, Verdict.OK, "drawn by this host: 3 contexts made (virgl2), 1 there now"),
+        (
+            {},
+            Verdict.OK,
+            "this host draws the guest's programs: 3 contexts made (virgl2), 1 there now",
+        ),
     ],
 )
 def test_why_a_guest_draws_in_software(
@@ -527,22 +531,23 @@ def test_a_driver_on_its_way_to_opengl_is_followed() -> None:
     with daemon("--gpu-mode", "virglrenderer") as backend:
         with Machine(backend.socket_path) as without:
             without.guest.create_2d(8, 8)
-            assert "offered and not accepted" in said_of_the_machine(backend)
+            assert "offered but not accepted" in said_of_the_machine(backend)
         assert wait_until(lambda: not status(backend.socket_path)["machines"])
         with Machine(backend.socket_path, frontend=features) as running:
             running.guest.create_2d(8, 8)
             assert "no program has asked for it" in said_of_the_machine(backend)
             for _ in range(2):
                 running.guest.do(commands.get_capset(2, 2), 2048)
-            assert "(virgl2) and made no context" in said_of_the_machine(backend)
+            assert "(virgl2) but made no context" in said_of_the_machine(backend)
             running.guest.do(commands_3d.ctx_create(1))
-            assert "drawn by this host" in said_of_the_machine(backend)
+            drawn = "this host draws the guest's programs"
+            assert wait_until(lambda: drawn in said_of_the_machine(backend))
             assert "1 context made (virgl2), 1 there now" in said_of_the_machine(backend)
             (device,) = devices(backend.process.pid)
             os.kill(device, signal.SIGKILL)
             running.guest.create_2d(8, 8)
             assert wait_until(lambda: "have lost OpenGL" in said_of_the_machine(backend), 20)
-            # A guest that begins anew has asked for nothing yet.
+            # A guest that starts again has asked for nothing yet.
             running.reboot()
             assert wait_until(
                 lambda: status(backend.socket_path)["machines"][0]["driver"]["capsets"] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Following what happens: nothing is missed, and whoever does not read costs nobody anything."""
+"""Following events: none is missed, and a follower that does not read costs nobody anything."""
 
 import json
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Clients of the control socket that mean no good, or nothing at all."""
+"""Clients of the control socket that are hostile, or send nonsense."""
 
 import json
 import socket
@@ -158,7 +158,7 @@ def test_an_argument_has_no_parts_however_deep_they_lie(
             b'{"version": 1, "command": "%s", "level": %s}\n' % (command.encode(), argument)
         )
         [answer] = everything_soon(connection).splitlines()
-    assert "an argument is a text" in json.loads(answer)["error"]
+    assert "an argument must be a text" in json.loads(answer)["error"]
 
 
 def everything_soon(connection: socket.socket) -> bytes:

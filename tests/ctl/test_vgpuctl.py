@@ -197,7 +197,7 @@ def test_a_screenshot_goes_to_standard_output_when_asked(backend: Backend) -> No
 def test_a_picture_that_is_no_png_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     done = vgpuctl(tmp_path / "nobody", "screenshot", "screen.jpg")
     assert done.returncode == 2
-    assert "a picture is a PNG: screen.png, or - for standard output" in done.stderr
+    assert "the picture is a PNG: give screen.png, or - for standard output" in done.stderr
 
 
 def test_a_bad_place_for_a_picture_is_one_line(backend: Backend, tmp_path: Path) -> None:

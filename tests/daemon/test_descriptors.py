@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Descriptors run out for who asks for one more, and for nobody else."""
+"""Descriptors run out only for whoever asks for one more."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def test_a_daemon_without_descriptors_lets_the_next_wait_and_serves_who_is_there
                 break
             served.append(frontend)
         assert 3 <= len(served) < 20
-        assert "Too many open files; who has connected waits" in tree.log
+        assert "Too many open files; the connection waits" in tree.log
         show(witness)
-        # The one that waits is served as soon as there is room.
+        # The waiting connection is served as soon as there is room.
         served.pop().close()
         assert readable(frontend.connection, 5)
         assert frontend.receive(1).payload

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Displays that are plugged in, resized and unplugged while a machine runs that nobody looks at."""
+"""Displays that are plugged in, resized and unplugged while a machine without a display socket
+runs.
+"""
 
 import struct
 import subprocess
@@ -93,7 +95,7 @@ def test_a_frontend_that_refuses_the_news_is_a_warning_that_says_so(
     machine.frontend.answer_backend(machine.frontend.backend_request(), 1)
     status, errors = outcome(setting)
     assert status == 0
-    assert "at its next start only" in errors
+    assert "only when it starts next" in errors
     assert displays(machine)[0] == (0, 0, 320, 200, 1)
 
 

@@ -51,9 +51,9 @@ def of_another(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (link, "there is something that is no folder"),
-        (Path.touch, "there is something that is no folder"),
-        (open_to_others, "the folder is not for its owner alone"),
+        (link, "exists but is not a folder"),
+        (Path.touch, "exists but is not a folder"),
+        (open_to_others, "others may use the folder"),
         (of_another, "the folder belongs to another user"),
     ],
 )

@@ -321,7 +321,7 @@ def test_a_device_process_that_dies_while_the_vmm_maps(backend: Backend) -> None
         assert made.guest.wait(pending).type == UNSPEC
         os.close(message.fds[0])
         made.frontend.answer_backend(message)
-        # It is mapped all the same, for the guest to take away.
+        # It is still mapped, for the guest to unmap.
         assert wait_until(lambda: limits(backend)["hostmem"] == (PAGE, SIZE))
         pending = made.guest.submit(commands.resource_unmap_blob(1))
         message = made.frontend.backend_request()

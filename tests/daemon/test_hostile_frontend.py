@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A frontend that breaks the rules loses its connection; the daemon and everybody else go on."""
+"""A front-end that breaks the rules loses its connection; the daemon and all others go on."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ def witness(backend: Backend) -> Iterator[Machine]:
 
 @pytest.fixture
 def frontend(backend: Backend, witness: Machine) -> Iterator[Frontend]:
-    """One that is about to.  Whatever it does, the other machine works and nothing stays open."""
+    """A machine that will.  Whatever it does, the other machine works and nothing stays open."""
     assert wait_until(lambda: len(devices(backend.process.pid)) == 1)
     before = settled_descriptors(backend.process.pid)
     frontend = Frontend.connect(backend.socket_path)

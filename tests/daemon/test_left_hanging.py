@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A session that hangs when its VMM has ended, in something that only the VMM could have let go."""
+"""A session that hangs when its VMM has ended, in something that only the VMM could have
+released.
+"""
 
 from __future__ import annotations
 

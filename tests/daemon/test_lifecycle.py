@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The daemon's life, and that of its frontends: how they come, how they go, what stays."""
+"""The daemon's life, and that of its front-ends: how they come, how they go, what stays."""
 
 import os
 import signal
@@ -189,7 +189,7 @@ def test_a_path_that_cannot_be_had_is_a_clear_error(tmp_path: Path, kind: str) -
     options: list[str] = []
     expected = {
         "in use": "in use",
-        "no socket": "no socket",
+        "no socket": "not a socket",
         "no folder": "there is no folder",
         "too long": "at most 107",
         "no group": "no group",

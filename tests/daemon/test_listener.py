@@ -77,7 +77,7 @@ def test_the_file_that_a_link_in_the_place_of_the_socket_leads_to_is_left_alone(
         path.symlink_to(secret)
 
     Exchange(monkeypatch, exchange)
-    with pytest.raises(ConfigurationError, match="another file in the place of the socket"):
+    with pytest.raises(ConfigurationError, match="has replaced the socket with another file"):
         open_listener(Socket(path=path, group=str(SOME_GROUP), mode=0o666))
     assert secret.stat() == before
     assert path.is_symlink()
@@ -96,7 +96,7 @@ def test_a_socket_of_ours_that_is_linked_from_elsewhere_is_left_alone(
             path.hardlink_to(elsewhere)
 
         Exchange(monkeypatch, exchange)
-        with pytest.raises(ConfigurationError, match="another file in the place of the socket"):
+        with pytest.raises(ConfigurationError, match="has replaced the socket with another file"):
             open_listener(Socket(path=path, group=str(SOME_GROUP)))
     assert elsewhere.stat().st_gid == before.st_gid
 
@@ -126,7 +126,7 @@ def test_a_link_in_the_way_is_neither_followed_nor_removed(tmp_path: Path) -> No
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale:
         stale.bind(str(target))
     path.symlink_to(target)
-    with pytest.raises(ConfigurationError, match="there is a file that is no socket"):
+    with pytest.raises(ConfigurationError, match="exists but is not a socket"):
         open_listener(Socket(path=path))
     assert path.is_symlink()
     assert target.exists()
@@ -194,7 +194,9 @@ def test_the_longest_path_of_a_socket_s_address_can_be_connected_to(longest: Pat
 
 def test_a_longer_path_is_refused_and_the_limit_named(longest: Path) -> None:
     longer = longest.with_name(f"{longest.name}s")
-    with pytest.raises(ConfigurationError, match=r"has 108 bytes, and a socket's at most 107$"):
+    with pytest.raises(
+        ConfigurationError, match=r"has 108 bytes, but a socket's may have at most 107$"
+    ):
         open_listener(Socket(path=longer))
     assert list(longer.parent.iterdir()) == []
 

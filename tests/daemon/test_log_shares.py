@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A user's machines share their lines of the log, and nobody else's."""
+"""A user's machines share their lines of the log, and use no other user's."""
 
 from collections.abc import Iterator
 

@@ -115,7 +115,7 @@ def test_a_machine_s_own_file_limits_it_and_no_other(tmp_path: Path) -> None:
         assert found["web"]["outputs"][0] == {"width": 640, "height": 480}
         assert found["other"]["outputs"][0] == {"width": 1280, "height": 800}
         assert "the machine's own file is not used" in backend.log
-        assert "wrong.toml: renderer.mode: a machine's own file has limits" in backend.log
+        assert "wrong.toml: renderer.mode: a machine's own file may have only limits" in backend.log
 
 
 def test_the_files_of_machines_are_checked_with_the_rest(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def backend() -> Iterator[Backend]:
 
 @pytest.fixture
 def machine(backend: Backend) -> Iterator[Machine]:
-    """Its rings lie in the first of two regions.  One that was mapped before those is gone: who maps
-    them anew without need finds that place for them.
+    """Its rings are in the first of two regions.  A region that was mapped before them has gone:
+    mapping them again without need would put them there.
     """
     memory = GuestMemory(48 * MiB, 16 * MiB, 16 * MiB)
     gone = memory.regions[0]

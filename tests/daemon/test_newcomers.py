@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Who connects costs no process before it speaks, and is refused in words when it is one too many."""
+"""A connection costs no process before it sends something, and one too many is refused with a
+reason.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,7 @@ def test_the_oldest_silent_connection_makes_room(start: Start) -> None:
         assert all(map(is_open, silent[2:]))
         words = f"process {os.getpid()} is not served: too many connections have said nothing yet"
         assert tree.log.count(words) == 2
-        # Whoever does speak is none of them.
+        # Connections that have sent something do not count.
         silent[2].sendall(GET_FEATURES)
         assert silent[2].recv(20)[:4] == GET_FEATURES[:4]
 

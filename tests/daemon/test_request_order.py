@@ -228,7 +228,7 @@ def test_requests_in_any_order_are_answered_or_end_their_connection(backend: Bac
         max_examples=12,
         stateful_step_count=50,
         deadline=None,
-        # A failure is found anew with other requests each time: making it smaller takes too long.
+        # A failure is found with other requests each time: making it smaller takes too long.
         phases=[Phase.reuse, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Whoever does not read what is logged does not stop the daemon."""
+"""A reader of the log that does not read does not stop the daemon."""
 
 import fcntl
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What real frontends do that has been the end of other backends."""
+"""What real front-ends do that has ended other back-ends."""
 
 import os
 import signal

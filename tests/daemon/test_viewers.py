@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Viewers: what a guest shows is seen by those who look on, whatever they do, and costs the guest nothing."""
+"""Viewers see what a guest shows, whatever they do, and cost the guest nothing."""
 
 import os
 import random
@@ -148,12 +148,12 @@ def test_one_too_many_is_turned_away_and_the_others_see_on(machine: Machine, add
             Viewer.at(address)
         pixels = redraw(machine, resource)
         assert all(viewer.until_picture(pixels, 64) for viewer in seeing)
-    # That they have gone is known a moment later.
+    # It is known a moment later that they have gone.
     assert wait_until(partial(sees, address, pixels, 64), 5)
 
 
 def sees(address: Path, pixels: bytes, width: int) -> bool:
-    """Whether somebody who comes now is shown that."""
+    """Whether a viewer that connects now is shown that."""
     try:
         with Viewer.at(address) as viewer:
             return viewer.until_picture(pixels, width)
@@ -170,7 +170,7 @@ def test_a_view_process_comes_with_a_viewer_and_goes_with_him(
         assert viewer.until_picture(pixels, 64)
         assert len(views(backend)) == 1
     assert wait_until(lambda: views(backend) == [], 5)
-    # What the next one sees is what there is by then.
+    # The next one sees what is shown by then.
     pixels = redraw(machine, resource)
     with Viewer.at(address) as viewer:
         assert viewer.until_picture(pixels, 64)
@@ -201,7 +201,7 @@ def test_a_viewer_who_takes_nothing_costs_no_frame_and_no_memory(
     with Viewer.at(address) as slow, Viewer.at(address) as other:
         assert other.until_picture(pixels, 1280)
         for _ in range(50):
-            slow.request(incremental=False)  # and reads none of what comes
+            slow.request(incremental=False)  # and reads nothing
         before = resident(*views(backend))
         for _ in range(30):
             redraw(machine, resource)
@@ -235,7 +235,7 @@ def test_whoever_talks_nonsense_is_dropped(
 
 
 def test_whoever_says_nothing_is_dropped(machine: Machine, address: Path) -> None:
-    """Or he would have one of the few places for good."""
+    """Otherwise it would have one of the few places for good."""
     shown(machine, 64, 64)
     with socket.socket(socket.AF_UNIX) as end:
         end.connect(str(address))
@@ -248,7 +248,7 @@ def test_whoever_says_nothing_is_dropped(machine: Machine, address: Path) -> Non
 
 
 def test_a_browser_is_not_let_in(machine: Machine, address: Path) -> None:
-    """A page from anywhere could ask for any address of this computer."""
+    """A web page could ask for any address of this computer."""
     shown(machine, 64, 64)
     with socket.socket(socket.AF_UNIX) as end:
         end.settimeout(10)

@@ -323,7 +323,7 @@ def test_a_stream_that_takes_minutes_costs_contexts_and_nothing_else() -> None:
         (["--use-egl=false"], "--use-egl"),
         (["--use-egl=false", "--use-glx"], "DISPLAY is not set"),
         (["--use-surfaceless=false"], "--gpu-device"),
-        (["--gpu-device", "/dev/null"], "no DRM device"),
+        (["--gpu-device", "/dev/null"], "not a DRM device"),
         (["--gpu-device", "/dev/nothing"], "there is no GPU /dev/nothing"),
         (["--capset", "drm"], "DRM native contexts"),
     ],

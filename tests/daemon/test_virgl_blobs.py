@@ -86,7 +86,9 @@ def map_blob(machine: Machine, number: int = 1, offset: int = 0) -> tuple[int, i
 def test_a_blob_is_mapped_from_where_it_begins(
     machine: Machine, region: SharedRegion, kind: int, size: int, place: int
 ) -> None:
-    """And never the first page of a driver's own file: it believes what it has written there."""
+    """And never the first page of a driver's own file: the driver trusts what it has written
+    there.
+    """
     assert create(machine, kind, size) == OK
     assert map_blob(machine) == (ResponseType.OK_MAP_INFO, CACHED)
     [asked] = region.asked

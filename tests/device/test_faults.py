@@ -147,7 +147,7 @@ def test_nothing_is_done_while_the_queue_is_disabled(machine: Machine) -> None:
     process.do(messages.EnableQueue(False))
     pending = guest.submit(commands.get_display_info(), commands.DISPLAY_INFO_SIZE)
     assert not guest.control.wait_for_call(0.1)
-    # Enabled without another kick: what waits is found all the same.
+    # Enabled without another kick: what waits is still found.
     process.do(messages.EnableQueue(True))
     assert guest.wait(pending).type == ResponseType.OK_DISPLAY_INFO
 

@@ -135,7 +135,7 @@ def test_it_is_told_to_do_without_a_window_system(tmp_path: Path) -> None:
     build(tmp_path)
     said = told(tmp_path)[1]
     assert said["platform"] == "surfaceless"
-    # Mesa's driver that speaks to a device such as we are.
+    # Mesa's driver for guests.
     assert "gfxstream_vk_icd*" in said["disabled"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What must hold after any misdeed: nobody but who did it has lost anything."""
+"""What must hold after any misdeed: only its author may have lost something."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FAILURES = (OSError, NoResponseError, DisconnectedError, WitnessError)
 
 
 class AftermathError(AssertionError):
-    """A misdeed cost somebody else something."""
+    """A misdeed has cost another party something."""
 
 
 class House:
-    """A daemon, a witness on it, and whoever else moves in.
+    """A daemon, a witness on it, and whoever else connects.
 
     with house.misdeed():
         …
@@ -42,7 +42,9 @@ class House:
         wrapper: Sequence[str] = (),
         patience: float = 1.0,
     ) -> None:
-        """``patience``: how many times as long as usual each single thing may take, as under sanitizers."""
+        """``patience``: how many times longer than usual each single thing may take, for example
+        under sanitizers.
+        """
         self._patience = patience
         self.tree = Tree(*options, environment=environment, wrapper=wrapper)
         try:
@@ -62,9 +64,10 @@ class House:
 
     @contextmanager
     def misdeed(self, *, all_gone: bool = True) -> Iterator[None]:
-        """All must be well once the body has ended, and with ``all_gone`` whoever came in it has left.
+        """After the body all must be well, and with ``all_gone`` whoever connected in it must have
+        left.
 
-        A body that fails, and an aftermath, leave a house that is not ``sound``: the next case wants another.
+        After a failed body or check the house is not ``sound``: the next case needs another.
         """
         was_sound, self.sound = self.sound, False
         yield
@@ -121,21 +124,21 @@ class House:
             raise AftermathError(f"SIGTERM has not ended {left} in time")
 
     def close(self) -> None:
-        """Whether it is sound or not, nothing stays."""
+        """Ends everything, whether it is sound or not."""
         with suppress(OSError):
             self.witness.close()
         self.tree.close()
 
 
 class Street:
-    """Houses, of which one is lived in."""
+    """Houses, of which one is in use."""
 
     def __init__(self, build: Callable[[], House]) -> None:
         self._build = build
         self._house: House | None = None
 
     def house(self) -> House:
-        """The one that there is, if nothing has happened to it."""
+        """The current one if it is sound, otherwise a new one."""
         if self._house is not None and not self._house.sound:
             self._house.close()
             self._house = None
@@ -160,7 +163,7 @@ def _own(fields: Fields) -> dict[str, object]:
 
 
 def newcomer(socket_path: Path, seconds: float = NEWCOMER_SECONDS) -> None:
-    """A new machine comes, draws, sees that and leaves."""
+    """A new machine connects, draws, sees that and leaves."""
     began = time.monotonic()
     try:
         with Machine(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A flood without end, on a queue or a socket, in a process of its own: ``python -m tests.driver.flood SOCKET_PATH WHAT``.
 
-Of its own, so that what is measured beside it does not wait for its interpreter.
+In its own process, so that what is measured beside it does not wait for its interpreter.
 """
 
 from __future__ import annotations

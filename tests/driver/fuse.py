@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A file whose file system answers no more: whoever reads, touches or closes it waits, and no signal helps.
+"""A file whose file system no longer answers: reading, touching or closing it waits, and no signal
+helps.
 
 The file system is a process of its own (this file, as a program), in a mount namespace of its own: nobody else sees the
 mount, and it is gone with the process.
@@ -41,7 +42,7 @@ BUFFER = 1 << 20
 
 
 class NoFuseError(Exception):
-    """This machine, or this user, cannot have one; the text says why."""
+    """There can be none on this computer, or for this user; the text says why."""
 
 
 class SilentFile:

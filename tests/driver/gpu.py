@@ -116,7 +116,7 @@ class Guest:
         return self.control, self.cursor
 
     def fresh_rings(self) -> None:
-        """Both queues anew, as after a reset of the device: resource ids start again as well."""
+        """Both queues again, as after a reset of the device; resource ids start again too."""
         sizes = [queue.ring.size for queue in self.queues]
         for queue in self.queues:
             queue.close()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Somebody who has all the pages of pipes that the kernel wants a user to have: ``python -m tests.driver.hoard USER``."""
+"""A user who has used up the kernel's soft limit of pages for pipes: ``python -m tests.driver.hoard
+USER``.
+"""
 
 from __future__ import annotations
 

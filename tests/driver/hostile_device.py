@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A device process whose code is the guest's, a session whose code is the VMM's: confined as each is, and doing what it is told.
+"""A device process that runs the guest's code, a session that runs the VMM's: confined as usual,
+and doing what it is told.
 
 A daemon that is started with ``ENVIRONMENT`` has such processes (``wicked/sitecustomize.py`` says how).  They are honest until
 their guest sends a command, or their VMM an order, that names one of ``ATTACKS``; a guest's may hold a speech as well.

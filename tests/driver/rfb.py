@@ -51,7 +51,7 @@ class Viewer(Closing):
         assert SECURITY_NONE in self._read(count)
         end.sendall(bytes([SECURITY_NONE]))
         assert self._read(4) == bytes(4)
-        end.sendall(b"\x01")  # others may look on
+        end.sendall(b"\x01")  # shared: others may connect too
         width, height, offered, name = struct.unpack(">HH16sI", self._read(24))
         self.offered = PIXEL_FORMAT.unpack(offered)
         self.name = self._read(name).decode()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the kernel counts for a user and not for a process, of some of his processes, as /proc has it."""
+"""What the kernel counts for a user and not for a process, for some processes of a user, from
+/proc.
+"""
 
 from __future__ import annotations
 

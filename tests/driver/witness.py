@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A machine that does nothing wrong, and notices what others' doings cost it."""
+"""A machine that does nothing wrong, and notices what others cost it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 2.0
 
 
 class WitnessError(AssertionError):
-    """Something did not come in time, or came otherwise than it was drawn."""
+    """Something did not come in time, or was not what was drawn."""
 
 
 @dataclass(frozen=True)

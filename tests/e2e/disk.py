@@ -12,7 +12,7 @@ from .parts import HERE, made_by
 
 # Where it is mounted in the guest.
 ROOT = "/disk"
-# The kernel has no way here to find the last two by itself.
+# Here the kernel itself cannot find the last two.
 MODULES = "virtio_gpu,virtio_input,evdev,virtio_blk,crc32c_generic,ext4"
 
 

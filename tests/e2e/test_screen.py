@@ -183,7 +183,7 @@ def test_two_consoles_mirror_each_other(machine: Machine) -> None:
     write_text(machine, "on both")
 
     def mirrored(first: Picture) -> bool:
-        # Taken anew each time: the second output may get its mode later than the first.
+        # Taken again each time: the second output may get its mode later than the first.
         second = machine.screendump(1)
         return first.crop(0, 0, second.width, second.height) == second
 

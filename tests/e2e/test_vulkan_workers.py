@@ -246,7 +246,7 @@ def test_a_server_that_hangs_is_killed_before_the_device_process(
     assert TIMEOUT <= time.monotonic() - begun < 4 * TIMEOUT
     assert answer != OK
     wait_until(lambda: not is_running(server), "its end", 5)
-    assert "waits for the render server: it is killed" in daemon.process.log.text()
+    assert "waits for the render server: the server is killed" in daemon.process.log.text()
     wait_until(lambda: daemon.device_processes() not in ([], [device]), "another device", 10)
     wait_until(lambda: servers(daemon) not in ([], [server]), "another server", 10)
     vulkan = status(daemon)["vulkan"]

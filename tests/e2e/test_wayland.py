@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A guest's program as a window of weston's, which nobody but weston says that it shows."""
+"""A guest's program as a window of weston; only weston's own screenshot proves that it is shown."""
 
 from __future__ import annotations
 

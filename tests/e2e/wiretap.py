@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Between QEMU and the daemon: passes every message on, and reads along on the display socket.
 
-QEMU shows no cursor on a screendump, and to a viewer only where the host has a GPU; here it can be seen all the same.
+QEMU shows no cursor on a screendump, and to a viewer only where the host has a GPU; here it can be
+seen anyway.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""python -m tests.fuzz [--seconds N] [LIAR...]: lies for so long, and says what was found; status 1 when there is something."""
+"""python -m tests.fuzz [--seconds N] [LIAR...]: lies for that long, and prints what was found;
+status 1 when there is something.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ LIARS: dict[str, type[Liar]] = {
     "session": Session,
     "control": Control,
 }
-# One takes its turn after the other, so that an hour is an hour of each house.
+# They take turns, so that an hour is an hour of each house.
 CASES_AT_ONCE = 5
 STEPS = 30
 # Sanitizers take their time, and a hang has no end.
@@ -49,7 +51,8 @@ SETTINGS = settings(
     stateful_step_count=STEPS,
     deadline=None,
     database=None,
-    # What real processes do is not the same twice: a case is tried once more, whose steps are shown, and not made smaller.
+    # Real processes never do exactly the same twice: a case is only tried once more, with its steps
+    # shown, and not made smaller.
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
@@ -96,7 +99,7 @@ def lie(liars: list[type[Liar]], package: Path, configuration: Path, seconds: fl
 
 
 def wicked(environment: dict[str, str]) -> dict[str, str]:
-    """Whose device processes and sessions say what they are told to."""
+    """A house whose device processes and sessions send what they are told to."""
     both = hostile_device.LYING_SESSIONS | environment
     paths = (hostile_device.ENVIRONMENT["PYTHONPATH"], environment["PYTHONPATH"])
     return both | {"PYTHONPATH": ":".join(paths)}

@@ -36,7 +36,7 @@ from .values import BYTES, NUMBERS, SMALL, U32, message, spoilt
 
 KINDS = ("memory", "sealed memory", "no memory", "half a page", "a pipe", "event")
 WORTHLESS = (NoResponseError, CommandFailedError, OutOfGuestMemoryError, RingFullError, *ENDED)
-# How long an answer may take of a device process that is there.
+# How long an answer of a running device process may take.
 SECONDS = 0.5
 RECORDS = st.tuples(st.integers(0, 12), st.lists(U32, min_size=13, max_size=13), NUMBERS)
 SHARED = st.builds(lambda file, place: file | place << 8, SMALL, st.integers(0, 1 << 22))
@@ -53,7 +53,7 @@ def _said(said: Message, more: int, kinds: list[str], change: bytes) -> Word:
 
 
 MESSAGES = st.one_of(*map(message, FROM_DEVICE))
-# The other direction's, too: no honest device process says those.
+# Also those of the other direction, which no honest device process sends.
 ANY_MESSAGES = st.integers(0, 9).flatmap(
     lambda choice: MESSAGES if choice else st.one_of(*map(message, FROM_SESSION))
 )
@@ -102,7 +102,7 @@ class Device(Liar):
             ).__enter__()
 
     def say(self, *words: Word) -> None:
-        """In one go; a process that is gone by then says nothing."""
+        """Sends it in one go; nothing if the process has gone by then."""
         vmm = self.vmm
         assert vmm is not None
         with contextlib.suppress(*WORTHLESS):

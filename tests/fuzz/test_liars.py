@@ -60,7 +60,7 @@ def test_a_session_says_what_it_is_told(ground: Ground, monkeypatch: pytest.Monk
     session.say(Word("log", b"it lies\n".hex()))
     assert wait_until(says(session.house, "it lies"))
     session.say(*[Word("reports", codec.encode(Tried("it lies")).hex())] * 20)
-    assert wait_until(says(session.house, "it says more than it was asked for"))
+    assert wait_until(says(session.house, "it sends more than it was asked for"))
     session.teardown()
     assert ground.cases == 1
 

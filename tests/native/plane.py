@@ -40,7 +40,7 @@ RESPONSES = {
 
 
 class StuckError(Exception):
-    """The device did not leave by itself."""
+    """The device did not leave on its own."""
 
 
 class PlaneGuest(Guest):
@@ -192,7 +192,7 @@ class Plane:
         return int(base[0])
 
     def run(self) -> int:
-        """Lets the device run until it leaves by itself; the reason."""
+        """Lets the device run until it leaves on its own; returns the reason."""
         watchdog = threading.Timer(5, lambda: os.write(self.poke, b"stuck"))
         watchdog.start()
         result = lib.device_run(self.device, self.exit)

@@ -100,7 +100,8 @@ def test_resource_0_hides_and_a_move_does_not_show_again(cursor: CursorEnd) -> N
         cursor.submit(request)
     cursor.run()
     display = cursor.presenting.display
-    # The presenter may send what came before the move by itself, or the picture where the move has brought it.
+    # The presenter may send what came before the move separately, or the picture at the place of
+    # the move.
     assert display.wait_for(
         lambda: (
             0 in display.cursors

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Images too large for a cache go past it, and arrive all the same."""
+"""Images too large for a cache go past it, and still arrive."""
 
 import random
 

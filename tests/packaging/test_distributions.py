@@ -131,7 +131,7 @@ def test_the_source_distribution_says_that_a_compiler_is_missing(
 ) -> None:
     done = without_compiler(*pip(environment, "--no-deps", source))
     assert done.returncode != 0
-    assert "no C compiler is here" in done.stdout + done.stderr
+    assert "there is no C compiler" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

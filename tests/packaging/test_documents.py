@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Documents name what is there, and one version everywhere."""
+"""Documents name only what exists, and one version everywhere."""
 
 import re
 from pathlib import Path

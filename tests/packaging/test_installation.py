@@ -53,7 +53,7 @@ def test_the_installed_program_starts() -> None:
 
 
 def test_everything_that_is_imported_is_required() -> None:
-    """No dependency is there by luck, and none is required without need."""
+    """Every dependency is declared, and none is required without need."""
     sources = "\n".join(path.read_text() for path in (ROOT / "vgpud").rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:import|from) (\w+)", sources, re.MULTILINE))
     imported -= {*sys.stdlib_module_names, "vgpud"}
@@ -80,7 +80,7 @@ def test_the_descriptor_says_what_the_program_says() -> None:
 def test_a_unit_starts_the_program_with_flags_that_it_has(unit: str) -> None:
     text = (ROOT / "contrib/systemd" / unit).read_text()
     (command,) = re.findall(r"^ExecStart=/usr/bin/vgpud (.*)$", text, re.MULTILINE)
-    # systemd puts the name in place of %i.
+    # systemd replaces %i with the name.
     arguments = command.replace("%i", "machine").split()
     result = subprocess.run(
         [sys.executable, "-m", "vgpud", *arguments, "--check-config"],

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Device processes without a spawner, each an interpreter of its own: for a session inside of a test."""
+"""Device processes without a spawner, each with its own interpreter: for a session inside a
+test.
+"""
 
 import errno
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A guest may have taken its device process over: that costs this guest its device, and nothing else."""
+"""A guest may have taken its device process over: that costs only this guest its device."""
 
 import os
 import socket

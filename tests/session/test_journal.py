@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What is kept of a device process's resources, and what is not believed."""
+"""What is kept of a device process's resources, and what is not trusted."""
 
 import os
 from collections.abc import Iterator

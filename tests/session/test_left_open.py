@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A front-end may leave its connection open behind it, in our own hands: its session ends all the same."""
+"""A front-end may leave its connection open when it ends, even in our own hands: its session still
+ends.
+"""
 
 import os
 import socket

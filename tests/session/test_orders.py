@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Questions about a session that has not begun, works, or has ended: the daemon asks when it likes."""
+"""Questions about a session that has not started, works, or has ended: the daemon asks when it likes."""
 
 import json
 import socket
@@ -58,7 +58,7 @@ async def test_whoever_asks_too_early_or_too_late_is_told_so(nursery: trio.Nurse
         assert error in await answer(ask_for_screen(orders))
 
     with trio.fail_after(40):
-        await ask(0, "not begun")
+        await ask(0, "not started")
         async with trio.open_nursery() as serving:
             end = trio.socket.from_stdlib_socket(theirs)
             serving.start_soon(serve_frontend, end, Config(), ExecutedDevices(), orders.about)

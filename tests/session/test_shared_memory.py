@@ -192,7 +192,8 @@ async def test_a_guest_is_answered_when_its_processors_see_what_is_mapped(log: l
     def use(session: Session) -> None:
         with SharedRegion(session.frontend, tells_after=0.2) as region:
             session.step()
-            # The second is told of by itself, and not by what is told after the first has gone.
+            # The second is announced on its own, and not by what is announced after the first has
+            # gone.
             for number, place in ((1, 0), (2, 2 * PAGE)):
                 assert session.answers(number) == [0]
                 assert place in region.windows
@@ -238,7 +239,7 @@ async def test_windows_are_no_guest_memory(log: list[str]) -> None:
 WRONG = {
     "overlapping": "map(1, 7, 0, 8192); map(2, 8, 4096, 4096)",
     "the same resource twice": "map(1, 7, 0, 4096); map(2, 7, 8192, 4096)",
-    "no whole pages": "map(1, 7, 0, 4096); map(2, 8, 8192, 4097)",
+    "not whole pages": "map(1, 7, 0, 4096); map(2, 8, 8192, 4097)",
     "an odd place": "map(1, 7, 0, 4096); map(2, 8, 8193, 4096)",
     "beyond the region": f"map(1, 7, 0, 4096); map(2, 8, {SIZE}, 4096)",
     "far beyond the region": "map(1, 7, 0, 4096); map(2, 8, 2**64 - 4096, 8192)",
@@ -406,7 +407,7 @@ async def test_a_reset_unmaps_what_was_mapped_and_what_waited_for_it(log: list[s
         def answer(asked: Asked) -> int:
             if asked.offset == PAGE and not slow:
                 slow.append(asked)
-                # Waits until the guest has begun anew.
+                # Waits until the guest has started again.
                 assert wait_until(lambda: any("the device is reset" in line for line in log), 5)
             return 0
 
@@ -464,7 +465,7 @@ async def test_a_vmm_that_does_not_answer_after_a_reset_may_have_kept_it(
             session.frontend.tell(Request.RESET_DEVICE)
             session.step()
             assert session.answers(2) == [errno.EINVAL]
-        assert any("4096 bytes of host-visible memory may be mapped yet" in line for line in log)
+        assert any("4096 bytes of host-visible memory may still be mapped" in line for line in log)
 
     await play(log, ["map(1, 7, 0, 4096)", "map(2, 8, 0, 4096)"], use)
 
@@ -549,7 +550,7 @@ async def test_a_vmm_that_lacks_something_has_no_host_visible_memory(
 async def test_who_has_not_asked_for_the_region_has_none(
     monkeypatch: pytest.MonkeyPatch, log: list[str]
 ) -> None:
-    """QEMU 11.1's vhost-user-gpu acknowledges the feature all the same."""
+    """QEMU 11.1's vhost-user-gpu acknowledges the feature but has no region."""
     monkeypatch.setattr(Frontend, "get_shmem_config", lambda frontend: {})
 
     def use(session: Session) -> None:

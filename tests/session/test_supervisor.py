@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A device process that hangs or cannot be had, and what it is started with."""
+"""A device process that hangs or cannot start, and what it is started with."""
 
 import errno
 import os

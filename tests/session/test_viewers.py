@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A session and its view processes, which may be in the hands of whoever looks on."""
+"""A session and its view processes, which their viewers may have taken over."""
 
 import errno
 import os
@@ -65,7 +65,7 @@ class Session:
 
 @asynccontextmanager
 async def session() -> AsyncIterator[tuple[Session, Callable[[], socket.socket]]]:
-    """With a function that lets somebody come, and gives his end."""
+    """Yields a function that connects a viewer, and returns its end."""
     made = Session()
     ends: list[socket.socket] = []
     async with trio.open_nursery() as nursery:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A process that is forked puts what it allocates in one place, and not into holes of pages that it shares."""
+"""A forked process puts what it allocates in one place, and not into holes of pages that it
+shares.
+"""
 
 import json
 import subprocess

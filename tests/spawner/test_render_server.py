@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A render server and its workers, of which none ends by itself: whose end is theirs."""
+"""A render server and its workers, none of which ends on its own: what ends them."""
 
 import errno
 import os

@@ -203,7 +203,7 @@ def test_view_processes_are_few_at_a_time_and_all_end_at_a_wish(
     started = [message for message, _ in granted if isinstance(message, ViewStarted)]
     assert len(started) == VIEWS_MAX
     assert granted[-1][0] == ViewNotStarted(errno.EBUSY)
-    # Whoever looks on keeps no device process away.
+    # Viewers must not prevent a device process.
     session.wish(b"D")
     device, ends = session.granted()
     assert isinstance(device, DeviceStarted)

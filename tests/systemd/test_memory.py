@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a unit's MemoryMax means to a machine that eats, and to its neighbours."""
+"""What a unit's MemoryMax means to a machine that takes too much memory, and to its neighbours."""
 
 from __future__ import annotations
 

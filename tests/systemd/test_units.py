@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The units as an administrator and a virtual machine meet them."""
+"""The units, as an administrator and a virtual machine use them."""
 
 import os
 import signal
@@ -166,7 +166,7 @@ def test_a_reload_takes_over_what_can_change_and_names_what_cannot(systemd: Syst
         systemd.configure("changing", "[log]\nlevel = 'info'\n[renderer]\nmode = 'null'\n")
         systemd.do("reload", "vgpud@changing.service")
         assert wait_until(lambda: "read again: log.level" in systemd.log("changing"))
-        assert "renderer.mode has changed, which takes a restart" in systemd.log("changing")
+        assert "renderer.mode has changed: restart vgpud to apply it" in systemd.log("changing")
         assert wait_until(lambda: systemd.ask("is-active", "vgpud@changing.service") == "active")
         show(machine)
     systemd.configure("changing", "[log]\nlevel = 'loud'\n")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The messages between daemon, spawner and session as bytes: what is sent arrives, and nothing else is believed."""
+"""The messages between daemon, spawner and session as bytes: what is sent arrives, and nothing else
+is accepted.
+"""
 
 import json
 import os

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Links are made for an ordinary user who has all the pages of pipes that the kernel wants him to have."""
+"""Links can be made for an ordinary user who has used up the kernel's soft limit of pages for
+pipes.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The system calls that each kind of process can make, written down once more and by another hand.
-
-Whoever adds one adds it here as well, and says to himself what a guest or a VMM that has taken over the process can do with it: to
-other processes, to files, to what is counted for a user.
+"""The system calls that each kind of process can make, written down a second time, independently.
+If you add one, add it here too, and ask yourself what a guest or a VMM that has taken over the
+process can do with it: to other processes, to files, to what is counted for a user.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ITSELF = {
     "sysinfo", "times", "time", "gettimeofday", "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep",
     "sched_yield", "rt_sigaction", "rt_sigprocmask", "sigaltstack", "set_robust_list", "rseq", "restart_syscall",
 }  # fmt: skip
-# Those that are not seen to return, or return what a call does that is not there.
+# Calls that are not seen to return, or that return the same as a missing call.
 ENDING = {"exit", "exit_group", "rt_sigreturn"}
 FUTEX = {"futex"}
 
@@ -47,7 +46,7 @@ PLAIN = {
     | {"sendmmsg", "fallocate", "statfs", "fstatfs", "fadvise64", "getpeername", "mincore", "msync"}
     | {"eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime"}
     | {"sched_get_priority_min", "sched_get_priority_max"},
-    # Much less than every other: what strangers say is read here.
+    # Much less than all others, since it reads what strangers send.
     "view": {"read", "readv", "write", "writev", "recvfrom", "recvmsg", "sendmsg", "lseek"}
     | {"close", "dup", "fstat", "poll", "ppoll", "select", "pselect6", "shutdown"}
     | {"getsockopt", "getsockname", "getpeername"}
@@ -76,13 +75,13 @@ PLAIN = {
     | ENDING
     | FUTEX,
 }
-"""Calls that are made whatever is asked of them."""
+"""Calls that are made with any arguments."""
 # It begins with a program of its own, and has children.
 PLAIN["vulkan"] = PLAIN["graphics"] | {
     "execve", "arch_prctl", "set_tid_address", "pselect6", "signalfd4", "waitid", "flock",
 }  # fmt: skip
 PLAIN["vulkan-scoped"] = PLAIN["vulkan"]
-# A guest's programs are windows of the host's: it connects to whatever the user may.
+# A guest's programs have windows on the host: it can connect to whatever its user may.
 PLAIN["wayland"] = PLAIN["graphics"] | {"connect", "epoll_create1"}
 
 Attempt = tuple[str, tuple[int, ...]]
@@ -169,7 +168,7 @@ _GRAPHICS: list[Attempt] = [
     ("getpriority", (0, 0)),
     ("setpriority", (0, 0, 0)),
 ]
-# Of the addresses of files none is looked at, but for what is open already.
+# No path is followed, only descriptors that are open already.
 AT_EMPTY_PATH = 0x1000
 _VIEW: list[Attempt] = [
     ("fcntl", (ANY, 1)),
@@ -213,7 +212,7 @@ ALLOWED: dict[str, list[Attempt]] = {
 }
 _CONNECTING: list[Attempt] = [("socket", (1, SOCK_STREAM | os.O_CLOEXEC, 0))]
 ALLOWED["wayland"] = ALLOWED["graphics"] + _CONNECTING
-# A process of that number there is not.
+# There is no process with that number.
 ALLOWED["vulkan-scoped"] = [*ALLOWED["vulkan"], ("kill", (0x7FFFFFFF, signal.SIGKILL))]
 """Calls that are made with these arguments; the kernel refuses each for another reason."""
 REFUSED: dict[str, list[Attempt]] = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""One house for as many cases as leave it sound, and another one for those that come after."""
+"""One house for all cases that leave it sound; after another case a new one."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ NUMBERS = range(1024)
 ANYTHING = (-1,) * 6
 FUTEX_WAKE = 1
 KINDS = tuple(PLAIN)
-# uretprobe and uprobe, which newer kernels let by any filter; they end whoever makes them by himself.
+# uretprobe and uprobe, which newer kernels let through any filter; a process that makes them itself
+# is ended.
 BY_ANY_FILTER = {335, 336} if platform.machine() == "x86_64" else set()
 
 

@@ -285,7 +285,7 @@ def test_a_session_that_hangs_is_shown_as_one_that_does_not_answer(household: Ho
 
 
 def test_a_spawner_that_hangs_is_no_machine_s_trouble(household: Household) -> None:
-    """Nobody new comes for a while; SIGTERM is the end all the same."""
+    """New machines cannot connect for a while, but SIGTERM still ends everything."""
     tree = household.tree
     hangs = spawner(tree)
     os.kill(hangs, signal.SIGSTOP)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A guest may have taken over its device process: that costs this guest its device, and nobody else anything."""
+"""A guest may have taken over its device process: that costs this guest its device, and others
+nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""One daemon is for many machines: each is served as if it were alone, and nothing stays of any."""
+"""One daemon serves many machines: each as if it were alone, and nothing stays of any."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a guest does within its rights, as much of it as it can: that is no other machine's trouble."""
+"""A guest does what it may, as much of it as it can: that must not disturb other machines."""
 
 from __future__ import annotations
 

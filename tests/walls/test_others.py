@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a process that was taken over tries to do to others, wherever it runs: nothing comes of it.
+"""What a process that was taken over tries to do to others, wherever it runs: all of it fails.
 
 As root and as an ordinary user, in a chroot, and where the kernel's Landlock is Debian 12's.
 """

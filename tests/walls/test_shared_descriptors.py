@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What two processes have open has the flags and the moods of both: no machine's may stop another's."""
+"""Both processes can change the flags of what both have open: no machine may stop another with
+that.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ def vmm(house: House) -> Iterator[HostileVmm]:
 
 
 def test_a_memory_table_that_is_refused_leaves_the_cursor_s_ring_where_it_was(house: House) -> None:
-    """There is room before it when it is mapped anew: so it would come to lie elsewhere."""
+    """There is room before it when it is mapped again, so that it would be at another place."""
     with house.misdeed(), HostileVmm(house.socket_path) as vmm:
         vmm.start()
         before = GuestMemory(MEMORY_BYTES, first_address=1 << 38)

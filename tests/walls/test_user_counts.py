@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the kernel counts by user, one machine has a few of: it cannot use up what others need."""
+"""Of what the kernel counts by user one machine has only a few: it cannot use up what others
+need.
+"""
 
 from __future__ import annotations
 

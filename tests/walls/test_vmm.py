@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A VMM may say, hand over and do anything: nobody but its own machine has less for it."""
+"""A VMM may send, hand over and do anything: that costs only its own machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLAGS = (0, VERSION, VERSION | 4, VERSION | 8, 2**32 - 1)
 def test_any_descriptor_may_come_in_any_place(
     house: House, kind: str, possible: Callable[[str], None]
 ) -> None:
-    """It is refused, or it is used and serves its own machine as well as it can."""
+    """It is refused, or it is used and serves only its own machine."""
     possible(kind)
     with (
         house.misdeed(),  # what hangs in a file that does not answer is gone when the file has let go
@@ -42,7 +42,9 @@ def test_any_descriptor_may_come_in_any_place(
 
 
 def _hand_over(house: House, hands: Hands, kind: str, place: str) -> None:
-    """To a session that has just begun, which refuses most, and what it does not refuse to a guest at work."""
+    """To a session that has just started, which refuses most; and what it does not refuse, to a
+    guest at work.
+    """
     with HostileVmm(house.socket_path) as vmm:
         hands.own = vmm.own
         vmm.hand_over(place, KINDS[kind](hands), hands.between)

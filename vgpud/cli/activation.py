@@ -13,12 +13,14 @@ VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 def take_socket(environment: MutableMapping[str, str]) -> int | None:
     """The descriptor that was passed, None without any; ``ConfigurationError`` for several.
 
-    The variables are removed: no child is to take them for its own.
+    The variables are removed, so that no child takes them for its own.
     """
     process_id, count, _ = (environment.pop(name, "") for name in VARIABLES)
     if process_id != str(os.getpid()) or not count.isdecimal() or count == "0":
         return None
     if count != "1":
-        raise ConfigurationError(f"LISTEN_FDS: {count} sockets were passed, and one can be served")
+        raise ConfigurationError(
+            f"LISTEN_FDS: {count} sockets were passed, but only one can be served"
+        )
     os.set_inheritable(FIRST_DESCRIPTOR, False)
     return FIRST_DESCRIPTOR

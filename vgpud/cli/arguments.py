@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The command line: one flag for each option of the table that has any, and the few that are no option."""
+"""The command line: the flags of all options in the table, and the few flags that are no option."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,25 +15,26 @@ from vgpud.errors import ConfigurationError
 
 DESCRIPTION = "Gives virtual machines a GPU: a vhost-user backend of the VIRTIO GPU device."
 EPILOGUE = (
-    "Without a socket's path it listens at /run/vgpud/vgpud.sock for root, $XDG_RUNTIME_DIR/vgpud/vgpud.sock for others, "
-    "and prints the command line of a QEMU for it. Exit status: 0 success, 69 the renderer is not available, 70 internal error, 78 wrong flags or configuration. "
-    "See vgpud(8) and vgpud.toml(5)."
+    "Without --socket-path it listens at /run/vgpud/vgpud.sock for root, "
+    "$XDG_RUNTIME_DIR/vgpud/vgpud.sock for others, and prints a QEMU command line for it. Exit "
+    "status: 0 success, 69 the renderer is not available, 70 internal error, 78 wrong flags or "
+    "configuration. See vgpud(8) and vgpud.toml(5)."
 )
 USAGE = "vgpud [--socket-path PATH] [--gpu-mode MODE] [FLAG ...]"
-# Flags that configure nothing: name, value's name or None, help.  The manual lists them too.
+# Flags that configure nothing: names, the value's name or None, help.  The manual lists them too.
 ACTIONS: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
-    (("--config",), "FILE", "Read this file in place of the general one of the search path."),
+    (("--config",), "FILE", "Read this file instead of the general one on the search path."),
     (
         ("--instance",),
         "NAME",
-        "Read NAME.toml too; what it says goes before the general file. Each line of the log names it, and the socket of "
-        "a daemon that is told of no other is in a folder of that name.",
+        "Read NAME.toml too, which overrides the general file. Each line of the log names the "
+        "instance, and unless another socket is given, it is in a folder of that name.",
     ),
     (("--check-config",), None, "List every mistake in the configuration and end."),
     (
         ("--print-config",),
         None,
-        "Print the configuration as TOML, with where each value came from, and end.",
+        "Print the configuration as TOML, with the source of each value, and end.",
     ),
     (
         (PRINT_CAPABILITIES,),
@@ -55,7 +56,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Record(argparse.Action):
-    """Notes the flag and the text given; what it means is judged with all the rest, so that mistakes come together."""
+    """Notes the flag and the text given.  Values are checked later, all together, so that all
+    mistakes are reported at once.
+    """
 
     def __init__(self, *arguments: Any, option: Option, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)

@@ -11,15 +11,16 @@ from vgpud.errors import RendererError
 PRINT_CAPABILITIES = "--print-capabilities"
 RENDER_NODES = Path("/dev/dri")
 ENOUGH_MEMORY = 1 << 30
-"""For a render server that has no guest, in bytes."""
+"""Of a render server that has no guest, in bytes."""
 
 
 def print_capabilities() -> None:
     """JSON on standard output and nothing else.
 
     A feature is named only when it works: libvirt fails to start a machine on a host without a render node when
-    ``render-node`` is named, and ``virgl`` asks for a renderer.  ``renderers``, which is ours, says of each mode that
-    something could be missing for what was found, and which capability sets it is ``without``, and why.
+    ``render-node`` is named, and ``virgl`` asks for a renderer.  ``renderers``, which is ours, says
+    what was found for each mode that needs something of the host, which capability sets it is
+    ``without``, and why.
     """
     virgl = _try({"mode": "virglrenderer"})
     features = ["virgl"] if "library" in virgl else []
@@ -34,7 +35,9 @@ def print_capabilities() -> None:
 
 
 def _try_gfxstream() -> dict[str, Any]:
-    """With the sets that are offered when none is chosen, or else what the library has without gfxstream."""
+    """With the sets that are offered when none is chosen; if that fails, what the library offers
+    without gfxstream.
+    """
     usual = _try({"mode": "gfxstream"})
     alone = (
         _try({"mode": "gfxstream", "capsets": ("cross-domain",)}) if "library" not in usual else {}

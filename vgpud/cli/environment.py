@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A process knows what it was started with for as long as it lives, and so do those that it forks, which guests may
-take over: secrets in the environment of whoever started us are wiped out at once.
+"""A process keeps the environment that it was started with for as long as it lives, and so do the
+processes that it forks, which guests may take over.  So secrets in that environment are wiped at
+once.
 """
 
 import ctypes
 import os
 
-# What is ours, the service manager's, and what graphics libraries, the interpreter and sanitizers are told by.
+# Our own variables, the service manager's, and those that graphics libraries, the interpreter and
+# sanitizers read.
 KEPT = (
     "PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TERM", "COLUMNS", "LINES", "TMPDIR", "LIBGL", "DRI_PRIME",
     "LD_LIBRARY_PATH", "LD_PRELOAD", "DISPLAY", "XAUTHORITY", "JOURNAL_STREAM", "RENDER_SERVER_EXEC_PATH",
@@ -22,13 +24,13 @@ _CONTENT = bytes.__basicsize__ - 1
 
 
 def is_kept(name: str) -> bool:
-    """Whether a variable of that name is for us, or those that we start."""
+    """Whether a variable of that name is for us, or for programs that we start."""
     return name in KEPT or name.startswith(KEPT_PREFIXES)
 
 
 def forget_secrets() -> None:
-    """Wipes out all other variables, in both places where a program that has just begun has them: what the kernel
-    has put on its stack, and the interpreter's copy.
+    """Wipes all other variables, in both places where a program that has just started has them: on
+    the stack, where the kernel has put them, and in the interpreter's copy.
 
     (To execute the program again without them would cost every start 40 ms.)
     """

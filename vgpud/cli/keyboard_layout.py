@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""How a keyboard of some layout types each character, as libxkbcommon has it: ``python -m vgpud.cli.keyboard_layout de``.
-
-Run in a process of its own, so that none that serves machines has the library.  It prints JSON, or says on its standard error
-why it cannot.
+"""How a keyboard with some layout types each character, from libxkbcommon: ``python -m
+vgpud.cli.keyboard_layout de``. Run in a process of its own, so that no process that serves machines
+has the library.  It prints JSON, or says on standard error why it cannot.
 """
 
 import ctypes
@@ -32,15 +31,16 @@ KEYS: dict[int, str] = {
     12: "minus", 13: "equal", 26: "bracket_left", 27: "bracket_right", 39: "semicolon", 40: "apostrophe",
     41: "grave_accent", 43: "backslash", 51: "comma", 52: "dot", 53: "slash", 57: "spc", 86: "less", 89: "ro", 124: "yen",
 }  # fmt: skip
-EVDEV_OFFSET = 8  # X11's number of a key is so much more
+EVDEV_OFFSET = 8  # X11's number of a key is this much larger
 
-# What these dead keys are before a space, wherever the guest's keyboard has them: of others guests make one thing or another.
+# The characters that a dead key and a space type on every guest; other dead keys differ between
+# guests.
 ALONE = "`^~"
 SPACE = ord(" ")
 
 
 class LayoutError(Exception):
-    """There is no such layout, or nobody who knows it; the text says so."""
+    """There is no such layout, or no library that knows it; the text says which."""
 
 
 class _Names(ctypes.Structure):
@@ -56,7 +56,8 @@ def _open() -> Any:
         library = ctypes.CDLL(LIBRARY)
     except OSError:
         raise LayoutError(
-            f"there is no {LIBRARY}, which knows keyboards (on Debian: apt install libxkbcommon0 xkb-data)"
+            f"there is no {LIBRARY}, which knows keyboards (on Debian: apt install libxkbcommon0 "
+            f"xkb-data)"
         ) from None
     for name in ("xkb_context_new", "xkb_keymap_new_from_names", "xkb_state_new"):
         getattr(library, name).restype = ctypes.c_void_p
@@ -79,11 +80,12 @@ class Layout:
         )
         if not self._keymap.value:
             raise LayoutError(
-                f"there is no keyboard layout {name} (/usr/share/X11/xkb/rules/evdev.lst has those that there are)"
+                f"there is no keyboard layout {name} (/usr/share/X11/xkb/rules/evdev.lst lists all "
+                f"layouts)"
             )
 
     def typed(self) -> Iterator[Typed]:
-        """Each character, and each dead key, by its shortest way."""
+        """Each character, and each dead key, with the fewest keys."""
         direct = dict(self._direct())
         for keysym, stroke in direct.items():
             for name in self._names(keysym):
@@ -95,7 +97,7 @@ class Layout:
     # --- what one key types
 
     def _direct(self) -> Iterator[tuple[int, Stroke]]:
-        """The fewest modifiers come last, and so win in a dictionary."""
+        """Strokes with the fewest modifiers come last, and so win in a dictionary."""
         found = [
             (keysym, stroke)
             for code, name in KEYS.items()
@@ -127,7 +129,7 @@ class Layout:
         return self._keysym(ALT_RIGHT, ()) == Keysym.ISO_LEVEL3_SHIFT
 
     def _keysym(self, code: int, pressed: tuple[int, ...]) -> int:
-        """What a key types while others are held down, 0: nothing."""
+        """The keysym that a key types while others are held down, 0: none."""
         library = self._library
         state = ctypes.c_void_p(library.xkb_state_new(self._keymap))
         try:
@@ -140,7 +142,7 @@ class Layout:
     # --- what two keys type
 
     def _composed(self, direct: dict[int, Stroke]) -> Iterator[tuple[int, tuple[Stroke, ...]]]:
-        """Behind a dead key, what no key has by itself; what has fewer accents first."""
+        """Characters that need a dead key, those with fewer accents first."""
         found: dict[int, tuple[Stroke, ...]] = {}
         for dead in DEAD_KEYS.keys() & direct.keys():
             for keysym, stroke in direct.items():
@@ -163,7 +165,7 @@ class Layout:
     # --- names
 
     def _names(self, keysym: int) -> set[int]:
-        """All that a viewer may call it."""
+        """All keysyms that a viewer may send for it."""
         character = self._library.xkb_keysym_to_utf32(keysym)
         if not character:
             return {keysym}

@@ -34,7 +34,8 @@ def run(argv: Sequence[str]) -> int:
             sys.stderr.write(f"vgpud: {line}\n")
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read the output has left; nothing more can be said to it, and at exit neither.
+        # The reader of our output has left.  Python flushes standard output at exit, which must not
+        # fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_INTERNAL
     except Exception as error:
@@ -121,8 +122,8 @@ def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:
 
 
 def _chosen_socket(socket: Socket, given: int | None, default: Path | None) -> Socket:
-    """What is configured, with the socket that a service manager has opened, or else the one that is ours without
-    a word; ``ConfigurationError`` when there is no place for that.
+    """What is configured, with the socket that a service manager has opened, or otherwise the
+    default socket; ``ConfigurationError`` when there is no place for that.
     """
     if given is not None:
         return evolve(socket, fd=given)
@@ -130,7 +131,7 @@ def _chosen_socket(socket: Socket, given: int | None, default: Path | None) -> S
         return socket
     if default is None:
         raise ConfigurationError(
-            "no socket to serve: there is no runtime folder of yours (XDG_RUNTIME_DIR); "
+            "no socket to serve: you have no runtime folder (XDG_RUNTIME_DIR is not set); "
             "give --socket-path PATH or --fd N"
         )
     return evolve(socket, path=default)

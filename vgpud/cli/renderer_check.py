@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Whether the renderer that is configured can start, before anybody is told that we are here.
+"""Whether the configured renderer can start, checked before the socket is announced.
 
-A graphics library that cannot start may end its process instead of saying so (GLX without what it wants does), so it is
-tried in one that nobody misses.
+A graphics library that cannot start may end its process instead of reporting it (GLX without an X
+server does), so it is tried in a process of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROBE = "vgpud.device.renderers.probe"
 SECONDS = 20
 
-# Of a library that ends the process, or never returns.
+# When a library ends the process, or never returns.
 ADVICE = {
     "virglrenderer": "try other values of --use-egl, --use-glx, --use-gles and --use-surfaceless, or --gpu-mode 2d",
     "gfxstream": "try other values of --capset, one by one, other drivers (VK_DRIVER_FILES), or --gpu-mode 2d",
@@ -39,7 +39,7 @@ def check_renderer(config: Config) -> None:
     if not mode.renderer:
         available = ", ".join(available_modes())
         raise RendererError(
-            f"the mode {renderer.mode} is not available in this version; {available} are"
+            f"the mode {renderer.mode} is not available in this version; available: {available}"
         )
     if mode.built_in:
         return
@@ -59,7 +59,9 @@ def check_renderer(config: Config) -> None:
 
 
 def probe(options: dict[str, Any]) -> dict[str, Any]:
-    """What a mode that needs a library is with these options, found out in a process of its own."""
+    """What a mode that needs a library offers with these options, found out in a process of its
+    own.
+    """
     mode = options["mode"]
     try:
         done = subprocess.run(

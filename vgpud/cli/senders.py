@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Who sends what comes on a socket that we were started with: the kernel says so of what is sent after we have asked for
-it, and whose machine it is can be told by the first message alone.
+"""Asks the kernel to say who sends what comes on a socket that we were started with.  It does so
+only for what is sent after we have asked, and only the first message tells whose machine it is.
 
-libvirt starts QEMU a moment after us, so that we ask before anything else is imported; the rest of the start is longer.
+libvirt starts QEMU a moment after us, before we could have imported everything: so we ask before
+anything else is imported.
 """
 
 import socket
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 
 
 def name_senders(descriptor: str) -> None:
-    """What is no socket is for others to complain about."""
+    """Asks for the senders on that descriptor.  A descriptor that is not a socket is reported
+    elsewhere.
+    """
     if not descriptor.isdecimal():
         return
     try:
@@ -26,7 +29,9 @@ def name_senders(descriptor: str) -> None:
 
 
 def flag_value(arguments: Sequence[str], flag: str) -> str:
-    """What stands behind a flag, after an equals sign or as the next word; empty when it is not there."""
+    """A flag's value, after an equals sign or as the next word; empty when the flag is not
+    there.
+    """
     for number, word in enumerate(arguments):
         if word.startswith(f"{flag}="):
             return word.partition("=")[2]

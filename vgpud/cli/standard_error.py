@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Standard error into systemd's journal, where whoever started us throws away all that we say: libvirt does.
+"""Sends standard error to systemd's journal when whoever started us throws it away, as libvirt
+does.
 
-By sd_journal_stream_fd(3), as systemd-cat(1) does it, from the libsystemd that is there wherever systemd is.
+By sd_journal_stream_fd(3), as systemd-cat(1) does it, of libsystemd, which is there wherever
+systemd is.
 """
 
 import ctypes
@@ -14,7 +16,9 @@ LEVEL_PREFIX = 1  # "<6>" in front of a line is its priority
 
 
 def keep_standard_error() -> None:
-    """Only where all three standard descriptors are /dev/null, as no shell leaves them by itself; else nothing changes."""
+    """Only where all three standard descriptors are /dev/null, which no shell does on its own;
+    otherwise nothing changes.
+    """
     if not all(map(_goes_nowhere, range(3))):
         return
     try:

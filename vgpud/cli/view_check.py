@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Whether viewers can be served, and by which keys, before anybody is told that they can."""
+"""Whether viewers can be served, and which keys they have, checked before the daemon starts."""
 
 import importlib.util
 import json
@@ -27,7 +27,7 @@ def check_view(options: View) -> None:
             "view.address: this vgpud was built without libvncserver, which serves viewers"
             " (on Debian: apt install libvncserver-dev, then build vgpud again)"
         )
-    # In a process of its own: none that serves no viewer is to have the library.
+    # In a process of its own: only a process that serves a viewer may have the library loaded.
     tried = subprocess.run(
         [sys.executable, "-P", "-c", f"import {EXTENSION}"],
         capture_output=True,
@@ -42,10 +42,12 @@ def check_view(options: View) -> None:
 
 
 def read_layout(options: View) -> tuple[Typed, ...]:
-    """The guests' keyboard, when viewers may press its keys; empty: that of the USA.  ``ConfigurationError``."""
+    """The guests' keyboard, if viewers may press its keys; empty: the US layout.
+    ``ConfigurationError``.
+    """
     if options.qmp is None or options.layout == USA:
         return ()
-    # libxkbcommon likewise.
+    # Likewise libxkbcommon.
     tried = subprocess.run(
         [sys.executable, "-P", "-m", LAYOUT, options.layout],
         capture_output=True,

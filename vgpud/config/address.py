@@ -24,7 +24,9 @@ class Address:
 
 @frozen
 class LocalAddress(Kind[Address]):
-    """``unix:PATH``, or ``HOST:PORT`` where the host is a loopback address: who connects is not asked who he is."""
+    """``unix:PATH``, or ``HOST:PORT`` where the host is a loopback address, since nobody who
+    connects is asked who they are.
+    """
 
     metavar: str = "ADDRESS"
 
@@ -49,12 +51,12 @@ class LocalAddress(Kind[Address]):
 
 def _path(text: str) -> Address:
     if not text or "\0" in text:
-        raise ValueError("expected a path behind unix:")
+        raise ValueError("expected a path after unix:")
     return Address(path=Path(text))
 
 
 def _loopback(host: str) -> str:
-    # As in nearest.py: few have a viewer at a port.
+    # Imported only when needed, as in nearest.py: few use a port.
     import ipaddress
 
     if host == LOCALHOST:
@@ -66,6 +68,6 @@ def _loopback(host: str) -> str:
     if address is None or not address.is_loopback:
         raise ValueError(
             f"expected a loopback address such as 127.0.0.1, not {shown(host)}:"
-            " who looks on from another computer comes by ssh"
+            " use ssh to see the screen from another computer"
         )
     return str(address)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What is probably not meant: nothing is refused for it, and whoever starts the program is told."""
+"""What is probably a mistake: nothing is refused for it, but whoever starts the program is told."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from vgpud.config.search import CONFIG_VARIABLE, INSTANCE_VARIABLE
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """A line for each variable that has our prefix and says nothing."""
+    """A line for each variable that has our prefix but is unknown."""
     known = [CONFIG_VARIABLE, INSTANCE_VARIABLE]
     known += [variable for option in OPTIONS for variable in option.variables]
     for name in sorted(environment):

@@ -28,14 +28,14 @@ class _Entry:
     value: Any
 
     def line(self) -> str:
-        """``key = value``; commented out when there is no value, which TOML cannot say."""
+        """``key = value``; commented out when there is no value, which TOML cannot express."""
         if self.value is None:
             return f"#{self.option.name} = {self.option.kind.metavar}"
         return tomli_w.dumps({self.option.name: self.option.kind.write(self.value)}).rstrip("\n")
 
 
 def dump(loaded: Loaded) -> str:
-    """The file for ``--print-config``: beside each value where it came from."""
+    """The file for ``--print-config``: each value with its source."""
     parts = []
     for header, entries in _tables(loaded.config):
         parts.append(f"[{header}]\n")
@@ -59,7 +59,7 @@ def example() -> str:
 
 
 def _tables(config: Config) -> Iterator[tuple[str, list[_Entry]]]:
-    """Each table's header, without its outer brackets, and what stands under it."""
+    """Each table's header, without its outer brackets, and its entries."""
     for section in SECTIONS:
         table = getattr(config, section)
         options = (option for option in OPTIONS if option.section == section)
@@ -76,7 +76,7 @@ def _built_in(entry: _Entry) -> str:
 
 
 def _beside(line: str, remark: str) -> str:
-    # An array stands on several lines and takes its comment on the first.
+    # An array takes several lines, and its comment goes on the first.
     first, newline, rest = line.partition("\n")
     return f"{first}  # {_printable(remark)}{newline}{rest}"
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Reads one TOML file, and finds every mistake in it at once.
 
-Apart from `load` because cattrs costs time and memory, which a program without a file need not spend.
+Not in `load`, because cattrs costs time and memory that a program without a file need not spend.
 """
 
 import re
@@ -48,12 +48,12 @@ def read_file(path: Path) -> tuple[dict[str, Any], list[Mistake]]:
     return _values(raw, config), mistakes
 
 
-# The whole line, since TOML's reader stops behind the zero.
+# Matches the whole line, since TOML's reader stops after the zero.
 _OCTAL_LINE = re.compile(r"\s*[\w.\-]+\s*=\s*(0[0-7]+)\s*(#.*)?")
 
 
 def _number_hint(text: str, error: str) -> str:
-    """What to write when a number begins with 0, as permissions do everywhere else."""
+    """A hint when a number begins with 0, as permissions do outside TOML."""
     place = re.search(r"at line ([0-9]+)", error)
     line = text.splitlines()[int(place[1]) - 1] if place else ""
     octal = _OCTAL_LINE.fullmatch(line)
@@ -61,7 +61,7 @@ def _number_hint(text: str, error: str) -> str:
 
 
 def _without(raw: dict[str, Any], wrong: set[str]) -> dict[str, Any]:
-    """What is left of a file without its `wrong` keys, so that the rest can be judged with the other sources."""
+    """A file without its `wrong` keys, so that the rest can be checked with the other sources."""
 
     def sound(key: str) -> bool:
         return not any(bad == key or bad.startswith(f"{key}[") for bad in wrong)
@@ -76,7 +76,7 @@ def _without(raw: dict[str, Any], wrong: set[str]) -> dict[str, Any]:
 
 
 def _values(raw: dict[str, Any], config: Config) -> dict[str, Any]:
-    """What of the configuration the file said itself."""
+    """The values that the file itself sets."""
     values = {
         f"{section}.{name}": getattr(getattr(config, section), name)
         for section in SECTIONS
@@ -147,7 +147,9 @@ def _joined(key: str, name: str) -> str:
 
 
 def _suggestion(unknown: str, table: type) -> str:
-    """What was probably meant: a key of this table, or one that has this name elsewhere."""
+    """The key that was probably meant: one of this table, or one with this name in another
+    table.
+    """
     name = unknown.rpartition(".")[2].replace("-", "_")
     near = nearest(name, [field.name for field in attrs.fields(table)])
     if near:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Kinds of configuration values: each reads a word of a command line and a value of a TOML file.
 
-Both readers raise `ValueError` with a sentence that says what was expected; the caller knows where the value stood.
+Both readers raise `ValueError` with a sentence that says what was expected; the caller knows where
+the value was.
 """
 
 import re
@@ -18,7 +19,7 @@ TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 class Kind(Generic[T]):
-    """One kind of value; subclasses say how it is written down."""
+    """One kind of value; subclasses say how it is written."""
 
     metavar = "VALUE"
 
@@ -64,7 +65,9 @@ class Text(Kind[str]):
 
 @frozen
 class KeyboardLayout(Kind[str]):
-    """A layout as setxkbmap(1) calls it, ``de``, or with a variant, ``de(nodeadkeys)``.  Whether there is such a one is not looked at."""
+    """A layout by its name in setxkbmap(1), ``de``, or with a variant, ``de(nodeadkeys)``.  Whether
+    it exists is not checked.
+    """
 
     metavar: str = "LAYOUT"
 
@@ -95,7 +98,9 @@ class FilePath(Kind[Path]):
 
 @frozen
 class Choice(Kind[str]):
-    """One of `values`; `also` maps other spellings, which are accepted and never written, to one of them."""
+    """One of `values`; `also` maps other spellings, which are accepted but never written, to one of
+    them.
+    """
 
     values: tuple[str, ...]
     metavar: str = "NAME"
@@ -170,8 +175,8 @@ class Seconds(Kind[float]):
 
 @frozen
 class Permissions(Kind[int]):
-    """The permission bits of a file, as a text of octal digits: `"0660"`.  A number is refused, since 660 and 0o660
-    are not the same one, and TOML has both.
+    """The permission bits of a file, as a text of octal digits: `"0660"`.  A number is refused: 660
+    and 0o660 differ, and TOML has both.
     """
 
     metavar: str = "MODE"
@@ -218,7 +223,9 @@ class Size(Kind[int]):
 
 
 def _permissions_meant(number: int) -> str:
-    """What to write for a number: its digits may be octal already, or be decimal ones of what was octal."""
+    """The message for a number: its digits may be octal already, or the decimal digits of an octal
+    number.
+    """
     meant = [f'"0{number}"'] if re.fullmatch(r"[0-7]{3}", str(number)) else []
     if 0 <= number <= PERMISSIONS_MAX:
         meant.append(f'"{number:04o}"')
@@ -236,7 +243,7 @@ def _bytes(value: object) -> int:
 
 
 def shown(value: object) -> str:
-    """A value as a TOML file has it, cut so that a mistake stays one line."""
+    """A value as a TOML file has it, cut so that a message stays one line."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
     text = {"True": "true", "False": "false"}.get(text, text)
     text = "".join(character if character.isprintable() else "?" for character in text)

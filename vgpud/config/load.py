@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Puts the configuration together: flags, then the environment, the instance's file, the general file, the built-in.
-
-Each source becomes a layer of values with where each came from; every mistake of every layer is collected before anything
-is refused.
+"""Puts the configuration together: flags, then the environment, the instance's file, the general
+file, the built-in defaults.  Each source becomes a layer of values, each with its origin; the
+mistakes of all layers are collected before anything is refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,8 @@ from vgpud.config.search import Files
 from vgpud.errors import ConfigurationError
 from vgpud.modes import CAPSETS
 
-# Ways of saying one thing: the nearer layer's replaces the farther's, and one layer may not say both.
+# Two ways to set one thing: an earlier layer's replaces a later layer's, and one layer may not have
+# both.
 ALTERNATIVES = ("socket.path", "socket.fd")
 
 
@@ -32,8 +32,9 @@ class Setting:
 
 @frozen
 class Loaded:
-    """A configuration; `origins` says of each key that is not built in where its value came from, `doubts` has a line
-    for each thing that is probably not meant, ``folders`` are those that files were looked for in.
+    """A configuration; `origins` says where the value of each key came from, unless it is the
+    default; `doubts` has a line for each probable mistake; ``folders`` are those in which files
+    were looked for.
     """
 
     config: Config
@@ -61,7 +62,7 @@ class _Sources:
 
     layers: list[Layer] = field(factory=list)
     mistakes: list[str] = field(factory=list)
-    doubtful: set[str] = field(factory=set)  # keys that somewhere have a value that cannot be used
+    doubtful: set[str] = field(factory=set)  # keys that have an unusable value in some layer
 
     def refuse(self, key: str, mistake: str) -> None:
         self.mistakes.append(mistake)
@@ -74,9 +75,8 @@ def load(
     files: Files,
     mistakes: Iterable[str] = (),
 ) -> Loaded:
-    """The configuration that the sources give together.
-
-    Raises ConfigurationError with every mistake in them, after the `mistakes` that were found before.
+    """The configuration that the sources give together. Raises ConfigurationError with every
+    mistake in them, after the `mistakes` that were found before.
     """
     sources = _Sources(mistakes=list(mistakes))
     paths = tuple(path for path in (files.instance, files.general) if path)
@@ -118,7 +118,7 @@ def _read_flags(flags: Iterable[Flag], sources: _Sources) -> None:
 def _flag_value(flag: Flag) -> Any:
     preset = flag.option.presets.get(flag.spelling)
     if preset is None:
-        # A bare flag of a switch means true.
+        # A switch's flag without a value means true.
         return flag.option.kind.parse("true" if flag.text is None else flag.text)
     return flag.option.kind.parse(preset)
 
@@ -186,13 +186,13 @@ def _built(settings: Layer) -> Config:
 def _check_view(config: Config, settings: Layer, mistakes: list[str]) -> None:
     if config.view.qmp is not None and config.view.address is None:
         origin = settings["view.qmp"].origin
-        mistakes.append(f"{origin}: view.qmp: nobody can look without view.address")
+        mistakes.append(f"{origin}: view.qmp: without view.address there are no viewers")
 
 
 def _check_wayland(config: Config, settings: Layer, mistakes: list[str]) -> None:
     if config.renderer.wayland is not None and "cross-domain" not in config.renderer.capsets:
         origin = settings["renderer.wayland"].origin
-        mistakes.append(f"{origin}: renderer.wayland: that needs the capability set cross-domain")
+        mistakes.append(f"{origin}: renderer.wayland: this needs the capability set cross-domain")
 
 
 def _check_capsets(config: Config, settings: Layer, mistakes: list[str]) -> None:

@@ -15,7 +15,7 @@ ENVIRONMENT_PREFIX = "VGPUD_"
 
 @frozen
 class Option:
-    """One value that can be configured by itself."""
+    """One value that can be configured."""
 
     section: str  # the table of the file
     name: str  # the key in it
@@ -38,13 +38,15 @@ class Option:
 
     @property
     def environment(self) -> str:
-        """Its environment variable, named after the flag, or else after the key: ``VGPUD_GPU_MODE``."""
+        """Its environment variable, named after the flag, or otherwise after the key:
+        ``VGPUD_GPU_MODE``.
+        """
         name = self.flag.removeprefix("--") if self.flag else self.key
         return ENVIRONMENT_PREFIX + name.replace("-", "_").replace(".", "_").upper()
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """All environment variables that say it, the one that counts first."""
+        """All environment variables that set it; the first one set counts."""
         return (self.environment, *filter(None, [self.variable]))
 
 
@@ -75,5 +77,5 @@ OPTIONS = tuple(
     option for section, table in SECTIONS.items() for option in section_options(section, table)
 )
 BY_KEY = {option.key: option for option in OPTIONS}
-# An array of tables: a key of the file alone, which flags and environment cannot say.
+# An array of tables: only a file can have it, not flags or the environment.
 DISPLAY_OPTIONS = tuple(section_options("displays", Display))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A configuration as text for another process of ours, without what reading a user's file needs."""
+"""A configuration as text for another of our processes, which needs none of what reading a user's
+file takes.
+"""
 
 import json
 
@@ -19,7 +21,7 @@ def to_plain(config: Config) -> str:
 
 
 def from_plain(text: str) -> Config:
-    """What ``to_plain`` was given."""
+    """The configuration that ``to_plain`` was given."""
     plain = json.loads(text)
     values = plain["values"]
     tables = {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Where sockets are when nobody says where: the host's folder for root, each user's own for all others."""
+"""Where sockets are by default: the host's folder for root, each user's own for all others."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +13,13 @@ MACHINES_NAME = "machines"
 
 
 def runtime_folder(environment: Mapping[str, str], user: int) -> Path | None:
-    """The folder for sockets of that user's; None when there is no place for it.  It may not be there yet."""
+    """The folder for that user's sockets; None when there is no place for it.  It may not exist
+    yet.
+    """
     if user == 0:
         return SYSTEM_RUNTIME
-    # XDG Base Directory Specification: it has to belong to the user, and a relative path is to be ignored.
+    # XDG Base Directory Specification: it must belong to the user, and a relative path must be
+    # ignored.
     for place in (Path(environment.get("XDG_RUNTIME_DIR", "")), USERS / str(user)):
         if place.is_absolute() and _is_of(place, user):
             return place / FOLDER_NAME
@@ -26,8 +29,8 @@ def runtime_folder(environment: Mapping[str, str], user: int) -> Path | None:
 def default_socket(
     environment: Mapping[str, str], user: int, instance: str | None = None
 ) -> Path | None:
-    """The socket of a daemon that is told of none, as the units have it: that of an instance is in a folder of
-    the instance's own.
+    """The default socket of a daemon, as in the units: an instance's is in a folder of the
+    instance's own.
     """
     folder = runtime_folder(environment, user)
     return folder and folder / (instance or "") / SOCKET_NAME
@@ -41,6 +44,8 @@ def _is_of(place: Path, user: int) -> bool:
 
 
 def make_runtime_folder(folder: Path, user: int) -> None:
-    """The folder of a default socket, with those above it up to the runtime folder's; ``OSError``."""
-    # Root's is the host's: whoever may use a socket in it has to get there.
+    """Makes the folder of a default socket, and those above it up to the runtime folder;
+    ``OSError``.
+    """
+    # Root's folder is for the whole host: whoever may use a socket in it must be able to reach it.
     folder.mkdir(0o755 if user == 0 else 0o700, parents=True, exist_ok=True)

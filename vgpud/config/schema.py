@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Everything that can be configured, declared once.
 
-A class is a table of the TOML file and a field a key of it; `option` says of each field its kind, its flags and its help.
+A class is a table of the TOML file and a field is a key of it; `option` gives each field its kind,
+its flags and its help.
 Command line, environment, file, ``--print-config`` and the manuals all derive from this (see `vgpud.config.options`).
 """
 
@@ -40,13 +41,13 @@ TRANSPORTS = ("auto", "dmabuf", "pixels")
 
 @frozen
 class Declaration:
-    """What is said of an option beside its name, type and default."""
+    """What describes an option besides its name, type and default."""
 
     kind: Kind[Any]
     help: str
     flags: tuple[str, ...] = ()
     presets: dict[str, str] = attrs.field(factory=dict)  # a flag without value → what it stands for
-    variable: str = ""  # another environment variable, beside the one that is named after the flag
+    variable: str = ""  # another environment variable, besides the one named after the flag
 
 
 def option(
@@ -57,7 +58,9 @@ def option(
     presets: dict[str, str] | None = None,
     variable: str = "",
 ) -> T:
-    """A field that is an option.  Typed as its default, which is what a type checker takes it for."""
+    """A field that is an option.  It has the type of its default, so that type checkers accept
+    it.
+    """
     declaration = Declaration(kind, help, flags, presets or {}, variable)
     field: T = attrs.field(default=default, metadata={"option": declaration})
     return field
@@ -65,8 +68,8 @@ def option(
 
 @frozen
 class Socket:
-    """Where a VMM connects: one of `path` and `fd`. Without either it is /run/vgpud/vgpud.sock for root, and
-    $XDG_RUNTIME_DIR/vgpud/vgpud.sock for other users; the folder is made when it is missing.
+    """Where a VMM connects: `path` or `fd`. Without either it is /run/vgpud/vgpud.sock for root,
+    and $XDG_RUNTIME_DIR/vgpud/vgpud.sock for other users; the folder is made if it is missing.
     """
 
     path: Path | None = option(
@@ -101,8 +104,9 @@ class Renderer:
         Choice(tuple(MODES), "MODE", also={"virgl-renderer": "virglrenderer"}),
         "What draws: 2d draws in software; null accepts every command and draws nothing; "
         "virglrenderer draws OpenGL and Vulkan with the host's libvirglrenderer, on a GPU or in software; "
-        "gfxstream draws OpenGL ES and Vulkan with the host's gfxstream, through librutabaga_gfx_ffi, or gives guests Wayland of "
-        "the host's (docs/gfxstream.md). A library that cannot start is told with exit status 69.",
+        "gfxstream draws OpenGL ES and Vulkan with the host's gfxstream, through "
+        "librutabaga_gfx_ffi, or lets guests open windows on the host's Wayland compositor "
+        "(docs/gfxstream.md). If the library cannot start, vgpud ends with status 69.",
         "-g",
         "--gpu-mode",
         presets={"--virgl": "virglrenderer"},
@@ -110,10 +114,10 @@ class Renderer:
     capsets: tuple[str, ...] = option(
         (),
         Choices(tuple(CAPSETS), "CAPSET[,CAPSET...]"),
-        "Capability sets to offer; none given means all that the mode has and that can start. "
+        "Capability sets to offer; if none is given, all that the mode has and that can start. "
         "virglrenderer has virgl and virgl2 for OpenGL and venus for Vulkan (drm is not available); gfxstream has gfxstream-vulkan, "
-        "gfxstream-gles, gfxstream-composer and cross-domain, which is offered when it is named and alone needs no gfxstream; "
-        "2d and null have none.",
+        "gfxstream-gles, gfxstream-composer and cross-domain, which is offered only when it is "
+        "named and works without the library gfxstream; 2d and null have none.",
         "-c",
         "--capset",
     )
@@ -135,17 +139,19 @@ class Renderer:
     wayland: Path | None = option(
         None,
         FilePath(),
-        "Socket of a Wayland compositor of the host, such as /run/user/1000/wayland-0, for guests that are offered the capability set "
-        "cross-domain by name: their programs are windows there. A guest can then do what any program can that the compositor serves, and "
-        "one that has taken over its device process can connect to whatever Unix socket the daemon's user may connect to "
+        "Socket of a Wayland compositor of the host, such as /run/user/1000/wayland-0, for guests "
+        "that are offered the capability set cross-domain: their programs open windows there. Such "
+        "a guest can do whatever any program can do on that compositor. One that has taken over "
+        "its device process can connect to any Unix socket that the daemon's user may connect to "
         "(docs/gfxstream.md).",
         "--wayland",
     )
     hostmem: int = option(
         4 * GIB,
         Size(0, 1 * TIB, multiple=os.sysconf("SC_PAGE_SIZE")),
-        "Address space of the guest that memory of the host can be mapped into, for VMMs that have such a region "
-        "and renderers that have such memory. It takes none of the host's until something is mapped; 0: no region.",
+        "Size of the guest's address space into which host memory can be mapped, for VMMs that "
+        "have such a region and renderers that have such memory. It takes no host memory until "
+        "something is mapped; 0 means no region.",
         "--hostmem",
     )
 
@@ -158,7 +164,7 @@ class DisplayOptions:
         False,
         Boolean(),
         "Show nothing: the VMM's display socket is not used, and the guest is told of the displays "
-        "that are configured here.",
+        "configured here.",
         "--headless",
     )
     transport: str = option(
@@ -166,7 +172,8 @@ class DisplayOptions:
         Choice(TRANSPORTS, "TRANSPORT"),
         "How the frames that OpenGL draws reach the VMM: dmabuf hands over the DMA buffers of a GPU, which "
         "the VMM's display has to take; pixels reads them back and sends them; auto takes DMA buffers "
-        "where the renderer draws on a GPU. Frames that cannot go as asked go as pixels.",
+        "where the renderer draws on a GPU. Frames that cannot be sent as DMA buffers are sent as "
+        "pixels.",
         "--display-transport",
     )
 
@@ -189,50 +196,53 @@ class View:
     qmp: Path | None = option(
         None,
         FilePath(),
-        "Let viewers press keys and move the pointer: the socket of the VMM's QMP, for vgpud alone "
-        "(-qmp unix:PATH,server=on,wait=off). Without it they see, and press nothing.",
+        "Let viewers press keys and move the pointer, through the VMM's QMP socket, one that only "
+        "vgpud uses (-qmp unix:PATH,server=on,wait=off). Without it viewers can only look.",
         "--view-qmp",
     )
     layout: str = option(
         USA,
         KeyboardLayout(),
-        "The keyboard layout that the guest is set to, as setxkbmap(1) calls it: de, or with a variant "
-        "de(nodeadkeys). A viewer's characters are typed as they are on such a keyboard, whatever his own is. "
-        "All but us take libxkbcommon.",
+        "The keyboard layout that the guest is set to, by its name in setxkbmap(1): de, or with a "
+        "variant de(nodeadkeys). A viewer's characters are typed as on such a keyboard, whatever "
+        "the viewer's own is. All but us need libxkbcommon.",
         "--view-layout",
     )
 
 
 @frozen
 class Display:
-    """One display that the guest is told of while no VMM provides any."""
+    """A display that the guest is told of when its VMM provides none."""
 
     width: int = option(1280, Integer(1, 16384), "Width in pixels of the preferred mode.")
     height: int = option(800, Integer(1, 16384), "Height in pixels of the preferred mode.")
     connected: bool = option(
         True,
         Boolean(),
-        "Whether it is plugged in when a machine comes; vgpuctl displays set changes it later.",
+        "Whether it is plugged in when a machine connects; vgpuctl displays set changes it later.",
     )
 
 
 @frozen
 class Machine:
-    """The machine that a daemon is there for. One of many is called as its VMM says."""
+    """The machine of a daemon that serves only one. Otherwise a machine's name is what its VMM
+    says.
+    """
 
     name: str | None = option(
         None,
         Text("NAME"),
-        "What the machine is called whose VMM does not say so itself, as QEMU does by -name; or else it is called as the "
-        "instance is.",
+        "The machine's name if its VMM does not say one, as QEMU does by -name; without either it "
+        "is the instance's name.",
         "--machine-name",
     )
 
 
 @frozen
 class Limits:
-    """What a host serves, and what one virtual machine may take of it. Who would be one too many is refused; past a
-    machine's limits its command is answered with OUT_OF_MEMORY.
+    """What a host serves, and what one virtual machine may take of it. A machine too many is
+    refused; a guest's command that would exceed its machine's limits is answered with
+    OUT_OF_MEMORY.
     """
 
     machines: int = option(500, Integer(1, 1 << 20), "Machines that are served at the same time.")
@@ -242,10 +252,11 @@ class Limits:
     silent_connections: int = option(
         64,
         Integer(1, 1 << 16),
-        "Connections that have said nothing yet; one more, and the oldest of whoever has most is closed.",
+        "Connections that have sent nothing yet; at one more, the oldest one of the user with the "
+        "most is closed.",
     )
     first_message: float = option(
-        30.0, Seconds(0.1, 86400), "Time that a connection has to say something."
+        30.0, Seconds(0.1, 86400), "Time within which a connection must send something."
     )
     guest_memory: int = option(
         1 * TIB,
@@ -255,7 +266,8 @@ class Limits:
     image_memory: int = option(
         1 * GIB,
         Size(1 * MIB, 1 * TIB),
-        "Host memory for the images of all resources together; one that is shown counts four times.",
+        "Host memory for the images of all resources together; an image that is shown counts four "
+        "times.",
     )
     resources: int = option(8192, Integer(1, MAX_U32), "Resources that exist at the same time.")
     contexts: int = option(
@@ -267,7 +279,8 @@ class Limits:
     vulkan_memory: int = option(
         4 * GIB,
         Size(256 * MIB, 1 * TIB),
-        "Memory that each process may map that executes Vulkan for a guest: there is one for each of its programs that use it.",
+        "Memory that each process that executes Vulkan for a guest may map; there is one for each "
+        "of the guest's programs that use Vulkan.",
     )
     request_bytes: int = option(4 * MIB, Size(4 * KIB, 1 * GIB), "Length of one command.")
     submit_bytes: int = option(
@@ -276,13 +289,13 @@ class Limits:
     blob_memory: int = option(
         4 * GIB,
         Size(1 * MIB, 1 * TIB),
-        "Size of all blobs of the host's memory together, as the guest says.",
+        "Size of all blobs in host memory together, as the guest states it.",
     )
 
 
 @frozen
 class DeviceProcess:
-    """How often the process that runs a device is started again after it died."""
+    """How often a device process is started again after it has died."""
 
     restarts: int = option(
         5, Integer(0, 1000), "Restarts within the window before the device is given up."
@@ -293,13 +306,14 @@ class DeviceProcess:
     restart_delay: float = option(
         0.1,
         Seconds(0, 60),
-        "Wait before the second restart within the window; doubled for each one that follows.",
+        "Wait before the second restart within the window; doubled for each further one.",
     )
     vulkan_timeout: float = option(
         3.0,
         Seconds(0.2, 60),
-        "How long a command may take that waits for the process that executes a program's Vulkan; then that process is "
-        "killed, and after as long again the render server, with all that the guest's programs draw by Vulkan.",
+        "How long a command may wait for the process that executes a program's Vulkan. Then that "
+        "process is killed, and after as long again the render server, which ends the Vulkan of "
+        "all of the guest's programs.",
     )
 
 
@@ -319,7 +333,7 @@ class Log:
         Choice(("auto", "text", "journal", "json"), "FORMAT"),
         "text has a time on each line, journal a priority as in sd-daemon(3), json an object with "
         "time, level, instance, machine, module, message and extra; auto is journal where standard "
-        "error is the journal's, and text elsewhere.",
+        "error goes to systemd's journal, and text elsewhere.",
         "--log-format",
     )
 

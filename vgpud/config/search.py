@@ -16,7 +16,7 @@ INSTANCE_VARIABLE = "VGPUD_INSTANCE"
 
 SYSTEM_FOLDER = Path("/etc/vgpud")
 GENERAL_NAME = "vgpud"
-# What is something else in these folders, or in the one for sockets.
+# Names that mean something else in these folders, or in the folder for sockets.
 NO_INSTANCES = (".", "..", GENERAL_NAME, MACHINES_NAME)
 # What systemd leaves of an instance's name after escaping, less the slash.
 INSTANCE_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
@@ -24,7 +24,9 @@ INSTANCE_NAME = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}")
 
 @frozen
 class Files:
-    """The files to read, each None where there is none; ``folders`` are where those of instances and machines are."""
+    """The files to read, each None if there is none; ``folders`` are where instances' and machines'
+    files are.
+    """
 
     general: Path | None
     instance: Path | None
@@ -36,8 +38,9 @@ def find_files(
 ) -> Files:
     """The files that exist on the search path.
 
-    `config` is a file that must exist, and the instance's is then looked for beside it.  Otherwise the folders are tried
-    in turn: for users other than root their own, then the system's.  No file at all is fine.
+    `config` is a file that must exist, and the instance's file is then looked for beside it.
+    Otherwise the folders are tried in turn: for users other than root their own, then the system's.
+    There may be no file at all.
     """
     folders = [Path(config).parent] if config else _folders(environment, superuser)
     general = Path(config) if config else _first(folders, GENERAL_NAME)
@@ -51,7 +54,7 @@ def find_files(
 def _folders(environment: Mapping[str, str], superuser: bool) -> list[Path]:
     if superuser:
         return [SYSTEM_FOLDER]
-    # XDG Base Directory Specification: a relative path is to be ignored.
+    # XDG Base Directory Specification: a relative path must be ignored.
     own = Path(environment.get("XDG_CONFIG_HOME", ""))
     if not own.is_absolute():
         own = Path(environment.get("HOME", "/")) / ".config"

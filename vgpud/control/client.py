@@ -20,7 +20,7 @@ from vgpud.control.protocol import (
 )
 from vgpud.link import rights
 
-ANSWER_SECONDS = 10  # a front-end that is asked has half of it
+ANSWER_SECONDS = 10  # half of it is for a front-end that is asked
 _TIME = struct.Struct("ll")  # struct timeval
 CHUNK = 64 * 1024
 LINE_BYTES_MAX = 64 << 20  # hundreds of machines with thousands of resources
@@ -34,7 +34,7 @@ class NobodyError(ControlError):
 
 
 class NotAllowedError(ControlError):
-    """There may be one, but this user cannot reach it."""
+    """There may be a daemon, but this user cannot reach it."""
 
 
 class Client:
@@ -45,7 +45,8 @@ class Client:
 
     def __init__(self, path: Path, seconds: int = ANSWER_SECONDS) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Not by settimeout(), with which connect() does not wait for its turn when many connect.
+        # Not settimeout(): with it connect() fails at once when many connect, instead of waiting
+        # for its turn.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(seconds, 0))
         self._read = b""
         try:
@@ -102,7 +103,7 @@ class Client:
 
 
 def _connect(end: socket.socket, path: Path) -> None:
-    """The path may be longer than a socket's address."""
+    """Connects also where the path is longer than a socket's address allows."""
     file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         end.connect(f"/proc/self/fd/{file}")
@@ -111,21 +112,22 @@ def _connect(end: socket.socket, path: Path) -> None:
 
 
 def _explained(error: OSError, path: Path) -> ControlError:
-    """``path`` is the control socket's; people know the daemon by the other one."""
+    """``path`` is the control socket's; messages name the main one, which users know."""
     main = str(path).removesuffix(SUFFIX)
     if isinstance(error, FileNotFoundError | NotADirectoryError | ConnectionRefusedError):
         return NobodyError(_misnamed(Path(main)) or f"no vgpud answers at {main}; {ADVICE}")
     if isinstance(error, PermissionError):
         return NotAllowedError(
-            f"{main}: {error.strerror}: its daemon answers root, its own user, and the group of its socket"
+            f"{main}: {error.strerror}: the daemon answers only root, its own user and the group "
+            f"of its socket"
         )
     return ControlError(f"{main}: {error.strerror or error}")
 
 
 def _misnamed(main: Path) -> str:
-    """Why nobody ever answers there; empty when somebody might."""
+    """Why nobody can answer at a path; empty when somebody might."""
     if main.is_dir():
         return f"{main}: this is a folder; name the daemon's socket in it, such as {main / SOCKET_NAME}"
     if str(main).endswith(SUFFIX):
         return f"{main}: name the daemon's socket, {str(main).removesuffix(SUFFIX)}"
-    return f"{main}: this is no socket" if main.exists() and not main.is_socket() else ""
+    return f"{main}: this is not a socket" if main.exists() and not main.is_socket() else ""

@@ -4,8 +4,9 @@
     {"version": 1, "command": "status"}
     {"version": 1, "result": {…}}          or          {"version": 1, "error": "a sentence"}
 
-A connection carries one request after another, until it says something that is none.  File descriptors come with the answer's first byte.
-Whoever has asked for "events" is told what happens from then on, until he leaves:
+A connection carries one request after another, until something comes that is not a request.  File
+descriptors come with the answer's first byte.
+A client that has asked for "events" is told what happens from then on, until it leaves:
 
     {"version": 1, "event": {"kind": "connected", …}}
 """
@@ -23,11 +24,11 @@ Fields = dict[str, Any]
 
 
 class ControlError(Exception):
-    """The request cannot be answered; the text is for whoever asked."""
+    """The request cannot be answered; the text is for the client."""
 
 
 class NoRequestError(ControlError):
-    """It is no request of this protocol at all: whoever said that may say anything."""
+    """It is not a request of this protocol at all: the client may send anything next."""
 
 
 def control_path(socket_path: Path) -> Path:
@@ -36,12 +37,14 @@ def control_path(socket_path: Path) -> Path:
 
 
 def is_called(name: str, wanted: str) -> bool:
-    """Whether a machine of that name is meant: by the whole of it, or by its beginning up to the comma."""
+    """Whether ``wanted`` means a machine of that name: all of it, or its beginning up to the
+    comma.
+    """
     return wanted in (name, name.partition(",")[0])
 
 
 def is_meant(name: str, number: int, wanted: str) -> bool:
-    """Whether it is that machine: by its name, or by its number."""
+    """Whether ``wanted`` means that machine, by its name or by its number."""
     return wanted == str(number) or is_called(name, wanted)
 
 
@@ -56,7 +59,7 @@ def result(fields: Fields) -> bytes:
 
 
 def event(fields: Fields) -> bytes:
-    """The line that says what has happened."""
+    """The line of an event."""
     return _line({"event": fields})
 
 
@@ -76,10 +79,11 @@ def read_request(line: bytes) -> tuple[str, Fields]:
     fields = _read(line)
     command = fields.pop("command", None)
     if not isinstance(command, str):
-        raise NoRequestError("a request has a command")
-    # None has parts, and what is nested deeply cannot be written again, nor shown in a sentence.
+        raise NoRequestError("a request needs a command")
+    # No argument has parts, and deep nesting could neither be written again nor be shown in a
+    # sentence.
     if any(isinstance(value, list | dict) for value in fields.values()):
-        raise NoRequestError("an argument is a text, a number or nothing")
+        raise NoRequestError("an argument must be a text, a number or null")
     return command, fields
 
 
@@ -95,10 +99,10 @@ def read_answer(line: bytes) -> Fields:
 
 
 def read_event(line: bytes) -> Fields:
-    """What has happened; ``ControlError`` for what is no event."""
+    """The event; ``ControlError`` for a line that is not an event."""
     happened = _read(line).get("event")
     if not isinstance(happened, dict):
-        raise ControlError("the daemon says something that is no event")
+        raise ControlError("the daemon sent something that is not an event")
     return happened
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""An answer on its way to a control client, from whichever process has it."""
+"""How a request on the control socket is answered, in the daemon and in a session."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,19 +17,20 @@ from vgpud.control.protocol import (
 from vgpud.link import rights
 
 Answer = tuple[Fields, list[int]]
-"""The fields of a result, and descriptors that go with it, which are the asker's to close."""
+"""The fields of a result, and descriptors that go with it, which the caller has to close."""
 Command = Callable[..., Awaitable[Answer]]
 
 
 async def answer(table: dict[str, Command], line: bytes, others: Sequence[str] = ()) -> Answer:
-    """Of a request's line, by a table of commands; ``ControlError`` says why there is none.
-
-    ``others`` are commands that somebody else carries out.
+    """The answer to a request's line, by a table of commands; ``ControlError`` says why there is
+    none. ``others`` are commands that another process carries out.
     """
     command, arguments = read_request(line)
     function = table.get(command)
     if function is None:
-        raise ControlError(f"there is no command {command}; {', '.join([*table, *others])} are")
+        raise ControlError(
+            f"there is no command {command}; there are {', '.join([*table, *others])}"
+        )
     try:
         answering = function(**arguments)
     except TypeError:
@@ -38,8 +39,8 @@ async def answer(table: dict[str, Command], line: bytes, others: Sequence[str] =
 
 
 async def reply(connection: trio.socket.SocketType, answering: Awaitable[Answer | None]) -> bool:
-    """Sends the answer, or why there is none; false when there is no talking with this one, or, where the
-    answer is None, it is another's to talk with.
+    """Sends the answer, or why there is none; false when this connection is over, or when another
+    process goes on with it (the answer is None).
     """
     try:
         answered = await answering
@@ -48,7 +49,7 @@ async def reply(connection: trio.socket.SocketType, answering: Awaitable[Answer 
         return not isinstance(error, NoRequestError)
     except Exception:
         logger.exception("a request on the control socket has no answer")
-        await send(connection, failure("a mistake in the daemon, which its log tells"), [])
+        await send(connection, failure("a mistake in the daemon: see its log"), [])
         return False
     if answered is None:
         return False

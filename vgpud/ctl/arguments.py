@@ -25,8 +25,9 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=_from_environment(),
         metavar="PATH",
-        help="The daemon's socket, the one that virtual machines connect to; "
-        f"without the flag, that of {VARIABLE}, or this user's, or {SYSTEM_SOCKET}, or of the only daemon there is.",
+        help="The daemon's socket, to which virtual machines connect; "
+        f"without the flag: {VARIABLE}, or this user's, or {SYSTEM_SOCKET}, or that of the only "
+        f"daemon.",
     )
     whole.add_argument(
         "-V",
@@ -55,14 +56,14 @@ def _list(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
-    _add_json(parser, "All that is known, as JSON.")
+    _add_json(parser, "Print everything as JSON.")
     parser.add_argument(
         "--watch",
         type=_seconds,
         nargs="?",
         const=1.0,
         metavar="SECONDS",
-        help="Again and again; every second when no number is given.",
+        help="Repeat it; every second when no number is given.",
     )
     _add_which(parser)
 
@@ -73,10 +74,13 @@ def _top(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=2.0,
         metavar="SECONDS",
-        help="How long each look takes; 2 without the flag.",
+        help="Time between two looks; 2 without the flag.",
     )
     parser.add_argument(
-        "--count", type=_count, metavar="N", help="End after so many looks; never without the flag."
+        "--count",
+        type=_count,
+        metavar="N",
+        help="End after this many looks; never without the flag.",
     )
     _add_which(parser)
 
@@ -91,10 +95,10 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine",
         metavar="NAME",
-        help="Of the running machines only this one, as status names it or by its number.",
+        help="Of the running machines only this one, by its name in status or its number.",
     )
     parser.add_argument(
-        "--qemu", metavar="PROGRAM", help="Which QEMU; that of PATH without the flag."
+        "--qemu", metavar="PROGRAM", help="Which QEMU to look at; the one in PATH without the flag."
     )
 
 
@@ -135,12 +139,12 @@ def _log_level(parser: argparse.ArgumentParser) -> None:
 
 def _setup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--undo", action="store_true", help="Take back what setup has written, and nothing else."
+        "--undo", action="store_true", help="Undo what setup has written, and nothing else."
     )
     parser.add_argument(
         "--yes",
         action="store_true",
-        help="Do it without asking; without a terminal nothing is done otherwise.",
+        help="Do it without asking; needed where there is no terminal to ask at.",
     )
 
 
@@ -172,7 +176,7 @@ def _add_which(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine",
         metavar="NAME",
-        help="Only of this machine, as status names it or by its number.",
+        help="Only this machine, by its name in status or its number.",
     )
 
 
@@ -183,7 +187,7 @@ def _add_scanout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--machine",
         metavar="NAME",
-        help="Which machine, as status names it or by its number; or else the first.",
+        help="Which machine, by its name in status or its number; the first without the flag.",
     )
 
 
@@ -195,7 +199,7 @@ def _size(text: str) -> tuple[int, int] | None:
         return None
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise argparse.ArgumentTypeError("WIDTHxHEIGHT in pixels, such as 1920x1080, or off")
+        raise argparse.ArgumentTypeError("give WIDTHxHEIGHT in pixels, such as 1920x1080, or off")
     return int(width), int(height)
 
 
@@ -205,13 +209,13 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"0.1 to 3600 seconds, not {text}")
+        raise argparse.ArgumentTypeError(f"give 0.1 to 3600 seconds, not {text}")
     return seconds
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"a number from 1 on, not {text}")
+        raise argparse.ArgumentTypeError(f"give a number from 1 on, not {text}")
     return int(text)
 
 
@@ -222,6 +226,7 @@ def _picture(text: str) -> Path | None:
     path = Path(text)
     if path.suffix.lower() not in ("", SUFFIX):
         raise argparse.ArgumentTypeError(
-            f"a picture is a PNG: {path.with_suffix(SUFFIX)}, or {OUTPUT} for standard output"
+            f"the picture is a PNG: give {path.with_suffix(SUFFIX)}, or {OUTPUT} for standard "
+            f"output"
         )
     return path

@@ -20,7 +20,7 @@ from vgpud.ctl.rates import add_rates
 from vgpud.ctl.status import count, screenful
 from vgpud.errors import EXIT_OK
 
-SAMPLE_SECONDS = 0.5  # that a first look at rates takes
+SAMPLE_SECONDS = 0.5  # for which rates are first measured
 EXIT_BROKEN = 1
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
@@ -74,13 +74,13 @@ def _top(arguments: Arguments) -> int:
 
 
 def _looks(arguments: Arguments, interval: float | None) -> Iterator[list[tuple[Path, Fields]]]:
-    """The status of each daemon that is meant, with rates; again and again when there is an interval."""
+    """The status of each daemon to look at, with rates; repeated when there is an interval."""
     wanted = arguments.machine
     paths = several(arguments.all, lambda: chosen(arguments.socket_path, wanted))
     before = _of_each(paths, _ask_status, arguments.all)
     if wanted is not None and not any(has_machine(one, wanted) for one in before.values()):
         raise ControlError(f"there is no machine {wanted}")
-    # Without machines there is nothing that goes on.
+    # Without machines there are no rates to measure.
     if any(status["machines"] for status in before.values()):
         time.sleep(min(SAMPLE_SECONDS, interval or SAMPLE_SECONDS))
     while True:
@@ -95,7 +95,9 @@ def _looks(arguments: Arguments, interval: float | None) -> Iterator[list[tuple[
 def _of_each(
     paths: Iterable[Path], look: Callable[[Path], Fields], every: bool
 ) -> dict[Path, Fields]:
-    """Of every daemon that there is those count that answer; one that was meant has to."""
+    """With ``every``, daemons that do not answer are only warned of; a daemon that was chosen must
+    answer.
+    """
     found = {}
     for path in paths:
         try:
@@ -113,7 +115,8 @@ def _rated(path: Path, before: dict[Path, Fields]) -> Fields:
         add_rates(before[path], status)
     except (KeyError, TypeError):
         raise ControlError(
-            f"the daemon is of another version, {status.get('version')}, and says other things"
+            f"the daemon has another version, {status.get('version')}, whose status vgpuctl cannot "
+            f"read"
         ) from None
     return status
 
@@ -163,9 +166,7 @@ def _screenshot(arguments: Arguments) -> int:
     from vgpud.ctl.screenshot import save
 
     if arguments.file is None and sys.stdout.isatty():
-        raise ControlError(
-            "a picture is nothing for a terminal: name a file, or redirect the output"
-        )
+        raise ControlError("a terminal cannot show a picture: name a file, or redirect the output")
     with _meant(arguments) as client:
         screen, descriptors = client.ask(
             "screen", scanout=arguments.scanout, machine=arguments.machine
@@ -188,7 +189,7 @@ def _metrics(arguments: Arguments) -> int:
     except (KeyError, TypeError):
         versions = ", ".join(str(one.get("version")) for one in statuses.values())
         raise ControlError(
-            f"a daemon is of another version ({versions}), and says other things"
+            f"a daemon has another version ({versions}), whose status vgpuctl cannot read"
         ) from None
     sys.stdout.write(text)
     return EXIT_OK
@@ -206,7 +207,8 @@ def _displays(arguments: Arguments) -> int:
         )
     if not done["announced"]:
         _warn(
-            f"output {arguments.scanout} is changed, but the guest will see that at its next start only: "
+            f"output {arguments.scanout} is changed, but the guest will see that only when it "
+            f"starts next: "
             "the front-end does not announce it"
         )
     return EXIT_OK
@@ -274,12 +276,13 @@ COMMANDS = {
     ),
     "events": Command(
         _events,
-        "Follow what happens to machines: who connects, leaves or is refused, device processes that are "
-        "started again, commands that a limit was in the way of.",
+        "Follow what happens to machines: which connect, leave or are refused, whose device "
+        "process is replaced, and whose commands meet a limit.",
     ),
     "doctor": Command(
         _doctor,
-        "Say what this host can do, why not more, and what to run for it; and why a guest does not draw by OpenGL.",
+        "Say what this host can do, why not more, and what to run to change that; and why a guest "
+        "does not draw with OpenGL.",
     ),
     "screenshot": Command(_screenshot, "Save what a scanout shows, as a PNG."),
     "displays": Command(
@@ -287,12 +290,13 @@ COMMANDS = {
     ),
     "metrics": Command(
         _metrics,
-        "Print the same numbers in Prometheus' text format, labelled by the daemon's socket (instance) and the machine.",
+        "Print the numbers of status in Prometheus' text format, labelled with the daemon's socket "
+        "(instance) and the machine.",
     ),
     "log-level": Command(_log_level, "Change the least important messages to log."),
     "setup": Command(
         _setup,
-        "Tell libvirt and systemd where this vgpud is, after showing what that takes: for all users by root, for one by "
-        "anybody else.",
+        "Tell libvirt and systemd where this vgpud is, after showing what will be written: as root "
+        "for all users, otherwise for yourself.",
     ),
 }

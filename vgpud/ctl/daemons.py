@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Which daemons there are, found by their sockets, and which one of them is meant."""
+"""Which daemons there are, found by their sockets, and which of them to ask."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ SYSTEM_SOCKET = SYSTEM_FOLDER / SOCKET_NAME
 VARIABLE = "VGPUD_SOCKET_PATH"
 PROGRAM = "vgpud"  # as the kernel knows the daemon's process
 DEPTH = ("*", "*/*")
-# Of one that is not asked for by name: whoever listens there may be anybody.
+# For a daemon that the user has not named: any program may listen there.
 SECONDS = 2
 LISTENING = 1 << 16  # __SO_ACCEPTCON, of the flags in /proc/net/unix
 LOOKED_AT_MAX = 512
@@ -53,7 +53,7 @@ def survey(paths: Iterable[Path] | None = None) -> Survey:
 
 
 class _Asked(threading.Thread):
-    """Whom a hostile one keeps waiting is nobody else."""
+    """One that answers slowly or never must not delay the others."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(daemon=True)
@@ -71,7 +71,7 @@ class _Asked(threading.Thread):
             return
         with suppress(ControlError):
             status, _ = client.ask("status")
-            # Whoever listens at such a name may be another program.
+            # Another program may listen at such a name.
             if isinstance(status.get("machines"), list) and "mode" in status:
                 self.status = status
         client.close()
@@ -102,7 +102,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _of_processes() -> set[Path]:
-    """As the kernel lists them; a daemon in a network of its own is listed there only."""
+    """As the kernel lists them; a daemon in its own network namespace is listed only there."""
     found = set(_listed(Path("/proc/net/unix"), None))
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -112,7 +112,7 @@ def _of_processes() -> set[Path]:
 
 
 def _listed(table: Path, folder: Path | None) -> Iterator[Path]:
-    """``folder`` is where a name begins that does not begin at the root."""
+    """``folder`` is where relative names begin."""
     with suppress(OSError):
         for line in table.read_text(errors="surrogateescape").splitlines()[1:]:
             fields = line.split(maxsplit=7)
@@ -132,16 +132,18 @@ def _is_socket(path: Path) -> bool:
     try:
         return stat.S_ISSOCK(path.stat().st_mode)
     except PermissionError:
-        return True  # whether one may ask there is found out
+        return True  # whether this user may ask there is found out by asking
     except OSError:
         return False
 
 
-# --- which is meant
+# --- which to ask
 
 
 def usual_socket() -> Path | None:
-    """Where a daemon listens that was told no other place: of this user's, or of the system's; None where there is none."""
+    """The socket of a daemon without another configuration, this user's or the system's; None where
+    there is none.
+    """
     places = [default_socket(os.environ, os.geteuid()), SYSTEM_SOCKET]
     return next((place for place in places if place and control_path(place).exists()), None)
 
@@ -149,7 +151,8 @@ def usual_socket() -> Path | None:
 def chosen(given: Path | None, machine: str | None = None) -> Path:
     """The socket of the daemon to ask; ``ControlError`` when it is not clear which.
 
-    ``given`` is what the user has named, ``machine`` one that is to be found there.
+    ``given`` is the socket that the user has named, ``machine`` the machine that the daemon must
+    have.
     """
     if given is not None:
         return given
@@ -193,7 +196,7 @@ def _listing(found: list[Found]) -> str:
 
 
 def several(every: bool, choose: Callable[[], Path]) -> list[Path]:
-    """The daemons to ask: every one that this user may, or the one that is chosen."""
+    """The daemons to ask: every one that this user may ask, or the one that is chosen."""
     if not every:
         return [choose()]
     found = [one.path for one in survey().answered]

@@ -35,23 +35,23 @@ def _quota(event: Fields) -> str:
 
 UNREAD_MAX = 64
 FULL = 0.9
-"""So much of a limit is named where commands were refused for lack of something."""
+"""A limit is named in a refusal when this part of it is used."""
 
 TEXTS: dict[str, Callable[[Fields], str]] = {
     "connected": lambda event: f"user {event['user']}",
     "left": _left,
     "refused": lambda event: f"process {event['process']}: {event['reason']}",
     "restarted": _restarted,
-    "given-up": lambda event: f"until the guest begins anew: {event['reason']}",
+    "given-up": lambda event: f"until the guest starts again: {event['reason']}",
     "quota": _quota,
     "silent": lambda event: "its session does not answer",
     "answers": lambda event: "its session answers again",
-    "lost": lambda event: f"{count(event['count'], 'event')} that came faster than they were read",
+    "lost": lambda event: f"{count(event['count'], 'event')} came faster than they were read",
 }
 
 
 def line(event: Fields) -> str:
-    """Of an event, for a person: when, what, and of which machine."""
+    """An event for a person: when, what, and which machine."""
     when = datetime.fromtimestamp(event["time"]).astimezone().strftime("%F %T")
     parts = [f"{when} {event['kind']}"]
     if event["machine"] is not None:
@@ -63,15 +63,17 @@ def line(event: Fields) -> str:
 
 
 class _Said(NamedTuple):
-    """By a daemon; ``event`` is None when it says nothing more."""
+    """An event from a daemon; None when the daemon sends no more."""
 
     path: Path
     event: Fields | None
 
 
 def follow(paths: list[Path], machine: str | None) -> Iterator[tuple[Path, Fields]]:
-    """What happens in each of these daemons, to that machine or to all; ``ControlError`` when the last has ended."""
-    # Who does not read us makes us read the daemon no more, which counts what it leaves out then.
+    """The events of each of these daemons, of that machine or of all; ``ControlError`` when the
+    last daemon has ended.
+    """
+    # When our reader stops, we stop reading the daemon, which then counts the events it leaves out.
     said: Queue[_Said] = Queue(UNREAD_MAX)
     for path in paths:
         events = Client(control_path(path)).follow()

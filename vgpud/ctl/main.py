@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``vgpuctl``: carries out a command line, and says in a line what went wrong."""
+"""``vgpuctl``: carries out a command line, and says in one line what went wrong."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from vgpud.ctl.commands import COMMANDS
 from vgpud.errors import EXIT_OK
 
 EXIT_FAILED = 1
-# As of a program that the signal has ended, as most are.
+# The status that a shell shows for a program that SIGPIPE has killed, as it does most.
 EXIT_NOBODY_READS = 128 + signal.SIGPIPE
 
 
@@ -21,7 +21,7 @@ def run(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     try:
         status = COMMANDS[arguments.command].run(arguments)
-        # What cannot be written is to be known here, and not when all is over.
+        # A failed write must be noticed here, not when the interpreter exits.
         sys.stdout.flush()
     except BrokenPipeError:
         _write_nowhere()
@@ -47,7 +47,7 @@ def _sentence(error: OSError) -> str:
 
 
 def _write_nowhere() -> None:
-    """What is left in the buffer is written at the end of the program, which would complain again."""
+    """The interpreter writes what is left in the buffer when it exits, and would fail once more."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)

@@ -15,7 +15,7 @@ from vgpud.control.protocol import Fields
 from vgpud.ctl.rates import answering
 from vgpud.ctl.status import by_capset, printable, used
 
-# What is said of each machine: a name without "vgpud_", its help, and where the number is.
+# What each machine has: a name without "vgpud_", its help, and where the number is.
 Values = dict[str, tuple[str, Callable[[Fields], float]]]
 
 COUNTERS: Values = {
@@ -32,11 +32,11 @@ COUNTERS: Values = {
     }.items()
 } | {
     "presented_updates": (
-        "Messages with pixels that displays were given.",
+        "Messages with pixels that were sent to displays.",
         lambda machine: machine["presented"]["updates"],
     ),
     "presented_bytes": (
-        "Bytes that displays were given.",
+        "Bytes that were sent to displays.",
         lambda machine: machine["presented"]["bytes"],
     ),
     "contexts_lost": (
@@ -52,7 +52,7 @@ COUNTERS: Values = {
         lambda machine: machine["vulkan"]["servers_ended"],
     ),
     "log_lines_left_out": (
-        "Lines that the machine had to say and that are not in the log.",
+        "Log lines of the machine that were left out of the log.",
         lambda machine: machine["log_lines_left_out"],
     ),
     "device_process_restarts": (
@@ -60,7 +60,7 @@ COUNTERS: Values = {
         lambda machine: machine["restarts"],
     ),
     "out_of_memory": (
-        "Commands that a limit was in the way of.",
+        "Commands that met a limit.",
         lambda machine: machine["counters"]["out_of_memory"],
     ),
 }
@@ -71,13 +71,13 @@ GAUGES: Values = {
         "Whether there is a display socket.",
         lambda machine: machine["display"],
     ),
-    "viewers": ("Viewers that look on.", lambda machine: machine["viewers"]),
+    "viewers": ("Viewers that are connected.", lambda machine: machine["viewers"]),
     "guest_memory_bytes": (
         "Guest memory that is shared with the device.",
         lambda machine: machine["guest_memory_bytes"],
     ),
     "device_given_up": (
-        "Whether there is no device process, and none to come until the guest begins anew.",
+        "Whether the device is given up: no device process is started until the guest starts again.",
         lambda machine: machine["given_up"],
     ),
     "scanouts": ("Scanouts that show something.", lambda machine: len(machine["scanouts"])),
@@ -104,14 +104,14 @@ GAUGES: Values = {
         lambda machine: sum(one["kind"] == "host blob" for one in machine["resources"]),
     ),
     "resource_bytes": (
-        "Host memory of all resources; estimated where the renderer has it.",
+        "Host memory of all resources; an estimate for what the renderer's library holds.",
         lambda machine: used(machine["resources"]),
     ),
 }
 
 LAST_REASONS: dict[str, tuple[str, Callable[[Fields], str]]] = {
     "device_process_last_reason_info": (
-        "Why the last device process that was replaced had ended; none when there was no such.",
+        "Why the last device process that was replaced had ended; absent when none was replaced.",
         lambda machine: machine["last_reason"] or "",
     ),
     "vulkan_last_reason_info": (
@@ -123,34 +123,34 @@ LAST_REASONS: dict[str, tuple[str, Callable[[Fields], str]]] = {
 QUEUE_GAUGES = {
     "queue_entries": ("Entries of the queue.", "size"),
     "queue_in_flight": ("Requests that were taken and not answered.", "in_flight"),
-    "queue_fences_in_flight": ("Those of them that wait for a fence.", "fences_in_flight"),
+    "queue_fences_in_flight": ("Requests in flight that wait for a fence.", "fences_in_flight"),
 }
 
 
 PROCESS_METRICS = {
     "process_cpu_seconds": (
         CounterMetricFamily,
-        "CPU that a process has used since it began; those of the daemon have no machine.",
+        "CPU that a process has used since its start; the daemon's own processes have no machine.",
         "cpu_seconds",
     ),
     "process_memory_bytes": (
         GaugeMetricFamily,
-        "Memory of a process that it shares with no file: neither the guest's memory nor images.",
+        "Resident memory of a process that has no file: neither the guest's memory nor images.",
         "memory_bytes",
     ),
 }
 
 LIMIT_GAUGES = {
-    "limit_used": ("What is used of a limit; of memory in bytes.", "used"),
-    "limit": ("A limit, by its name in the configuration; of memory in bytes.", "limit"),
+    "limit_used": ("How much of a limit is used; memory in bytes.", "used"),
+    "limit": ("A limit, by its name in the configuration; memory in bytes.", "limit"),
 }
 
 Family = CounterMetricFamily | GaugeMetricFamily
 Labels = dict[str, str]
 OF_A_DAEMON = ("instance",)
 OF_A_MACHINE = ("instance", "machine")
-"""The labels of all metrics: a daemon's socket, which no two daemons of a host have, and what a machine is called at each
-start."""
+"""The labels of all metrics: a daemon's socket, which is unique on a host, and the machine's name,
+the same at each start."""
 
 
 Which = Callable[[Fields], list[Fields]]
@@ -162,7 +162,7 @@ def _all(status: Fields) -> list[Fields]:
 
 
 class _Statuses(Collector):
-    """Of several daemons; each metric has them all."""
+    """The metrics of several daemons: each metric has the numbers of all of them."""
 
     def __init__(self, statuses: Sequence[Fields]) -> None:
         self._statuses = statuses
@@ -171,7 +171,7 @@ class _Statuses(Collector):
         yield from self._of_daemons()
         yield _machine_gauge(
             "machine_answers",
-            "Whether the machine's session process answers; there are few other numbers if not.",
+            "Whether the machine's session process answers; if not, there are few other numbers.",
             ((labels, machine["answers"]) for labels, machine in self._machines(_all)),
         )
         for name, (text, value) in COUNTERS.items():

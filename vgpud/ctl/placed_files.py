@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Files that are put among others' and taken away again: a record says what was written, and what was there before.
-
-Whatever has been changed since by somebody else is his, and stays.
+"""Files that are placed into folders of other programs and removed again: a record says what was
+written, and what was there before.  Whatever somebody else has changed since then stays.
 """
 
 import hashlib
@@ -35,7 +34,7 @@ class Step:
 
 
 def steps_to_place(files: Mapping[Path, str]) -> list[Step]:
-    """How the files come to be there."""
+    """The steps that put the files in place."""
     return [Step(_action(path, text), path, text) for path, text in files.items()]
 
 
@@ -47,7 +46,7 @@ def _action(path: Path, text: str) -> str:
 
 
 def steps_to_undo(record_path: Path) -> list[Step]:
-    """How all is as it was before, as far as nobody has changed it since."""
+    """The steps that restore what was there before, except where somebody has changed it since."""
     steps = []
     for name, noted in _load(record_path).items():
         path, before = Path(name), noted["before"]
@@ -61,23 +60,23 @@ def steps_to_undo(record_path: Path) -> list[Step]:
 
 
 def place(steps: list[Step], record_path: Path) -> None:
-    """Carries them out; ``OSError``."""
+    """Carries the steps out; ``OSError``."""
     record = _load(record_path)
     for step in steps:
         if not step.changes:
             continue
         noted, there = record.get(str(step.path)), _read(step.path)
-        # Ours of an earlier time is not what was there before us.
+        # A file that we wrote earlier is not what was there before us.
         ours = noted is not None and _digest(there) == noted["digest"]
         before = noted["before"] if noted is not None and ours else there
         record[str(step.path)] = {"digest": _digest(step.text), "before": before}
-        # Noted first: what is written and not noted could not be undone.
+        # Noted first: a file that was written but not noted could not be undone.
         _write(record_path, json.dumps(record, indent=2) + "\n")
         _write(step.path, step.text or "")
 
 
 def undo(steps: list[Step], record_path: Path) -> None:
-    """Likewise; folders that are empty then go too."""
+    """Carries the steps out; folders that are then empty go too."""
     for step in steps:
         if step.action == RESTORE:
             _write(step.path, step.text or "")
@@ -89,7 +88,7 @@ def undo(steps: list[Step], record_path: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    """Of those that may be of our making: none that is an ancestor of many things stays empty."""
+    """Folders that we may have made: a folder of the system is never empty."""
     with suppress(OSError):
         for one in (folder, folder.parent):
             one.rmdir()
@@ -103,7 +102,7 @@ def _read(path: Path) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, in folders that are made when they are missing."""
+    """Whole or not at all; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.write_text(text, errors="surrogateescape")
@@ -120,4 +119,4 @@ def _load(record_path: Path) -> Record:
     try:
         return dict(json.loads(text)) if text else {}
     except (ValueError, TypeError):
-        raise ControlError(f"{record_path}: this is no record of vgpuctl setup") from None
+        raise ControlError(f"{record_path}: this is not a record of vgpuctl setup") from None

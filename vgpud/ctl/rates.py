@@ -3,7 +3,7 @@
 
 from vgpud.control.protocol import Fields
 
-# What is shown for a second, and which of a machine's counters it is.
+# What is shown for each second → the machine's counter.
 COUNTED = {
     "frames": ("counters", "flushes"),
     "commands": ("counters", "commands"),
@@ -15,13 +15,13 @@ NONE = dict.fromkeys(COUNTED, 0.0)
 
 
 def answering(status: Fields) -> list[Fields]:
-    """The machines whose sessions answer: of the others there is little to say."""
+    """The machines whose sessions answer: the others have few numbers."""
     return [machine for machine in status["machines"] if machine["answers"]]
 
 
 def add_rates(before: Fields, now: Fields) -> None:
-    """Gives each machine of ``now`` that answers its ``rates``, for a second, and every one its ``cpu``, in CPUs; nothing to one
-    that has just come.
+    """Gives each machine of ``now`` that answers its ``rates``, for each second, and every machine
+    its ``cpu``, in CPUs; nothing to one that has just connected.
     """
     _add_cpu(before, now)
     earlier = {machine["name"]: machine for machine in answering(before)}
@@ -44,7 +44,7 @@ def _add_cpu(before: Fields, now: Fields) -> None:
 def _cpu(before: Fields | None, now: Fields | None, seconds: float) -> float:
     if now is None or seconds <= 0:
         return 0.0
-    # Another process has begun anew.
+    # Another process has started again at zero.
     used = before["cpu_seconds"] if before is not None and before["pid"] == now["pid"] else 0.0
     return float(now["cpu_seconds"] - used) / seconds
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``vgpuctl setup``: tells libvirt and systemd where vgpud is, shows first what that takes, and undoes it."""
+"""``vgpuctl setup``: tells libvirt and systemd where vgpud is, shows first what it will write, and
+undoes it.
+"""
 
 import os
 import sys
@@ -15,28 +17,28 @@ Ask = Callable[[str], bool]
 
 
 def set_up(undo: bool, yes: bool) -> None:
-    """On this host, for this user or, by root, for all; ``ControlError`` and ``OSError``."""
+    """Sets up this host, for this user or, as root, for all; ``ControlError`` and ``OSError``."""
     place = Place(find_program(), os.geteuid(), os.environ)
     (take_back if undo else put)(place, yes, _say, _ask)
 
 
 def put(place: Place, yes: bool, say: Say, ask: Ask) -> None:
-    """Writes the files, once whoever is asked agrees."""
+    """Writes the files, if the user agrees."""
     steps = placed_files.steps_to_place(wanted_files(place))
     say(f"For {place.program}{'' if place.user == 0 else ', and this user alone'}:")
     if not _agreed(steps, yes, say, ask, obstacles(place)):
         return
     placed_files.place(steps, place.record())
-    say("Done; vgpuctl setup --undo takes it back.  Now run:")
+    say("Done; vgpuctl setup --undo undoes it.  Now run:")
     for line in next_lines(place):
         say(f"  {line}")
 
 
 def take_back(place: Place, yes: bool, say: Say, ask: Ask) -> None:
-    """Undoes what was written, once whoever is asked agrees."""
+    """Undoes what was written, if the user agrees."""
     steps = placed_files.steps_to_undo(place.record())
     if not steps:
-        raise ControlError(f"nothing to undo: {place.record()} has nothing that is still there")
+        raise ControlError(f"nothing to undo: nothing of {place.record()} is still there")
     if _agreed(steps, yes, say, ask):
         placed_files.undo(steps, place.record())
         say("Done.")
@@ -65,9 +67,9 @@ def _say(text: str) -> None:
 
 
 def _ask(question: str) -> bool:
-    """Nobody who could not answer is taken to agree."""
+    """Without a terminal nobody can agree, so nothing is done."""
     if not sys.stdin.isatty():
-        _say("Nothing was done: vgpuctl setup --yes does it.")
+        _say("Nothing was done: run vgpuctl setup --yes to do it without a question.")
         return False
     sys.stdout.write(f"{question} [y/N] ")
     sys.stdout.flush()

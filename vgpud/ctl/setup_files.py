@@ -18,12 +18,13 @@ import vgpud
 from vgpud.control.protocol import ControlError
 
 PACKAGED = "/usr/bin/vgpud"
-"""What the package's own files name, and where a distribution's package has the program."""
+"""The program that the package's own files name: where a distribution's package has it."""
 PACKAGE = Path(vgpud.__file__).parent
 TEMPLATES = (PACKAGE / "units", PACKAGE.parent / "contrib/systemd")
 DESCRIPTORS = (PACKAGE / "units", PACKAGE.parent / "config")
 DESCRIPTOR = "60-vgpud-gpu.json"
-# Before QEMU's own, 50-qemu-gpu.json: the first by name that can do what a machine asks for is taken.
+# Sorted before QEMU's own, 50-qemu-gpu.json: libvirt takes the first that can do what a machine
+# asks for.
 DESCRIPTOR_PLACE = "qemu/vhost-user/10-vgpud-gpu.json"
 SYSTEM_UNITS = {
     "vgpud.service": "systemd/system/vgpud.service",
@@ -42,7 +43,7 @@ HIDDEN = (*HOMES, "/tmp", "/var/tmp")  # noqa: S108  nothing is written there
 
 @frozen
 class Place:
-    """A host, or what a test has for one; ``user`` is whom it is set up for, 0 for all."""
+    """A host, or a test's folder in its place; ``user`` is whom it is set up for, 0 for all."""
 
     program: Path
     user: int
@@ -56,7 +57,7 @@ class Place:
         return self._own("XDG_CONFIG_HOME", ".config")
 
     def record(self) -> Path:
-        """Where it is noted what was written."""
+        """The file that notes what was written."""
         if self.user == 0:
             return self.root / "var/lib/vgpud/setup.json"
         return self._own("XDG_STATE_HOME", ".local/state") / "vgpud/setup.json"
@@ -79,7 +80,7 @@ def find_program() -> Path:
 
 
 def wanted_files(place: Place) -> dict[Path, str]:
-    """Each file with what is to be in it."""
+    """The files to write: path → text."""
     folder = place.configuration()
     files = {folder / DESCRIPTOR_PLACE: _descriptor(place.program)}
     for name, where in _units(place).items():
@@ -109,7 +110,9 @@ def _descriptor(program: Path) -> str:
 
 
 def _named(unit: str, program: Path) -> str:
-    """The unit with the program's place, and with a view of what the program needs there."""
+    """The unit with the program's path, and with the folders made visible that the program
+    needs.
+    """
     words = _unit_word(str(program))
     text = re.sub(
         rf"^(ExecStart=){re.escape(PACKAGED)}\b",
@@ -125,7 +128,9 @@ def _named(unit: str, program: Path) -> str:
 
 
 def _needed(program: Path) -> list[Path]:
-    """The folders that the program, its interpreter and its libraries are in, none of them within another."""
+    """The folders of the program, its interpreter and its libraries, none of them within
+    another.
+    """
     folders = {
         program.parent,
         program.resolve().parent,
@@ -141,14 +146,16 @@ def _is_below(path: Path, folders: tuple[str, ...]) -> bool:
 
 
 def _unit_word(text: str) -> str:
-    """As a unit has a word, systemd.syntax(7): quoted where it needs to be, and with no specifier in it."""
+    """A word in a unit's syntax, systemd.syntax(7): quoted where needed, with no specifier in
+    it.
+    """
     text = text.replace("%", "%%")
     if not re.search(r"[\s\"'\\$;]", text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$") + '"'
 
 
-# --- what there is to say beside it
+# --- what to say besides
 
 
 def next_lines(place: Place) -> list[str]:
@@ -175,8 +182,8 @@ def obstacles(place: Place) -> Iterator[str]:
         )
         if closed is not None:
             yield (
-                f"libvirt's machines cannot start {place.program}: they run as another user, and {closed} is closed "
-                "to others; install vgpud elsewhere, such as into /opt/vgpud"
+                f"libvirt's machines cannot start {place.program}: they run as another user, and "
+                f"{closed} is closed to others; install vgpud elsewhere, for example in /opt/vgpud"
             )
             break
     if (place.root / APPARMOR).exists():

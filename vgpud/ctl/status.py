@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A daemon's status, on one screen: all of each machine, or a line each where there are too many."""
+"""A daemon's status, on one screen: everything about each machine, or a line each if there are too
+many.
+"""
 
 import textwrap
 from collections import Counter
@@ -12,11 +14,11 @@ COLUMNS = 80
 LABEL = 14
 NO_BREAK = "\N{NO-BREAK SPACE}"
 LARGEST = 2
-"""So many of a machine's resources, and of its contexts, are named."""
+"""How many of a machine's resources, and of its contexts, are named."""
 
 
 def screenful(status: Fields, lines: int | None = None) -> str:
-    """The text for a person; machines have ``rates``.  ``lines``: as many as there is room for."""
+    """The text for a person; machines have ``rates``.  ``lines``: how many fit."""
     head = _wrapped(
         f"vgpud {status['version']}, pid {status['pid']}, up {duration(status['seconds'])}, "
         f"mode {status['mode']}{', headless' if status['headless'] else ''}, "
@@ -107,11 +109,11 @@ LIMITS = {
     "blob_memory": "blob memory",
     "memory_slots": "memory slots",
 }
-"""What those are called whose names are no words."""
+"""What limits are called whose names are not words."""
 
 
 def _limits(limits: Fields) -> str:
-    """How much of each is used; without those that there are not."""
+    """How much of each is used; without those that do not exist."""
     parts = (
         f"{LIMITS.get(name, name)} {_used(name, use['used'])}/{_used(name, use['limit'])}"
         for name, use in limits.items()
@@ -131,11 +133,11 @@ def _unsaid(lines: int) -> str:
 
 
 def restarts(machine: Fields) -> str:
-    """How many there were, and why there was one last."""
+    """How many restarts there were, and the reason of the last one."""
     text = count(machine["restarts"], "restart")
     if machine["last_reason"]:
         text += f": {printable(machine['last_reason'])}"
-    return text + ("; given up until the guest begins anew" if machine["given_up"] else "")
+    return text + ("; given up until the guest starts again" if machine["given_up"] else "")
 
 
 def _vulkan(vulkan: Fields, memory: Fields) -> Iterator[tuple[str, str]]:
@@ -254,12 +256,12 @@ def _cells(machine: Fields) -> tuple[str, ...]:
 
 
 def printable(text: str) -> str:
-    """A guest gives names, and is not to play with anybody's terminal."""
+    """Guests choose names, and must not be able to control anybody's terminal."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def count(number: int, what: str) -> str:
-    """With the plural where that is due."""
+    """A number and its noun, in the plural where needed."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

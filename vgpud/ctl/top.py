@@ -20,7 +20,7 @@ class Seen(NamedTuple):
 
 
 def table(seen: list[Seen], room: int | None = None) -> str:
-    """The text, on ``room`` lines where that is given."""
+    """The text, on at most ``room`` lines if given."""
     lines = [_head(one) for one in seen]
     machines = [machine for one in seen for machine in one.status["machines"]]
     lines += ["", COLUMNS.format(*TITLES)]

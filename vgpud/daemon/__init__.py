@@ -33,19 +33,20 @@ def serve(
     bare: bool = False,
     layout: tuple[Typed, ...] = (),
 ) -> int:
-    """Serves front-ends until SIGTERM or SIGINT, or until the one that was given has left; the
-    exit status.  ``ConfigurationError`` when the socket cannot be had.
+    """Serves front-ends until SIGTERM or SIGINT, or until the only one has left; returns the exit
+    status.  ``ConfigurationError`` when there can be no socket.
 
-    ``instance`` is named in each line of the log; ``read`` gives the configuration anew.  ``bare``: who has
-    started us has named no socket, and is told how a machine finds it.  ``layout`` is the keyboard on which viewers type.
+    ``instance`` is named in each line of the log; ``read`` reads the configuration again.
+    ``bare``: the user has named no socket, and is told how a machine finds it.  ``layout`` is the
+    keyboard on which viewers type.
     """
     config = loaded.config
     manager = ServiceManager.take(os.environ)
-    # Until the event loop receives them itself, these end the program like any error would: with
-    # the socket files removed.
+    # Until the event loop receives these signals, they end the program like an error: with the
+    # socket files removed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    # Nothing is served yet that a reload could be for.
+    # Nothing is served yet, so there is nothing to reload.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _fill_standard_streams()
     with ExitStack() as owned:
@@ -59,8 +60,8 @@ def serve(
         if view is not None:
             owned.callback(view.close)
         if not listener.listening:
-            # Started by a front-end for itself (libvirt does): the service manager that it leaves in
-            # the environment is its own, and would be told of a service that it does not have.
+            # Started for one front-end, by libvirt for example: the service manager in the
+            # environment is that of libvirt, and must not be told of our service.
             manager = ServiceManager()
             _wait_for_word(listener)
         if config.socket.path is not None and (bare or _at_terminal()):
@@ -80,8 +81,8 @@ def _at_terminal() -> bool:
 
 
 def _wait_for_word(connected: Listener) -> None:
-    """Until the front-end says something, or leaves: by then whoever has started us has put this process where
-    its children are to be as well, such as into the machine's cgroup.
+    """Waits until the front-end sends something, or leaves: by then whoever has started us has put
+    this process where its children must be too, such as into the machine's cgroup.
     """
     looking = select.poll()
     looking.register(connected.end, select.POLLIN)
@@ -89,7 +90,9 @@ def _wait_for_word(connected: Listener) -> None:
 
 
 def _fill_standard_streams() -> None:
-    """Where they are closed, the next descriptor would be taken for one."""
+    """Opens standard streams that are closed: otherwise the next descriptor would be taken for
+    one.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What ``vgpuctl`` asks for: carried out here, or handed down to the session of the machine that it is about."""
+"""The commands of ``vgpuctl``: carried out here, or handed down to the session of the machine that
+they are about.
+"""
 
 import os
 import time
@@ -29,7 +31,7 @@ class Commands:
     def __init__(
         self, current: Current, machines: Machines, newcomers: Newcomers, socket_path: Path
     ) -> None:
-        """``socket_path`` is what this daemon is known by."""
+        """``socket_path`` is the path by which users know this daemon."""
         self._current = current
         self._socket_path = socket_path.absolute()
         self._machines = machines
@@ -42,14 +44,13 @@ class Commands:
         }
 
     async def answer(self, connection: int, line: bytes) -> Answer | None:
-        """Of a request's line; ``ControlError`` says why there is none.
-
-        None when the request is a machine's to answer, which has a copy of the connection then.
+        """The answer to a request's line; ``ControlError`` says why there is none. None when a
+        machine's session answers, which then has a copy of the connection.
         """
         command, arguments = read_request(line)
         if command not in OF_A_MACHINE:
             return await serving.answer(self._table, line, (*OF_A_MACHINE, EVENTS))
-        # Written anew: what a session is told is ASCII, whatever the client's line was.
+        # Written again: what a session is told is ASCII, whatever the client's line was.
         again = request(command, **arguments).decode().strip()
         await self._find(arguments).hand_down(connection, again)
         return None
@@ -57,7 +58,7 @@ class Commands:
     def _find(self, arguments: Fields) -> Machine:
         name = arguments.get("machine")
         if name is not None and not isinstance(name, str):
-            raise ControlError("a machine is named by a string")
+            raise ControlError("a machine's name must be a string")
         found = self._machines.find(name)
         if found is None:
             raise ControlError("there is no machine" + (f" {name}" if name else ""))
@@ -83,7 +84,7 @@ class Commands:
 
     async def _set_log_level(self, level: object = "") -> Answer:
         if not isinstance(level, str) or level not in LEVELS:
-            raise ControlError(f"there is no log level {level}; {', '.join(LEVELS)} are")
+            raise ControlError(f"there is no log level {level}; there are {', '.join(LEVELS)}")
         self._current.set_log_level(level)
         logger.info("the log level is {}", level)
         return {"log_level": level}, []

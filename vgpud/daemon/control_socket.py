@@ -23,19 +23,20 @@ from vgpud.daemon.client_requests import Commands
 from vgpud.daemon.events import Follower
 from vgpud.link.credentials import peer_of
 
-# Who asks is looked at once more than the file's permissions do: the file may be passed on.
+# The client is checked again, beyond the file's permissions: a connected descriptor may be passed
+# on.
 SO_PEERGROUPS = 59
 PEERGROUPS_BYTES = 1024
 CONNECTIONS_MAX = 16
 
 
 class ControlSocket:
-    """Answers by ``commands``; ``group`` may ask beside our own user and root."""
+    """Answers by ``commands``; ``group`` may ask as well as our own user and root."""
 
     def __init__(self, commands: Commands, group: int | None) -> None:
         self._commands = commands
         self._group = group
-        # Who has said nothing for longest comes first.
+        # Clients that have been silent for longest come first.
         self._conversations: dict[trio.socket.SocketType, trio.CancelScope] = {}
 
     async def run(self, end: trio.socket.SocketType) -> None:
@@ -51,7 +52,7 @@ class ControlSocket:
                 nursery.start_soon(self._serve, connection)
 
     async def _serve(self, connection: trio.socket.SocketType) -> None:
-        # Whatever is wrong with one connection is no matter for the daemon.
+        # A failure of one connection must not affect the daemon.
         with connection, suppress(OSError):
             if not may_ask(connection, self._group):
                 await serving.send(connection, failure("you are not allowed to ask"), [])
@@ -64,17 +65,17 @@ class ControlSocket:
                 finally:
                     del self._conversations[connection]
                 if follows:
-                    # Silent from now on, as is right: by its own rules it keeps nobody out.
+                    # A follower is silent, which is right; Events has its own rule for making room.
                     await self._follow(connection)
 
     def _make_room(self) -> None:
-        """Those who are silent, or do not read, keep nobody out."""
+        """Clients that are silent, or do not read, must not keep others out."""
         spare = len(self._conversations) - CONNECTIONS_MAX + 1
         for scope in list(self._conversations.values())[: max(0, spare)]:
             scope.cancel()
 
     async def _converse(self, connection: trio.socket.SocketType) -> bool:
-        """Until it ends, or is to be told events."""
+        """Answers until the connection ends or asks for events."""
         rest = b""
         while (read := await _line(connection, rest)) is not None:
             self._conversations[connection] = self._conversations.pop(connection)
@@ -111,13 +112,13 @@ def _asks_for_events(line: bytes) -> bool:
 
 
 async def _tell(connection: trio.socket.SocketType, follower: Follower) -> None:
-    with suppress(OSError):  # he has left
+    with suppress(OSError):  # it has left
         while True:
             await serving.send(connection, event(await follower.next()), [])
 
 
 async def _wait_for_end(connection: trio.socket.SocketType, following: trio.CancelScope) -> None:
-    """He has said all that there was to say: whatever comes now is the end."""
+    """A follower has nothing more to send: whatever comes now ends the connection."""
     with suppress(OSError):
         await connection.recv(1)
     following.cancel()
@@ -130,7 +131,7 @@ def may_ask(connection: trio.socket.SocketType, group: int | None) -> bool:
         return True
     if group is None:
         return False
-    # OSError, and no answer, for a peer in more groups than Python can hear of.
+    # OSError, and so no answer, for a peer in more groups than Python can ask for.
     groups = connection.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, PEERGROUPS_BYTES)
     return group in (own, *struct.unpack(f"{len(groups) // 4}I", groups))
 

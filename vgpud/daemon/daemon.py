@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The outermost nursery: signals, and front-ends as they come."""
+"""The outermost nursery: signals, and front-ends that connect."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def run(
     current: Current, sockets: Sockets, manager: ServiceManager, layout: tuple[Typed, ...]
 ) -> int:
     """Returns the program's exit status.  ``layout`` is the keyboard on which viewers type."""
-    # First of all: what this process opens and starts from now on is its own.
+    # Before anything else: what this process opens and starts later must not be in the spawner.
     first = fork_process()
     name_process("vgpud")
     logs.set_up(current.config.log)
@@ -141,7 +141,9 @@ async def _watch_signals(
 
 
 async def _announce(config: Config, machines: Machines, manager: ServiceManager) -> None:
-    """Readiness is claimed when it is true; ``RendererError`` when it never will be."""
+    """Tells the service manager that we are ready, once that is true; ``RendererError`` when it
+    never will be.
+    """
     if manager:
         manager.ready(await _try_renderer(config, machines))
 
@@ -160,19 +162,23 @@ async def _try_renderer(config: Config, machines: Machines) -> str:
 
 
 async def _show_life(manager: ServiceManager) -> None:
-    """As long as the event loop goes on.  Sessions go on without it: their hanging is no reason to end it."""
+    """Sends signs of life as long as the event loop runs.  A session that hangs is no reason to
+    restart the daemon.
+    """
     if manager.watchdog_seconds is None:
         return
     while True:
         manager.alive()
-        # Half of it, as sd_watchdog_enabled(3) wants.
+        # Half of the time, as sd_watchdog_enabled(3) recommends.
         await trio.sleep(manager.watchdog_seconds / 2)
 
 
 async def _answer_for(
     machine: Machine, current: Current, machines: Machines, newcomers: Newcomers
 ) -> None:
-    """On a control socket that is called as the machine is, from when that is known; never returns if there is one."""
+    """Serves a control socket that has the machine's name, once that is known; never returns if
+    there is one.
+    """
     await machine.greeted.wait()
     options = current.config.socket
     name = machine.called or f"process-{machine.sender}"

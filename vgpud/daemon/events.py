@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What happens to machines, for those who follow it: machines that come, go and are refused as the daemon sees that, the
-rest from what sessions report.
+"""What happens to machines, for clients that follow it.  The daemon itself sees machines connect,
+leave and be refused; the rest comes from what sessions report.
 
-A session says nothing by itself for this: it is asked, now and then, while somebody follows.  Who follows and does not
-read costs so many events and no more; of what is left out he is told the number.
+A session sends nothing unasked for this: it is asked now and then, while somebody follows.  A
+follower that does not read costs a bounded number of events; it is told how many were left out.
 """
 
 import time
@@ -18,7 +18,7 @@ from vgpud.control.protocol import ControlError, Fields
 FOLLOWERS_MAX = 8
 WAITING_MAX = 256
 LOOK_SECONDS = 2.0
-# However much happens.
+# Between two looks, however much happens.
 PAUSE_SECONDS = 0.1
 
 Look = Callable[[], Awaitable[list[Fields]]]
@@ -41,7 +41,7 @@ class Follower:
         self._come.set()
 
     async def next(self) -> Fields:
-        """Waits for one.  Of those that were lost it says how many, where they would have been."""
+        """Waits for the next event.  In the place of lost events it says how many they were."""
         while not self._waiting and not self.lost:
             self._come = trio.Event()
             await self._come.wait()
@@ -52,7 +52,7 @@ class Follower:
 
 
 class Events:
-    """Published here, and told to whoever follows."""
+    """Events are published here, and passed to all followers."""
 
     def __init__(self) -> None:
         self._followers: list[Follower] = []
@@ -61,16 +61,16 @@ class Events:
         self._hint = trio.Event()
 
     def publish(self, kind: str, machine: str | None = None, **fields: Any) -> None:
-        """``machine`` is its name; None for what is about none."""
+        """``machine`` is its name; None for events that are about no machine."""
         for follower in self._followers:
             follower.put(_event(kind, machine, **fields))
 
     def look_soon(self) -> None:
-        """Something has happened that sessions know more of."""
+        """Has the sessions asked soon: something has happened that they know more about."""
         self._hint.set()
 
     async def follow(self, follower: Follower) -> None:
-        """From when this returns on; ``ControlError`` when there are too many already."""
+        """Adds a follower; ``ControlError`` when there are too many already."""
         self._make_room()
         self._followers.append(follower)
         self._followed.set()
@@ -81,7 +81,7 @@ class Events:
             self._followers.remove(follower)
 
     def _make_room(self) -> None:
-        """Those who do not read keep nobody out."""
+        """Followers that do not read must not keep others out."""
         if len(self._followers) < FOLLOWERS_MAX:
             return
         deaf = next((one for one in self._followers if one.lost), None)
@@ -91,7 +91,7 @@ class Events:
         self.leave(deaf)
 
     async def watch(self, look: Look) -> None:
-        """Asks what there is to say of machines, as long as somebody wants to know; never returns."""
+        """Asks about the machines, as long as somebody follows; never returns."""
         while True:
             await self._followed.wait()
             before = await _by_name(look)
@@ -120,11 +120,11 @@ async def _by_name(look: Look) -> dict[str, Fields]:
 Change = tuple[str, str, Fields]
 
 NEW: Fields = {"answers": True, "restarts": 0, "given_up": False, "counters": {"out_of_memory": 0}}
-"""What there is to say of a machine that has just come."""
+"""The report of a machine that has just connected."""
 
 
 def changes(before: dict[str, Fields], now: dict[str, Fields]) -> Iterator[Change]:
-    """Kind, name of the machine and more, of all that is different between two looks."""
+    """All differences between two looks: kind, name of the machine, and more."""
     for name, machine in now.items():
         old = before.get(name, NEW)
         if machine["answers"] != old["answers"]:

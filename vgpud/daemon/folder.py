@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A folder by its descriptor, for the sockets in it.
 
-A socket's folder may belong to somebody whom we do not trust, and he may exchange what his names
-stand for at any moment.  So the path is followed once; after that everything is said of this one
-folder, and whoever is given a file is given that file and not its name.
+A socket's folder may belong to somebody whom we do not trust, who may replace files in it at any
+moment. So the path is followed once; after that everything is done in this one folder, and files
+are passed on as descriptors, not as names.
 """
 
 import os
@@ -23,9 +23,8 @@ _FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Folder:
-    """Owns ``descriptor``; ``path`` is for who reads a message.
-
-    Neither the folder's own path nor a name has to leave room for the other in a socket's address.
+    """Owns ``descriptor``; ``path`` is for messages. The folder's own path and a name need not fit
+    together into a socket's address.
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:
@@ -38,7 +37,7 @@ class Folder:
         return cls(os.open(path, _FLAGS), path)
 
     def private(self, name: str) -> "Folder":
-        """The folder of that name in this one, for our user alone; it is made when there is none.
+        """The folder of that name in this one, for our user only; it is made if there is none.
         ``ConfigurationError`` when something else has the name.
         """
         path = self.path / name
@@ -46,7 +45,7 @@ class Folder:
             _make(self._descriptor, name)
             folder = Folder(os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self._descriptor), path)
         except NotADirectoryError:  # which a symbolic link is as well
-            raise ConfigurationError(f"{path}: there is something that is no folder") from None
+            raise ConfigurationError(f"{path}: exists but is not a folder") from None
         except OSError as error:
             raise ConfigurationError(f"{path}: {error.strerror or error}") from error
         try:
@@ -81,31 +80,30 @@ class Folder:
         self.close()
 
     def names(self) -> list[str]:
-        """Of everything in it."""
+        """The names of everything in it."""
         return sorted(path.name for path in Path(_by(self._descriptor)).iterdir())
 
     def status(self, name: str) -> os.stat_result | None:
-        """Of the file itself, also where it is a symbolic link; None when there is no such file."""
+        """Of the file itself, even if it is a symbolic link; None when there is no such file."""
         try:
             return os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except OSError:
             return None
 
     def unlink(self, name: str) -> None:
-        """A file that has gone already is no error."""
+        """Removes a file; it is no error if it has gone already."""
         try:
             os.unlink(name, dir_fd=self._descriptor)
         except FileNotFoundError:
             return
 
     def bind(self, end: socket.socket, name: str, mode: int) -> None:
-        """The file appears with no more permissions than ``mode``, and never has others; ``OSError``, as for a
-        name that there is already.
+        """The file never has more permissions than ``mode``, not even for a moment; ``OSError``,
+        also for a name that exists already.
 
-        Others are shown the address that is used here, so it is the path, where that fits and still leads to
-        this folder.  (Should it lead elsewhere a moment later, there is an empty socket elsewhere, and none here.)
-
-        Not while another thread makes files: the process has one mask.
+        Other programs see the address that is used here, so it is the path, if that fits and still
+        leads to this folder.  (If it leads elsewhere a moment later, there is an unused socket
+        elsewhere, and none here.) Not while another thread makes files: a process has one umask.
         """
         address = self._address(name)
         mask = os.umask(0o777 & ~mode)
@@ -118,7 +116,7 @@ class Folder:
             os.umask(mask)
 
     def _bind_by_short_name(self, end: socket.socket, name: str) -> None:
-        """A name that leaves no room in an address is given to the file afterwards."""
+        """A name that is too long for an address is given to the file afterwards."""
         short = f".{os.urandom(8).hex()}"
         end.bind(self._address(short))
         try:
@@ -149,17 +147,17 @@ class Folder:
         return os.open(name, flags, dir_fd=self._descriptor)
 
     def open_bound(self, name: str) -> int:
-        """As :meth:`open_file`, the socket that was just bound; ``ConfigurationError`` when another
-        file has its place.
+        """As :meth:`open_file`, for the socket that was just bound; ``ConfigurationError`` when
+        another file is in its place.
         """
         file = self.open_file(name)
         status = os.fstat(file)
-        # A name more would mean that somebody has linked a socket of ours from another place.
+        # More than one name would mean that somebody has linked another of our sockets here.
         ours = stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid()
         if not ours or status.st_nlink != 1:
             os.close(file)
             raise ConfigurationError(
-                f"{self.path / name}: somebody has put another file in the place of the socket"
+                f"{self.path / name}: somebody has replaced the socket with another file"
             )
         return file
 
@@ -172,7 +170,7 @@ def give_to_group(file: int, group: int) -> None:
 def bind_in(
     folder: Folder, name: str, kind: socket.SocketKind = socket.SOCK_STREAM
 ) -> socket.socket:
-    """A socket for our user alone, bound and not listening; ``OSError``."""
+    """A socket for our user only, bound but not listening; ``OSError``."""
     end = socket.socket(socket.AF_UNIX, kind)
     try:
         folder.bind(end, name, 0o600)
@@ -193,7 +191,7 @@ def _check_private(status: os.stat_result, path: Path) -> None:
     if status.st_uid != os.geteuid():
         raise ConfigurationError(f"{path}: the folder belongs to another user")
     if stat.S_IMODE(status.st_mode) & 0o077:
-        raise ConfigurationError(f"{path}: the folder is not for its owner alone (chmod 700 it)")
+        raise ConfigurationError(f"{path}: others may use the folder (run chmod 700 on it)")
 
 
 def _by(descriptor: int) -> str:

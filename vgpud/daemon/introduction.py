@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The first lines of a daemon's log: what it is, where it listens, and what it was told by whom."""
+"""The first lines of a daemon's log: what it is, where it listens, and which files configure it."""
 
 from loguru import logger
 
@@ -9,7 +9,7 @@ from vgpud.config.schema import Socket
 
 
 def introduce(loaded: Loaded) -> None:
-    """One line, and one more for each thing that is probably not meant."""
+    """One line, and one more for each probable mistake."""
     config = loaded.config
     files = ", ".join(map(str, loaded.files))
     logger.info(
@@ -23,7 +23,7 @@ def introduce(loaded: Loaded) -> None:
 
 
 def warn(loaded: Loaded) -> None:
-    """Of what is probably not meant."""
+    """A line for each probable mistake."""
     for doubt in loaded.doubts:
         logger.warning("{}", doubt)
 

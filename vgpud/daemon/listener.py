@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The socket that front-ends connect to, or the one that a front-end is connected to already.
+"""The socket that front-ends connect to, or one to which a front-end is already connected.
 
-Nothing here needs the event loop: who starts this program may connect while that is still being
+Nothing here needs the event loop: whoever starts this program may connect while that is still being
 imported.
 """
 
@@ -21,7 +21,7 @@ from vgpud.daemon.folder import ADDRESS_BYTES, Folder, give_to_group
 from vgpud.daemon.stale import make_room, sweep
 from vgpud.errors import ConfigurationError
 
-# A host that starts all of its machines at once.
+# Enough for a host that starts all of its machines at once.
 BACKLOG = 128
 PATH_BYTES_MAX = ADDRESS_BYTES - 1  # a null character ends it
 MEETING_SUFFIX = ".machines"
@@ -62,16 +62,16 @@ class Listener:
 
 
 def open_listener(options: Socket) -> Listener:
-    """The socket that the configuration names; ``ConfigurationError`` when it cannot be had."""
+    """The socket that the configuration names; ``ConfigurationError`` when there can be none."""
     listener = _open_listener(options)
-    # Whose machine it is, the sender of its first message tells, which may come before anybody
-    # looks: those who are accepted inherit this.
+    # The sender of its first message tells whose machine it is.  That message may come before we
+    # look; accepted connections inherit this option.
     listener.end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     return listener
 
 
 def _open_listener(options: Socket) -> Listener:
-    # With socket activation there is a path as well, which the descriptor listens at already.
+    # With socket activation there is also a path, at which the descriptor listens already.
     if options.fd is not None:
         return _inherited(options.fd)
     if options.path is not None:
@@ -81,23 +81,24 @@ def _open_listener(options: Socket) -> Listener:
 
 
 def _check_length(path: Path) -> None:
-    """We could listen at a longer one, and no front-end could connect to it."""
+    """We could listen at a longer path, but no front-end could connect to it."""
     length = len(os.fsencode(path))
     if length > PATH_BYTES_MAX:
         raise ConfigurationError(
-            f"{path}: this path has {length} bytes, and a socket's at most {PATH_BYTES_MAX}"
+            f"{path}: this path has {length} bytes, but a socket's may have at most "
+            f"{PATH_BYTES_MAX}"
         )
 
 
 def open_control_listener(options: Socket) -> Listener | None:
-    """The control socket beside the main one, for its owner and group alone; None where an
-    inherited socket has no path to be beside.
+    """The control socket beside the main one, for its owner and group only; None for an inherited
+    socket without a path.
     """
     return None if options.path is None else listen_for_control(options.path, options)
 
 
 def listen_for_control(path: Path, options: Socket) -> Listener:
-    """The control socket beside that path; ``ConfigurationError`` when it cannot be had."""
+    """The control socket beside that path; ``ConfigurationError`` when there can be none."""
     return listen_beside(control_path(path), options)
 
 
@@ -107,21 +108,23 @@ def listen_beside(path: Path, options: Socket) -> Listener:
 
 
 def open_view_listener(config: Config) -> Listener | None:
-    """Where viewers of the only machine connect; None where nobody is to look on.  ``ConfigurationError``."""
+    """The socket for viewers of the only machine; None if none is configured.
+    ``ConfigurationError``.
+    """
     address = config.view.address
     if address is None:
         return None
     if address.path is None:
         return _listen_at_port(address)
     listener = listen_beside(address.path, config.socket)
-    # Those of each machine: this path is ours, and so nobody serves them.
+    # Sockets of single machines: this path is ours, so nobody serves them.
     first = f"{address.path.name}{MACHINE_SEPARATOR}"
     sweep(address.path.parent, lambda name: name.startswith(first))
     return listener
 
 
 def machine_view_path(main: Path, name: str) -> Path:
-    """Where viewers of that machine connect, ``name`` as a file can have it."""
+    """Where viewers of that machine connect; ``name`` is in a file name's form."""
     return main.with_name(f"{main.name}{MACHINE_SEPARATOR}{name}")
 
 
@@ -141,8 +144,8 @@ def _listen_at_port(address: Address) -> Listener:
 
 
 def open_meeting_folder(options: Socket, owned: ExitStack) -> Folder | None:
-    """The folder beside the main socket where sessions listen for the next daemon, which ``owned`` closes and
-    removes when nobody is left in it; None where a socket has no path to be beside.
+    """The folder beside the main socket where sessions listen for the next daemon; ``owned`` closes
+    it, and removes it if it is empty.  None for a socket without a path.
     """
     if options.path is None:
         return None
@@ -166,7 +169,7 @@ def _listen(path: Path, options: Socket) -> Listener:
             folder.bind(end, path.name, options.mode)
             bound = folder.open_bound(path.name)
             unless_made.callback(os.close, bound)
-            # From here on there is a file of ours, which an error has to remove.
+            # From here on our file exists, and must be removed after an error.
             file = SocketFile(folder, path.name, os.fstat(bound))
             unless_made.callback(file.remove)
             if group is not None:
@@ -200,7 +203,7 @@ def _group_id(group: str) -> int:
 
 
 def _inherited(descriptor: int) -> Listener:
-    """A socket that whoever started this program has opened."""
+    """A socket that was opened by whoever started this program."""
     try:
         end = socket.socket(fileno=descriptor)
     except OSError as error:
@@ -208,7 +211,7 @@ def _inherited(descriptor: int) -> Listener:
     end.set_inheritable(False)
     if end.family != socket.AF_UNIX or end.type != socket.SOCK_STREAM:
         end.detach()
-        raise ConfigurationError(f"--fd {descriptor}: no stream socket of the family AF_UNIX")
+        raise ConfigurationError(f"--fd {descriptor}: not a stream socket of the family AF_UNIX")
     listening = end.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     return Listener(end, listening=bool(listening))
 

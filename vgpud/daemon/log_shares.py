@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""How many lines of the log each user's machines may have together: connecting again brings no new share."""
+"""How many lines of the log the machines of each user may have together: connecting again gives no
+new share.
+"""
 
 import trio
 from loguru import logger
@@ -7,13 +9,17 @@ from loguru import logger
 from vgpud.link.limited_log import Allowance
 
 USER_AT_ONCE, USER_PER_SECOND = 500, 20.0
-"""Of a user's machines together; of each of them less, see `vgpud.daemon.process_log`."""
+"""Lines of a user's machines together; each of them may have fewer, see
+`vgpud.daemon.process_log`.
+"""
 
 FLUSH_SECONDS = 1.0
 
 
 class LogShares:
-    """By the user that a VMM runs as; ``left_out`` counts the lines that none of them could say."""
+    """By the user that a VMM runs as; ``left_out`` counts the lines of all of them that were not
+    logged.
+    """
 
     def __init__(self) -> None:
         self._users: dict[int, Allowance] = {}
@@ -21,7 +27,7 @@ class LogShares:
         self._exceeded = trio.Event()
 
     async def run(self) -> None:
-        """Says how much was left out of what users' machines had to say; never returns."""
+        """Logs how many lines of users' machines were left out; never returns."""
         while True:
             await self._exceeded.wait()
             self._exceeded = trio.Event()
@@ -40,12 +46,12 @@ class LogShares:
         return False
 
     def say(self, user: int, text: str) -> None:
-        """A warning of the daemon's own, about what a user does."""
+        """Logs a warning of the daemon itself about a user."""
         if self.allows(user):
             logger.warning("{}", text)
 
     def _flush(self) -> bool:
-        """Whether there is more to say later."""
+        """Logs what was left out; whether there may be more later."""
         for user, allowance in list(self._users.items()):
             if allowance.left_out and allowance.any:
                 allowance.take()
@@ -53,6 +59,6 @@ class LogShares:
                     "user {}: {} lines of its machines are not shown", user, allowance.reset()
                 )
             elif allowance.whole:
-                # As good as a new one.
+                # A full allowance is as good as a new one.
                 del self._users[user]
         return any(allowance.left_out for allowance in self._users.values())

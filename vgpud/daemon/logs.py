@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Log lines on standard error: with a time for people, with a priority for systemd's journal, as JSON for programs.
 
-What is logged may quote a guest: nothing but printable characters is written, so that no line can be
-forged and no terminal be played with.
+What is logged may quote a guest: only printable characters are written, so that a guest can neither
+forge a line nor control a terminal.
 """
 
 import json
@@ -19,29 +19,30 @@ from vgpud.daemon.stderr import Stderr
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-# sd-daemon(3): the number in front of a line is its priority, as syslog(3) has them.
+# sd-daemon(3): the number before a line is its priority, as in syslog(3).
 PRIORITIES = {"DEBUG": 7, "INFO": 6, "SUCCESS": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
-# What each line may name by itself, in this order; `module` is where it comes from when that is not this process.
+# What a line names before its text, in this order; `module` is its source when that is another
+# process.
 NAMES = ("instance", "session")
 
 _instance = ""
 
 
 def name_instance(name: str | None) -> None:
-    """Each line names it from now on."""
+    """From now on each line names the instance."""
     global _instance
     _instance = name or ""
 
 
 def set_up(log: Log) -> None:
-    """Replaces whatever logged before."""
+    """Replaces all earlier handlers."""
     name = log.format
     if name == "auto":
         name = "journal" if stderr_is_the_journal() else "text"
     logger.remove()
     logger.configure(extra={"session": "", "instance": _instance})
-    # Loguru's own tracebacks would write values of variables, a guest's among them.
+    # Loguru's own tracebacks would show variables' values, also a guest's.
     logger.add(
         _Sink(FORMATS[name]),
         level=log.level.upper(),
@@ -53,7 +54,7 @@ def set_up(log: Log) -> None:
 
 
 class _Sink:
-    """Where loguru writes to, and says when it is no longer wanted."""
+    """What loguru writes to, and stops when it is replaced."""
 
     def __init__(self, form: Callable[["Record"], list[str]]) -> None:
         self._form = form
@@ -76,7 +77,9 @@ class _Sink:
 
 
 def _omission(record: "Record", lines: int) -> "Record":
-    """Says in the place of what was left out how much that was; the time is that of ``record``."""
+    """A record in the place of lines that were left out, which says how many; it has the time of
+    ``record``.
+    """
     left = record.copy()
     left["message"] = f"{lines} lines are missing here: standard error was not read"
     left["level"] = logger.level("WARNING")  # type: ignore[typeddict-item]  # it has the name
@@ -103,14 +106,14 @@ def _text(record: "Record") -> list[str]:
 
 
 def _journal(record: "Record") -> list[str]:
-    # Each line is an entry of its own to systemd's journal.
+    # To systemd's journal each line is an entry of its own.
     priority = PRIORITIES.get(record["level"].name, 6)
     return [f"<{priority}>{line}" for line in _lines(record)]
 
 
 def _lines(record: "Record") -> list[str]:
     extra = record["extra"]
-    # A machine may be called as its instance is.
+    # A machine and its instance may have the same name.
     names = dict.fromkeys(extra[name] for name in NAMES if extra.get(name))
     prefix = "".join(f"{name}: " for name in names)
     return [printable(prefix + record["message"]), *map(printable, _traceback(record).splitlines())]
@@ -136,7 +139,7 @@ def _json(record: "Record") -> list[str]:
 def _traceback(record: "Record") -> str:
     exception = record["exception"]
     if exception is None:
-        # A session's is text already.
+        # A session's traceback is text already.
         return str(record["extra"].get("traceback", ""))
     return "".join(traceback.format_exception(exception.value))
 

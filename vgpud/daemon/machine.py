@@ -40,32 +40,34 @@ from vgpud.tree.process import Ending, end_group, kill, reap, reap_group
 
 ANSWER_SECONDS = 1.0
 READ_BYTES = 64 * 1024
-# A session says a few lines by itself in its whole life.
+# A session sends a few lines unasked in its whole life.
 UNASKED_MAX = 16
-# What was written by one that has ended is read for so long: somebody else may hold the pipe open.
+# How long the output of a process that has ended is still read: another process may hold the pipe
+# open.
 LAST_WORDS_SECONDS = 0.2
-# Until the spawner has told how a process ended, on a host that is busy.
+# How long the spawner may take to tell how a process ended, on a busy host.
 REAPED_SECONDS = 2.0
 
-# After the end of a VMM its session goes by itself; one that does not even answer has so long.
+# After the end of a VMM its session ends on its own; one that does not even answer is killed after
+# this.
 ALONE_SECONDS = 5.0
 AGAIN_SECONDS = 0.1
 
 # PID_MAX_LIMIT of Linux: no process has a larger number.
 PROCESS_MAX = 1 << 22
 
-# Of what a session calls its machine; an honest one cuts it shorter.
+# Of the machine's name that a session sends; an honest session cuts it shorter.
 NAME_MAX = 128
 
-# Of a machine of an earlier daemon that has not said yet whose it is.
+# The user of an earlier daemon's machine, until its session says whose it is.
 UNKNOWN_USER = -1
 
 AnswerType = TypeVar("AnswerType", Report, Pong)
 
 
 class MachineEnds(NamedTuple):
-    """The daemon's ends of a session's links.  ``devices`` is where its device processes' log comes out,
-    ``device_log`` what they are to have as standard error.
+    """The daemon's ends of a session's links.  ``devices`` is where the log of its device processes
+    is read, ``device_log`` is what they get as standard error.
     """
 
     orders: socket.socket
@@ -76,7 +78,9 @@ class MachineEnds(NamedTuple):
 
 
 def session_ends(links: NewLinks) -> tuple[MachineEnds, list[int]]:
-    """Links for a session, and the ends that it is to have: orders, reports, log, log of its device processes."""
+    """Links for a session, and the ends that it gets: orders, reports, log, log of its device
+    processes.
+    """
     orders, their_orders = links.orders()
     (reports, their_reports), (log, their_log) = links.reports(), links.reports()
     devices, device_log = links.reports(keep=True)
@@ -85,11 +89,10 @@ def session_ends(links: NewLinks) -> tuple[MachineEnds, list[int]]:
 
 
 class Machine:
-    """Owns its ends; ``number`` tells it from all others of this daemon and those before it.
-
-    ``label`` is what its name begins with while it is not ``called`` anything: a daemon for one machine needs no
-    number.  ``config`` is the text of config.plain.  ``on_hello`` is told what the session calls it, and says what that
-    makes of ``called``.
+    """Owns its ends; ``number`` is unique among the machines of this daemon and of earlier ones.
+    ``label`` begins its name while it has none of its own (``called``): a daemon for one machine needs
+    no number.  ``config`` is the text of config.plain.  ``on_hello`` is given the name that the session
+    sends, and sets ``called``.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Machine:
         self._since = time.monotonic()
         self._forked = trio.Event()
         self._reaped = trio.Event()
-        # Of its processes but the session: pidfds, by pid.
+        # The pidfds of its processes other than the session, by pid.
         self._helpers: dict[str, dict[int, int]] = {DEVICE: {}, RENDER_SERVER: {}, VIEW: {}}
         self._nursery: trio.Nursery | None = None
         self._watching = trio.CancelScope()
@@ -133,12 +136,12 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """As the log and vgpuctl have it."""
+        """Its name in the log and in vgpuctl."""
         return self.called or f"{self._label}process {self.sender}"
 
     @property
     def lasting_name(self) -> str:
-        """One that it has at its next start too, as far as that can be."""
+        """A name that it has at its next start too, if possible."""
         return self.called or str(self.number)
 
     @property
@@ -148,7 +151,7 @@ class Machine:
 
     @property
     def device_pid(self) -> int:
-        """Its device process, as the spawner says; 0 when there is none."""
+        """Its device process, from the spawner; 0 when there is none."""
         return next(reversed(self._helpers[DEVICE]), 0)
 
     @property
@@ -164,7 +167,7 @@ class Machine:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._read)
                 self._nursery.start_soon(self._relay)
-                # It may be left hanging before it has said whom it serves.
+                # The VMM may leave it hanging before it has said whom it serves.
                 self._watch_sender(self.sender)
                 # The spawner may have been quicker than this task.
                 for kind, helpers in self._helpers.items():
@@ -198,7 +201,7 @@ class Machine:
         return allowed
 
     def note_left_out(self) -> None:
-        """A line that it may not say."""
+        """Counts a line of it that was not logged."""
         self.lines_left_out += 1
 
     async def _wait_for_end(self) -> None:
@@ -207,7 +210,7 @@ class Machine:
             self._session_ended.set()
             return
         await trio.lowlevel.wait_readable(self.pidfd)
-        # One of another daemon's spawner: nobody tells us, and we cannot ask.
+        # It is the child of an earlier daemon's spawner: nobody tells us how it ended.
         self.ending = self.ending or reap(self.pidfd)
         if self.ending is None:
             with trio.move_on_after(REAPED_SECONDS):
@@ -215,7 +218,7 @@ class Machine:
         self._session_ended.set()
 
     def is_process(self, pid: int) -> None:
-        """Its session process; ``OSError`` when that has gone already."""
+        """Notes its session process; ``OSError`` when that has ended already."""
         self.pid = pid
         try:
             self.pidfd = os.pidfd_open(pid)
@@ -223,11 +226,11 @@ class Machine:
             self._forked.set()
 
     def give_up(self) -> None:
-        """There will be no process, or none that we know."""
+        """Notes that there will be no session process, or none that we know."""
         self._forked.set()
 
     def note(self, message: Forked | Ended) -> None:
-        """What the spawner says of one of its processes."""
+        """Takes what the spawner says of one of its processes."""
         if isinstance(message, Forked):
             with suppress(OSError):
                 if message.kind in self._helpers:
@@ -240,7 +243,8 @@ class Machine:
 
     def _note_helper(self, kind: str, pid: int) -> None:
         if kind != VIEW:
-            # A machine has one: of an earlier spawner's, which cannot end it any more, this is the end.
+            # A machine has one device process.  An earlier spawner's, which that cannot end any
+            # more, is ended here.
             self._end_helpers(kind)
         self._helpers[kind][pid] = os.pidfd_open(pid)
         if self._nursery is not None:
@@ -251,7 +255,7 @@ class Machine:
         try:
             await trio.lowlevel.wait_readable(pidfd)
         finally:
-            # Ours, when its spawner has died before it.
+            # It is our child when its spawner has died before it.
             reap(pidfd)
             del self._helpers[kind][pid]
             os.close(pidfd)
@@ -261,7 +265,9 @@ class Machine:
             await self._reap_workers(pid)
 
     async def _reap_workers(self, group: int) -> None:
-        """They are the spawner's when their server has died; ours, when that has as well."""
+        """Workers are the spawner's children when their server has died; ours, when the spawner has
+        died too.
+        """
         with trio.move_on_after(REAPED_SECONDS):
             while not reap_group(group):
                 await trio.sleep(AGAIN_SECONDS)
@@ -300,7 +306,7 @@ class Machine:
             logger.bind(session=self.name).error("its session breaks the rules: {}", error)
             self.kill()
         if self.pidfd is None:
-            # Its spawner has died with it, or before it could say which process this is.
+            # The spawner has died with it, or before it could say which process this is.
             self.give_up()
 
     def _take(self, message: Any) -> None:
@@ -312,7 +318,7 @@ class Machine:
                 return
         self._unasked += 1
         if self._unasked > UNASKED_MAX:
-            raise LinkError("it says more than it was asked for")
+            raise LinkError("it sends more than it was asked for")
         if isinstance(message, Hello):
             if message.sender > PROCESS_MAX:
                 raise LinkError(f"no process has the number {message.sender}")
@@ -329,11 +335,11 @@ class Machine:
     # --- what it is told
 
     def order(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """``OSError`` when it does not take it."""
+        """Sends an order; ``OSError`` when the session does not take it."""
         codec.send(self.ends.orders, message, descriptors)
 
     async def report(self) -> Report | None:
-        """What there is to say of it; None when it does not answer in time."""
+        """Asks the session for its report; None when it does not answer in time."""
         return await self._ask(AskReport, Report)
 
     async def _ask(
@@ -350,13 +356,13 @@ class Machine:
             return None
         finally:
             self._asked.pop(serial, None)
-        # One that came too late is no answer, and not unasked either.
+        # A late answer is not used, but does not count as unasked either.
         self._unasked -= asked.answer is None
         return asked.answer if isinstance(asked.answer, answer) else None
 
     async def hand_down(self, connection: int, request: str) -> None:
-        """A copy of a control client's connection, with its request; ``ControlError`` when the session does
-        not answer.
+        """Passes on a copy of a client's connection, with its request; ``ControlError`` when the
+        session does not answer.
         """
         try:
             if await self._ask(Ping, Pong) is not None:
@@ -376,21 +382,24 @@ class Machine:
         self._nursery.start_soon(self._end_without, sender, self._watching)
 
     async def _end_without(self, sender: int, watching: trio.CancelScope) -> None:
-        """Kills a session that the VMM has left hanging, as in an eventfd that nobody reads any more."""
+        """Kills a session that the VMM has left hanging, for example in an eventfd that nobody
+        reads any more.
+        """
         with watching:
             if not await _end_of(sender):
                 return
             with trio.move_on_after(ALONE_SECONDS):
                 while await self._ask(Ping, Pong) is None:
                     await trio.sleep(AGAIN_SECONDS)
-                # Whether somebody else goes on with the connection is for the session to see.
+                # It is up to the session to see whether another process goes on with the
+                # connection.
                 return
             name = logger.bind(session=self.name)
             name.error("its VMM has ended, and its session does not answer")
             self.kill()
 
     def stop(self) -> None:
-        """Asks it to end by itself."""
+        """Asks it to end."""
         try:
             self.order(Stop())
         except OSError:
@@ -404,7 +413,7 @@ class _Asked:
 
 
 async def _end_of(process: int) -> bool:
-    """Waits for it; false when it cannot be watched."""
+    """Waits for the end of a process; false when it cannot be watched."""
     try:
         pidfd = os.pidfd_open(process)
     except OSError as error:

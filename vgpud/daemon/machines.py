@@ -40,15 +40,15 @@ from vgpud.tree.messages import (
 )
 
 STOP_SECONDS = 0.4
-# One that was forked a moment ago may not listen yet.
+# A session that was forked a moment ago may not listen yet.
 LISTENING_SECONDS = 0.5
 
 Changed = Callable[[list[str]], None]
 
 
 class Machines:
-    """By their numbers, in the order in which they came.  ``folder`` is where sessions listen for the next
-    daemon; None where there is no place for that.  ``on_change`` is told their names.
+    """By number, in the order in which they connected.  ``folder`` is where sessions listen for the
+    next daemon; None if there is no place for that.  ``on_change`` is given their names.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Machines:
     ) -> None:
         self.spawner = Spawner(first, self._take_report, self._share_spawner)
         self.events = Events()
-        # What a machine is called whose VMM does not say, and where machines' own files may be.
+        # The name of a machine whose VMM does not say one, and where machines' own files may be.
         self.called: Callable[[Config], str] = lambda config: ""
         self.folders: Sequence[Path] = ()
         self._folder = folder
@@ -86,26 +86,30 @@ class Machines:
 
     @property
     def lines_left_out(self) -> int:
-        """Of the log, by what any user's machines had to say since this daemon began."""
+        """The log lines of all users' machines that were left out since this daemon started."""
         return self._shares.left_out
 
     def serve(self, frontend: socket.socket, config: Config, refusal: str = "") -> Machine:
-        """Has a front-end served by a session of its own, which takes the connection, or refused by one;
-        ``OSError``, and the connection stays the caller's, when there can be none.
+        """Starts a session for a front-end, which takes the connection and serves or refuses it.
+        ``OSError`` when there can be no session; then the connection stays the caller's.
         """
         number = self._number + 1
         return self._start(number, config, f"{number}, ", frontend, refusal)
 
     def serve_only(self, frontend: socket.socket, config: Config) -> Machine:
-        """The one that this daemon is there for, likewise."""
+        """Likewise, for the only machine of a daemon that serves one."""
         return self._start(1, config, "", frontend)
 
     def try_renderer(self, config: Config) -> Machine:
-        """A session without front-end, for what it says; once, before there are machines."""
+        """A session without a front-end, which only reports on the renderer; once, before there are
+        machines.
+        """
         return self._start(0, config, "", None)
 
     def close_elsewhere(self, frontend: socket.socket, user: int) -> bool:
-        """Whether a session of the same user closes a copy of that connection, whatever there is in it."""
+        """Whether a session of the same user takes a copy of that connection, to close whatever is
+        in it.
+        """
         for machine in self:
             if machine.user != user:
                 continue
@@ -146,7 +150,7 @@ class Machines:
         return machine
 
     def _take_hello(self, machine: Machine, name: str) -> None:
-        """The first counts: what a session may be made to say later changes nothing."""
+        """Only the first name counts: what a session may be made to say later changes nothing."""
         if machine.greeted.is_set():
             return
         machine.called = self._unique(name, machine)
@@ -155,7 +159,9 @@ class Machines:
         self._tell_change()
 
     def _unique(self, name: str, machine: Machine) -> str:
-        """No VMM can call its machine what another is called: what follows a comma is ours, and a number alone is too."""
+        """No VMM can give its machine another machine's name: only we add what follows a comma, and
+        only we use a bare number.
+        """
         name = name.replace(",", "_")
         taken = name.isdecimal() or any(one.called == name for one in self if one is not machine)
         return f"{name}, {machine.number}" if name and taken else name
@@ -167,7 +173,7 @@ class Machines:
         try:
             meeting = bind_in(self._folder, str(number), socket.SOCK_SEQPACKET)
         except OSError as error:
-            # Somebody has removed the folder: this one is served all the same.
+            # Somebody has removed the folder: the machine is still served.
             logger.warning("the next daemon will not find machine {}: {}", number, error)
             return []
         return [links.lend(meeting)]
@@ -182,7 +188,7 @@ class Machines:
         try:
             await machine.run()
         except Exception:
-            logger.exception("machine {} is ended, by a mistake in this program", machine.name)
+            logger.exception("machine {} is ended by a mistake in this program", machine.name)
             machine.kill()
         del self._served[machine.number]
         if machine.shown:
@@ -193,7 +199,7 @@ class Machines:
         self._tell_change()
 
     async def changed(self) -> None:
-        """Waits until there is another machine, or one less."""
+        """Waits until there is one machine more, or one less."""
         await self._changed.wait()
 
     def _tell_change(self) -> None:
@@ -201,10 +207,12 @@ class Machines:
         self._changed = trio.Event()
         self._on_change([machine.name for machine in self if machine.shown])
 
-    # --- those of a daemon before
+    # --- those of an earlier daemon
 
     async def meet(self, config: Config) -> None:
-        """Takes over the sessions that a daemon has left, and removes what others have left."""
+        """Takes over the sessions that an earlier daemon has left, and removes sockets whose
+        sessions have gone.
+        """
         if self._folder is None:
             return
         names = sorted(self._folder.names(), key=lambda name: (len(name), name))
@@ -264,7 +272,7 @@ class Machines:
             machine.give_up()
 
     def _share_spawner(self) -> None:
-        """There is another one: sessions are to ask it for device processes."""
+        """There is another spawner: sessions must ask it for device processes."""
         for machine in self:
             self._share_spawner_with(machine)
 
@@ -280,17 +288,19 @@ class Machines:
         except OSError as error:
             logger.bind(session=machine.name).error("it has no spawner: {}", error)
 
-    # --- for who looks
+    # --- for vgpuctl
 
     def find(self, name: str | None) -> Machine | None:
-        """The machine with this name, with its beginning up to the comma, or of this number; the first without one."""
+        """The machine with this name, the name's beginning up to the comma, or this number; without
+        a name the first.
+        """
         for machine in self:
             if machine.shown and (name is None or is_meant(machine.name, machine.number, name)):
                 return machine
         return None
 
     async def reports(self) -> list[dict[str, Any]]:
-        """What there is to say of each, as JSON has it; little of those that do not answer in time."""
+        """A report of each machine, for JSON; a short one for those that do not answer in time."""
         shown = [machine for machine in self if machine.shown]
         found: dict[int, Report | None] = {}
 
@@ -310,7 +320,7 @@ class Machines:
     # --- the end
 
     async def stop(self) -> None:
-        """All that can be ended has ended afterwards; nobody else is waited for."""
+        """Ends all that can be ended, and waits for that; for nothing else."""
         for machine in self:
             machine.stop()
         with trio.move_on_after(STOP_SECONDS):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Those who connect: until they say something each costs a descriptor, and no process.
-
-What a VMM has put into its connection is not for this process to read or to close: a file that hangs may be in there.
+"""New connections: until they send something each costs a descriptor, but no process. This process
+neither reads nor closes what a VMM has put into its connection: there may be a file in it that
+hangs.
 """
 
 import array
@@ -33,7 +33,7 @@ class Newcomers:
         self._machines = machines
         self._shares = shares
         self._complain = LimitedLog(partial(logger.error, "{}")).write
-        # In the order in which they came, with the user of each.
+        # In the order in which they connected, with the user of each.
         self._silent: dict[socket.socket, _Newcomer] = {}
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class Newcomers:
                 except BlockingIOError:
                     continue
                 except OSError as error:
-                    self._complain(f"no front-end can be accepted: {error}; who connects waits")
+                    self._complain(f"no front-end can be accepted: {error}; new connections wait")
                     await trio.sleep(AGAIN_SECONDS)
                     continue
                 nursery.start_soon(self._receive, _Newcomer(connection))
@@ -70,13 +70,13 @@ class Newcomers:
         elif newcomer.patience.cancelled_caught:
             await self._turn_away(newcomer, "too many connections have said nothing yet")
         elif not unread(newcomer.connection):
-            # It has left, and left nothing behind.
+            # It has left, and there is nothing in its connection.
             newcomer.connection.close()
         else:
             await self._serve(newcomer)
 
     def _make_room(self) -> None:
-        """One user's silence keeps nobody else out."""
+        """Silent connections of one user must not keep other users out."""
         if len(self._silent) < self._current.config.limits.silent_connections:
             return
         patient = [one for one in self._silent.values() if not one.patience.cancel_called]
@@ -86,7 +86,7 @@ class Newcomers:
         next(one for one in patient if one.user == most).patience.cancel()
 
     def _refusal(self, user: int) -> str:
-        """Why one more of this user cannot be served; empty when it can."""
+        """Why one more machine of this user cannot be served; empty when it can."""
         limits = self._current.config.limits
         if self._machines.count() >= limits.machines:
             return f"{limits.machines} machines are served already (limits.machines)"
@@ -124,7 +124,7 @@ class Newcomers:
         try:
             self._machines.serve(newcomer.connection, self._current.config, refusal)
         except OSError as error:
-            self._complain(f"no session can be started: {error}; who has connected waits")
+            self._complain(f"no session can be started: {error}; the connection waits")
             return False
         return True
 
@@ -134,7 +134,7 @@ class Newcomers:
 
 
 class _Newcomer:
-    """Owns the connection; ``patience`` ends when somebody else needs its place."""
+    """Owns the connection; ``patience`` is cancelled when another one needs its place."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -143,7 +143,7 @@ class _Newcomer:
 
 
 def unread(end: socket.socket) -> int:
-    """The bytes that are there to be read, of which none is."""
+    """How many bytes could be read; reads none."""
     count = array.array("i", [0])
     fcntl.ioctl(end, termios.FIONREAD, count)
     return count[0]

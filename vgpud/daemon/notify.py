@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the service manager is told of us, as sd_notify(3) has it.
+"""What we tell the service manager, as in sd_notify(3).
 
-The protocol is one datagram of assignments to the socket that NOTIFY_SOCKET names, promised to stay so.  The libraries for it are
-no less to look after: `sdnotify` had its last release in 2017 and may block, the others are bindings that need
-libsystemd and a compiler.
+The protocol is one datagram of assignments to the socket that NOTIFY_SOCKET names, and it is
+promised not to change.  A library would be no less work: `sdnotify` had its last release in 2017
+and may block, the others are bindings that need libsystemd and a compiler.
 """
 
 import os
@@ -14,14 +14,14 @@ from contextlib import suppress
 from typing import Self
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-# Enough to see who is there; `vgpuctl status` has them all.
+# Enough for an overview; `vgpuctl status` has them all.
 NAMES_SHOWN = 8
 
 
 class ServiceManager:
-    """Tells a service manager, or nobody where there is none; never waits, and never fails.
+    """Tells the service manager, if there is one; never waits, and never fails.
 
-    ``watchdog_seconds``: within how long a sign of life is expected, None for never.
+    ``watchdog_seconds``: how often a sign of life is expected, None for never.
     """
 
     def __init__(self, address: str = "", watchdog_seconds: float | None = None) -> None:
@@ -32,7 +32,9 @@ class ServiceManager:
 
     @classmethod
     def take(cls, environment: MutableMapping[str, str]) -> Self:
-        """The one that the environment names.  The variables are removed: they are not for children."""
+        """The service manager that the environment names.  The variables are removed: they are not
+        for children.
+        """
         address, microseconds, process_id = (environment.pop(name, "") for name in VARIABLES)
         mine = process_id in ("", str(os.getpid()))
         limit = int(microseconds) / 1e6 if mine and microseconds.isdecimal() else 0
@@ -42,13 +44,13 @@ class ServiceManager:
         return bool(self._address)
 
     def ready(self, renderer: str) -> None:
-        """We listen, and ``renderer`` was seen to start."""
+        """We listen, and ``renderer`` has started in a trial."""
         self._renderer = renderer
         self._tell("READY=1", f"STATUS={self._status()}")
 
     def reloading(self) -> None:
-        """The configuration is read anew; ``reloaded`` follows."""
-        # systemd.service(5): the time tells this reload from an earlier one.
+        """The configuration is read again; ``reloaded`` follows."""
+        # systemd.service(5): the time distinguishes this reload from an earlier one.
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell("RELOADING=1", f"MONOTONIC_USEC={microseconds}")
 
@@ -80,7 +82,7 @@ class ServiceManager:
             return
         # An abstract address has a null character where the variable has "@".
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # A manager that is gone or slow is no reason to stop serving.
+        # A manager that has gone or is slow is no reason to stop serving.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
             end.setblocking(False)
             end.sendto("\n".join(assignments).encode(), address)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The control socket of a daemon that was started for one machine, as libvirt does it: named by the machine, in a folder
-for such ones, since no socket of its own has a path to be beside.
+"""The control socket of a daemon that was started for one machine, as libvirt does it.  Such a
+daemon's own socket has no path, so the control socket is named after the machine, in a folder for
+such daemons.
 """
 
 import os
@@ -24,12 +25,13 @@ from vgpud.daemon.listener import Listener, listen_for_control
 from vgpud.daemon.stale import sweep
 from vgpud.errors import ConfigurationError
 
-# Others of the same name, of another user or in libvirt and beside it.
+# How many machines may have the same name, for example those of another user, or in and outside
+# libvirt.
 SAME_NAME_MAX = 9
 
 
 class OwnControl(NamedTuple):
-    """``path`` is what ``vgpuctl --socket-path`` is told; there is no socket of exactly that name."""
+    """``path`` is for ``vgpuctl --socket-path``; there is no socket of exactly that name."""
 
     listener: Listener
     path: Path
@@ -38,12 +40,12 @@ class OwnControl(NamedTuple):
 def open_own_control(
     name: str, options: Socket, environment: Mapping[str, str]
 ) -> OwnControl | None:
-    """None when there is no place for it, which the log says: the machine is served all the same."""
+    """None when there is no place for it, which the log says: the machine is still served."""
     folder = machines_folder(environment, os.geteuid())
     if folder is None:
         logger.info("no control socket: there is no folder for it")
         return None
-    # Of machines that are not started again nobody would take theirs.
+    # Nobody else would remove those of machines that are not started again.
     sweep(folder, lambda left: left.endswith(SUFFIX))
     reason = ""
     for path in _paths(folder, file_name(name)):
@@ -62,7 +64,7 @@ def _paths(folder: Path, name: str) -> Iterator[Path]:
 
 
 def machines_folder(environment: Mapping[str, str], user: int) -> Path | None:
-    """The system's, where this user may put something into it, or else his own, which is made."""
+    """The system's folder if this user may write there, otherwise the user's own, which is made."""
     shared = SYSTEM_RUNTIME / MACHINES_NAME
     if os.access(shared, os.W_OK | os.X_OK):
         return shared

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What the processes below write on standard error becomes lines of our log, within limits.
 
-A device process may have been taken over by a guest, and a session by a VMM: the machine's name, the priority's
-meaning and what is printable are decided here.
+A guest may have taken over a device process, and a VMM a session.  So the machine's name, the
+priority and what is printable are decided here.
 """
 
 import json
@@ -39,12 +39,12 @@ class Voice(Protocol):
         ...
 
     def note_left_out(self) -> None:
-        """It had one more to say than a machine may."""
+        """Counts a line that was not written."""
         ...
 
 
 class _Unlimited:
-    """Ours."""
+    """Our own share, which has no limit."""
 
     def may_say(self) -> bool:
         return True
@@ -57,7 +57,9 @@ UNLIMITED = _Unlimited()
 
 
 async def relay_records(pipe: int, name: Callable[[], str], voice: Voice = UNLIMITED) -> None:
-    """A session's own lines, until it has gone; takes the pipe.  ``name`` is the machine's."""
+    """Logs a session's own lines until it has ended; takes over the pipe.  ``name`` is the
+    machine's.
+    """
     records = _Records(name, voice)
     await _relay(pipe, RECORD_BYTES, records.take)
     records.limited.finish()
@@ -69,7 +71,7 @@ async def relay_text(
     names: Callable[[], dict[str, Any]] = dict,
     voice: Voice = UNLIMITED,
 ) -> None:
-    """Text that anything in a process writes, likewise; ``names`` is what else each line is to name."""
+    """Likewise for any text that a process writes; ``names`` is what else each line names."""
 
     def write(line: str) -> None:
         _log_text(logger.bind(session=name(), **names()), line)
@@ -103,7 +105,7 @@ def _log_text(bound: Any, line: str) -> None:
 
 
 class _Limited:
-    """First by what one pipe may bring, then by what its machine's user may."""
+    """Limits the lines of one pipe first, then those of its machine's user."""
 
     def __init__(self, write: Write, at_once: int, per_second: float, voice: Voice) -> None:
         self._write = write
@@ -123,7 +125,7 @@ class _Limited:
 
 
 class _Records:
-    """Lines that are records; one that is none, such as the interpreter's, is text."""
+    """Lines that are records; a line that is not, such as the interpreter's, is text."""
 
     def __init__(self, name: Callable[[], str], voice: Voice) -> None:
         self._name = name

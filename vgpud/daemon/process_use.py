@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What a machine's process has used, as the kernel counts it.
 
-Read from stat and statm of proc(5), which wait for nobody: what names parts of the process's memory, as smaps and cmdline do,
-would wait for one that hangs.
+Read from stat and statm of proc(5), which never block.  Files about parts of the process's memory,
+such as smaps and cmdline, would block for a process that hangs.
 """
 
 import os
@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 USER_TICKS, SYSTEM_TICKS = 11, 12
-"""Of the fields behind the name."""
+"""Positions among the fields after the name."""
 
 
 class ProcessUse(NamedTuple):
-    """Of a process: ``cpu_seconds`` since it began, and ``memory_bytes``, resident and with no file behind it, neither the guest's
-    memory nor an image.  Pages that it shares with the process that forked it are counted in both.
+    """Of a process: ``cpu_seconds`` since its start, and ``memory_bytes``, which is resident and
+    has no file behind it, so neither the guest's memory nor images.  Pages that it shares with the
+    process that forked it are counted in both.
     """
 
     pid: int
@@ -47,7 +48,7 @@ def mapped_use(pid: int) -> MappedUse | None:
         stat, statm = (folder / "stat").read_text(), (folder / "statm").read_text()
     except OSError:
         return None
-    # The name is in brackets, and may have some itself.
+    # The name is in brackets, and may itself have some.
     fields = stat.rpartition(")")[2].split()
     mapped, resident, shared, *_ = (int(pages) for pages in statm.split())
     ticks = int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS])
@@ -64,6 +65,6 @@ def children(pid: int) -> list[int]:
 
 
 def uses(**pids: int) -> dict[str, dict[str, Any] | None]:
-    """Of each process by its kind, as JSON has it."""
+    """The use of each process by its kind, for JSON."""
     found = {kind: process_use(pid) for kind, pid in pids.items()}
     return {kind: None if use is None else use._asdict() for kind, use in found.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The command line of a QEMU that connects to this daemon, to be pasted into a shell as it is."""
+"""A QEMU command line that connects to this daemon, which can be pasted into a shell as it is."""
 
 import os
 import shlex
@@ -12,14 +12,14 @@ from vgpud.daemon.folder import ADDRESS_BYTES
 
 
 class _Target(NamedTuple):
-    """What QEMU calls a machine like this host, and the device that a screen is soonest seen on."""
+    """What QEMU calls a machine like this host, and the device that shows a screen earliest."""
 
     program: str
     machine: str
     device: str
 
 
-# A VGA shows what the firmware has to say; Arm's machines have none.
+# A VGA device shows the firmware's messages; Arm machines have none.
 TARGETS = {
     "x86_64": _Target("qemu-system-x86_64", "q35", "vhost-user-vga"),
     "aarch64": _Target("qemu-system-aarch64", "virt", "vhost-user-gpu-pci"),
@@ -28,8 +28,8 @@ MEMORY = "1G"
 
 
 def qemu_line(socket_path: Path) -> str:
-    """Empty on a host whose machines we have not tried.  ``-display none`` is what every QEMU takes beside this
-    device; a disk, and a window, are for whoever pastes it to add.
+    """Empty on a host whose architecture we have not tried.  Every QEMU accepts ``-display none``
+    with this device; the user adds a disk, and a window.
     """
     target = TARGETS.get(os.uname().machine)
     if target is None:
@@ -47,18 +47,20 @@ def qemu_line(socket_path: Path) -> str:
 
 
 def _everywhere(path: Path) -> str:
-    """The path from wherever the line is pasted, unless that is too long for a socket's address."""
+    """An absolute path, which works wherever the line is pasted, unless it is too long for a
+    socket's address.
+    """
     whole = path.absolute()
     return os.fspath(whole if len(os.fsencode(whole)) < ADDRESS_BYTES else path)
 
 
 def _value(text: str) -> str:
-    """A value among QEMU's options, which commas part."""
+    """A value among QEMU's options, which are separated by commas."""
     return text.replace(",", ",,")
 
 
 def say_qemu_line(socket_path: Path) -> None:
-    """On standard output, where nobody reads it too."""
+    """Prints it on standard output; no error if nobody reads that."""
     line = qemu_line(socket_path)
     if not line:
         return

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The configuration in force: SIGHUP reads it anew, and what can change while the daemon runs does."""
+"""The configuration in force: SIGHUP reads it again, and what can change while the daemon runs is
+changed.
+"""
 
 from collections.abc import Callable
 
@@ -13,26 +15,26 @@ from vgpud.daemon import logs
 from vgpud.daemon.introduction import warn
 from vgpud.errors import ConfigurationError
 
-# Tables that stay as they were at the start: the sockets are open, the renderer was seen to start.
+# Tables that stay as they were at the start: the sockets are open, the renderer was tried.
 FIXED = ("socket", "renderer", "view")
 
 
 class Current:
-    """The configuration in force, for front-ends that come from now on."""
+    """The configuration in force, for front-ends that connect from now on."""
 
     def __init__(
         self, loaded: Loaded, read: Callable[[], Loaded], instance: str | None = None
     ) -> None:
-        """``read`` gives the configuration as it would be at a start now."""
+        """``read`` returns the configuration that a start now would have."""
         self.instance = instance
         self.loaded = loaded
         self.config = loaded.config
         self._read = read
-        # Told the log's level when that may have changed.
+        # Called with the log's level when that may have changed.
         self.on_log_level: Callable[[str], None] = lambda level: None
 
     def reload(self) -> None:
-        """Takes over what it can, and names the rest in the log; mistakes change nothing."""
+        """Applies what can change, and names the rest in the log; with mistakes nothing changes."""
         try:
             self.loaded = self._read()
         except ConfigurationError as error:
@@ -48,13 +50,13 @@ class Current:
             (refused if key.partition(".")[0] in FIXED else taken).append(key)
         warn(self.loaded)
         for key in refused:
-            logger.warning("{} has changed, which takes a restart", key)
+            logger.warning("{} has changed: restart vgpud to apply it", key)
         logger.info(
             "SIGHUP: the configuration was read again: {}", ", ".join(taken) or "nothing new"
         )
 
     def set_log_level(self, level: str) -> None:
-        """Until the next reload."""
+        """Sets the log's level until the next reload."""
         self.config = evolve(self.config, log=evolve(self.config.log, level=level))
         self._set_up_log()
 

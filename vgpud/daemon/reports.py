@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a session reports of its machine, as ``vgpuctl`` is told it."""
+"""What a session reports of its machine, in the form that ``vgpuctl`` gets."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from vgpud.tree.messages import DEVICE, SESSION, Report, ResourceUse, Use
 
 
 def described(machine: Machine, report: Report | None) -> dict[str, Any]:
-    """As JSON has it; of one that does not answer only what is known without it."""
+    """A machine for JSON; of one that does not answer only what the daemon itself knows."""
     known = {
         "name": machine.name,
         "number": machine.number,

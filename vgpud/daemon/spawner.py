@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The spawner as the daemon sees it: started, asked for signs of life, and started anew when it has died."""
+"""The spawner as the daemon sees it: started, asked for signs of life, and replaced when it has
+died.
+"""
 
 import os
 import socket
@@ -22,9 +24,9 @@ from vgpud.tree.messages import FROM_SPAWNER, Ping, Pong, Stop
 from vgpud.tree.process import kill, reap
 
 PING_SECONDS = 5.0
-# A fork takes milliseconds; a host may be busier than that.
+# A fork takes milliseconds, but the host may be busy.
 ANSWER_SECONDS = 10.0
-# Between one that died and the next, when they die at once.
+# The pause between a spawner that died and the next, in case they die at once.
 AGAIN_SECONDS = 0.5
 SOUND_SECONDS = 10.0
 END_SECONDS = 0.3
@@ -42,7 +44,7 @@ class Process:
         self.log = log
 
     def close(self) -> None:
-        """What reads the pipes closes them."""
+        """Closes the ends, but not the pipes: their readers close those."""
         self.orders.close()
         os.close(self.pidfd)
 
@@ -62,7 +64,7 @@ def fork_process() -> Process:
 
 
 def start_process() -> Process:
-    """One that follows; ``OSError`` when there cannot be one."""
+    """A later spawner; ``OSError`` when there cannot be one."""
     with NewLinks() as links:
         orders, their_orders = links.orders()
         (reports, their_reports), (log, their_log) = links.reports(), links.reports()
@@ -74,18 +76,20 @@ def start_process() -> Process:
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_DUP2, their_log, 2),
-                # To themselves: they stay open.
+                # A duplicate onto itself stays open.
                 (os.POSIX_SPAWN_DUP2, their_orders, their_orders),
                 (os.POSIX_SPAWN_DUP2, their_reports, their_reports),
             ],
-            # What a terminal sends to all of a job is for the daemon alone.
+            # Signals that a terminal sends to a whole job are for the daemon only.
             setsid=True,
         )
         return Process(pid, orders, reports, log)
 
 
 class Spawner:
-    """``on_report`` gets what a spawner says, ``on_new`` is called when there is another one."""
+    """``on_report`` gets what a spawner reports, ``on_new`` is called when there is another
+    spawner.
+    """
 
     def __init__(
         self, first: Process, on_report: Callable[[Any], None], on_new: Callable[[], None]
@@ -138,7 +142,7 @@ class Spawner:
             process.close()
         if not self._stopping:
             logger.error(
-                "the spawner has ended with {}; machines go on", ending or "an unknown end"
+                "the spawner has ended with {}; machines go on", ending or "an unknown status"
             )
 
     async def _read(self, process: Process) -> None:
@@ -155,7 +159,9 @@ class Spawner:
             self._on_report(message)
 
     async def _watch(self, process: Process) -> None:
-        """Kills one that hangs: its successor serves who comes, and nobody else notices."""
+        """Kills a spawner that hangs: its successor serves new machines, and running ones do not
+        notice.
+        """
         serial = 0
         while True:
             serial += 1
@@ -163,7 +169,7 @@ class Spawner:
             try:
                 codec.send(process.orders, Ping(serial))
             except BlockingIOError:
-                pass  # and so it has not answered what was said before
+                pass  # then it has not answered the previous order either
             except OSError:
                 return
             with trio.move_on_after(ANSWER_SECONDS):
@@ -180,18 +186,18 @@ class Spawner:
         return self._process.pid if self._process else None
 
     async def ready(self) -> None:
-        """Waits until there is one to be told something."""
+        """Waits until there is a spawner that can take orders."""
         while self._process is None:
             await self._come.wait()
 
     def tell(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """``OSError`` when there is none, or it does not take it."""
+        """Sends an order; ``OSError`` when there is no spawner, or it does not take it."""
         if self._process is None:
             raise BrokenPipeError("there is no spawner")
         codec.send(self._process.orders, message, descriptors)
 
     async def stop(self) -> None:
-        """The end of it and of all that it has forked."""
+        """Ends the spawner and all that it has forked."""
         process = self._process
         self._stopping = True
         if process is None:

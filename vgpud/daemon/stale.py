@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Sockets that nobody listens at any more: what a daemon leaves behind that was killed, the next one takes away."""
+"""Sockets at which nobody listens any more: the next daemon removes what a killed one has left."""
 
 import errno
 import os
@@ -14,13 +14,13 @@ from vgpud.config.runtime import SOCKET_NAME
 from vgpud.daemon.folder import Folder
 from vgpud.errors import ConfigurationError
 
-# Another daemon may have bound its socket and not come to listen yet; a busy host takes its time.
+# Another daemon may have bound its socket but not listen yet, on a busy host.
 FRESH_SECONDS = 5.0
 
 
 def make_room(folder: Folder, path: Path) -> None:
     """Removes a socket that nobody listens at; ``ConfigurationError`` for any other file."""
-    # The path of a root has no name.
+    # The path / has no name.
     found = folder.status(path.name or ".")
     if found is None:
         return
@@ -29,15 +29,15 @@ def make_room(folder: Folder, path: Path) -> None:
             f"{path}: this is a folder; name a socket in it, such as {path / SOCKET_NAME}"
         )
     if not stat.S_ISSOCK(found.st_mode):
-        raise ConfigurationError(f"{path}: there is a file that is no socket")
+        raise ConfigurationError(f"{path}: exists but is not a socket")
     if not _is_stale(folder, path.name):
         raise ConfigurationError(f"{path}: in use: another program listens there")
     folder.unlink(path.name)
 
 
 def sweep(place: Path, is_meant: Callable[[str], bool]) -> None:
-    """Removes those of our user's in a folder whose names are meant, unless somebody listens there, or has only just
-    made them.
+    """Removes our user's sockets in a folder whose names ``is_meant`` accepts, unless somebody
+    listens there, or they have only just been made.
     """
     with suppress(OSError), Folder.open(place) as folder:
         for name in filter(is_meant, folder.names()):
@@ -53,7 +53,7 @@ def _is_left(found: os.stat_result) -> bool:
 
 def _is_stale(folder: Folder, name: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        # A listener whose backlog is full would let us wait.
+        # A listener whose backlog is full would make us wait.
         probe.setblocking(False)
         try:
             folder.connect(probe, name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Standard error, written to and never waited for: who has stopped reading it may be a terminal, or a
-program that has been stopped, and no machine is to stand still for that.
+"""Standard error, written without ever waiting: its reader may be a terminal, or a program, that
+has been stopped, and no machine may stop for that.
 """
 
 import os
@@ -9,15 +9,14 @@ import stat
 import sys
 from contextlib import suppress
 
-# A pipe with room for anything has room for so much.
+# A pipe with any room at all has room for this much.
 PIPE_BUF = 4096
 
 
 class Stderr:
-    """Whoever started us has standard error too, so it does not get O_NONBLOCK: a pipe or a terminal is
-    opened once more, and where that is not allowed poll(2) has to be enough.
-
-    ``left_out`` lines could not be written since it was set to 0.
+    """Whoever started us has standard error too, so we do not set O_NONBLOCK on it: a pipe or a
+    terminal is opened once more, and where that is not allowed poll(2) has to be enough.
+    ``left_out`` counts the lines that could not be written since it was set to 0.
     """
 
     def __init__(self) -> None:
@@ -38,7 +37,7 @@ class Stderr:
             self._own = None
 
     def write_line(self, line: str) -> None:
-        """Writes all of it, or what there is room for, or nothing."""
+        """Writes the whole line, or the part that fits, or nothing."""
         data = f"{line}\n".encode(self._encoding, "backslashreplace")
         if self._torn:
             data = b"\n" + data
@@ -51,7 +50,7 @@ class Stderr:
             self._torn = bool(data)
 
     def _write(self, data: bytes) -> int:
-        """How much of it; 0 as well when nobody will ever read it."""
+        """How many bytes were written; also 0 when nobody will ever read them."""
         with suppress(OSError):
             if any(events & select.POLLOUT for _, events in self._poll.poll(0)):
                 return os.write(self._descriptor, data)
@@ -59,7 +58,9 @@ class Stderr:
 
 
 def _open_again() -> int | None:
-    """Of a socket or a file poll(2) says enough, and a file has one place that is written at."""
+    """None for a socket or a file: for these poll(2) is enough, and a file opened again would have
+    another position.
+    """
     try:
         mode = os.fstat(2).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):

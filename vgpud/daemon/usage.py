@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""How much of a host's limits is used, as ``vgpuctl`` is told it."""
+"""How much of a host's limits is used, in the form that ``vgpuctl`` gets."""
 
 import resource
 from collections import Counter
@@ -12,8 +12,8 @@ from vgpud.daemon.newcomers import Newcomers
 
 
 def used_of_limits(limits: Limits, machines: Machines, newcomers: Newcomers) -> dict[str, Any]:
-    """By the names of the configuration, and the daemon's own descriptors.  Of ``connections_of_user`` the one is
-    counted who has most.
+    """By the names in the configuration, and the daemon's own descriptors.  ``connections_of_user``
+    is that of the user with the most machines.
     """
     users = Counter(machine.user for machine in machines if machine.shown)
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -26,8 +26,9 @@ AGAIN_SECONDS = 0.5
 
 
 class Viewers:
-    """``main`` is where viewers of the only machine connect; those of each of several at sockets beside it, where it has
-    a path and there may be several.  ``layout`` is the guests' keyboard, empty: that of the USA.
+    """``main`` is where viewers of the only machine connect.  If it has a path, and there may be
+    several machines, each has a socket beside it.  ``layout`` is the guests' keyboard, empty: that
+    of the USA.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Viewers:
         served: dict[Machine, trio.CancelScope] = {}
         async with trio.open_nursery() as nursery:
             while True:
-                # Each is waited for until it has said what it is called.
+                # A machine is shown only when its name is known.
                 shown = [one for one in self._machines if one.shown and one.greeted.is_set()]
                 for machine in served.keys() - set(shown):
                     served.pop(machine).cancel()
@@ -75,7 +76,7 @@ class Viewers:
         try:
             listener = listen_beside(path, self._options)
         except ConfigurationError as error:
-            logger.error("nobody can look at machine {}: {}", machine.name, error)
+            logger.error("machine {} cannot have viewers: {}", machine.name, error)
             return
         try:
             with scope:
@@ -83,7 +84,7 @@ class Viewers:
         finally:
             listener.close()
 
-    # --- those who connect
+    # --- connections
 
     async def _accept(self, listener: Listener, find: Callable[[], Machine | None]) -> None:
         end = trio.socket.from_stdlib_socket(listener.end)
@@ -91,7 +92,7 @@ class Viewers:
             try:
                 connection, _ = await end.accept()
             except OSError as error:
-                self._complain(f"no viewer can be accepted: {error}; who connects waits")
+                self._complain(f"no viewer can be accepted: {error}; new connections wait")
                 await trio.sleep(AGAIN_SECONDS)
                 continue
             with connection:
@@ -105,21 +106,24 @@ class Viewers:
         if len(shown) == 1:
             return shown[0]
         count = "no machine is" if not shown else f"{len(shown)} machines are"
-        self._complain(f"a viewer is turned away: {count} served, and one could be shown here")
+        self._complain(
+            f"a viewer is turned away: {count} served, but this socket shows the only one"
+        )
         return None
 
     def _hand_down(self, connection: trio.socket.SocketType, machine: Machine | None) -> None:
         if machine is None:
             return
         if self._checked and not may_ask(connection, group_of(self._options)):
-            self._complain("a viewer is turned away, who may not use the control socket either")
+            self._complain("a viewer is turned away: it may not use the control socket either")
             return
         machine.order(ServeViewer(self._connect_qmp(machine)), [connection.fileno()])
 
     def _connect_qmp(self, machine: Machine) -> bool:
         """Whether the machine's session has a connection to its VMM's QMP.
 
-        It is given the socket before that is connected: what a VMM puts into it is never ours to close.
+        The session gets the socket before it is connected: so we never have to close what a VMM
+        puts into it.
         """
         if self._qmp is None:
             return False
@@ -129,7 +133,8 @@ class Viewers:
             try:
                 end.connect(os.fspath(self._qmp))
             except BlockingIOError:
-                # Somebody is served there: the session itself, since an earlier viewer, or it says that it is not.
+                # QMP serves another client: the session itself, for an earlier viewer, or the
+                # session reports that it does not.
                 return False
             except OSError as error:
                 self._complain(f"viewers can press no keys: {self._qmp}: {error.strerror}")
@@ -137,7 +142,7 @@ class Viewers:
             return self._is_of(machine, end)
 
     def _is_of(self, machine: Machine, qmp: socket.socket) -> bool:
-        """Of several machines' that one's whose VMM listens there."""
+        """Whether the VMM that listens there is this machine's."""
         if peer_of(qmp).process == machine.sender or self._count() == 1:
             return True
         self._complain(f"viewers can press no keys: {self._qmp} is another machine's")

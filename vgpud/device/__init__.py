@@ -2,5 +2,5 @@
 """The device process: the control virtqueue and the renderer of one virtual machine's GPU.
 
 Nothing here imports an event loop, a logger or another heavy package: one such process is started
-for each frontend, and again each time that a renderer dies.
+for each front-end, and again each time that a renderer dies.
 """

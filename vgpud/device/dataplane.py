@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The native device as Python sees it: an error is an OSError, a structure a named tuple.
 
-Resources, contexts and UUIDs are in the native device's tables and nowhere else: who wants to know, asks it.
+Resources, contexts and UUIDs are only in the native device's tables.
 """
 
 import errno
@@ -33,15 +33,15 @@ def queue_error_text(error: int) -> str:
 
 
 def null_library() -> Any:
-    """A library that takes everything and draws nothing."""
+    """A library that accepts everything and draws nothing."""
     return made(lib.null_library_open())
 
 
 class Exit(NamedTuple):
     """Why ``run`` returned.
 
-    ``error`` is one for ``queue_error_text``, of EXIT_QUEUE_BROKEN; the others are EXIT_COMMAND's: ``chain`` is what the
-    command is answered by, and ``response_length`` the room, in bytes, that the guest gave for it.
+    ``error``, for EXIT_QUEUE_BROKEN, is for ``queue_error_text``.  The others are for EXIT_COMMAND:
+    ``chain`` is for the command's answer, and ``response_length`` is the room for it, in bytes.
     """
 
     reason: int
@@ -72,10 +72,10 @@ class Picture(NamedTuple):
 class DataPlane:
     """Guest memory, the control queue, resources, contexts and scanouts.
 
-    There is one, which lives as long as its process: nothing of it is ever freed.  Every method may raise OSError, with
-    the errno that the header of the native function gives: ENOENT for a resource that there is not, ESRCH for a
-    context, ENODEV for a scanout, EEXIST and EALREADY for a number of a resource or a context that cannot be had,
-    ENOMEM for a quota.
+    There is one, which lives as long as its process: nothing of it is ever freed. Every method may
+    raise OSError, with the errno that the header of the native function gives: ENOENT for a
+    resource that does not exist, ESRCH for a context, ENODEV for a scanout, EEXIST and EALREADY for
+    a number that is not free for a resource or a context, ENOMEM for a quota.
     """
 
     def __init__(
@@ -103,7 +103,9 @@ class DataPlane:
         self._exit = ffi.new("struct device_exit *")
 
     def run(self) -> Exit:
-        """Works on the queue until there is something that Python does; blocks without the lock."""
+        """Works on the queue until there is something for Python; waits without the interpreter
+        lock.
+        """
         checked(lib.device_run(self._device, self._exit))
         out = self._exit
         length = out.request_length if out.reason == EXIT_COMMAND else 0
@@ -115,11 +117,15 @@ class DataPlane:
         checked(lib.device_respond(self._device, chain, response, len(response)))
 
     def set_library(self, library: Any) -> None:
-        """Draws with a library (``struct gpu_library``), which outlives this; once, before anything else."""
+        """Draws with a library (``struct gpu_library``), which must outlive this; called once,
+        before anything else.
+        """
         checked(lib.device_set_library(self._device, library))
 
     def export_buffers(self, told: bool) -> None:
-        """Shows resources from their DMA buffers; ``told``: what cannot be shown so is logged, once."""
+        """Shows resources from their DMA buffers; ``told``: log once what cannot be shown in that
+        way.
+        """
         checked(lib.device_export_buffers(self._device, int(told)))
 
     # --- the queue
@@ -132,7 +138,7 @@ class DataPlane:
         checked(lib.device_queue_start(self._device, native, base, kick, call, err, int(recover)))
 
     def queue_stop(self) -> int:
-        """Stops the control queue, answering what was pending; returns the base to go on from."""
+        """Stops the control queue and answers what was pending; returns the base to go on from."""
         base = ffi.new("uint32_t *")
         checked(lib.device_queue_stop(self._device, base))
         return int(base[0])
@@ -149,14 +155,14 @@ class DataPlane:
     # --- guest memory
 
     def memory_change(self) -> MemoryTable:
-        """What guest memory is, to be made into what it is to be."""
+        """A copy of the memory table, to be changed."""
         return MemoryTable(self._memory)
 
     def memory_set_logging(self, enabled: bool) -> None:
         lib.guest_memory_set_logging(self._memory, int(enabled))
 
     def lost_backings(self) -> int:
-        """How many backings changes of memory have cost since this was last asked."""
+        """How many backings were lost by changes of memory since the last call."""
         return checked(lib.device_lost_backings(self._device))
 
     # --- resources and scanouts
@@ -176,7 +182,7 @@ class DataPlane:
         checked(lib.resource_create_3d(self._device, resource))
 
     def resource_create_blob(self, resource_id: int, size: int) -> None:
-        """A guest blob of ``size`` bytes, which has no backing yet."""
+        """Creates a guest blob of ``size`` bytes, which has no backing yet."""
         checked(lib.resource_create_blob(self._device, resource_id, size))
 
     def resource_adopt_blob(self, resource_id: int, size: int) -> None:
@@ -189,7 +195,7 @@ class DataPlane:
     def resource_create_host_blob(
         self, ctx_id: int, command: virtio_gpu_resource_create_blob, entries: bytes
     ) -> None:
-        """A blob of the library's, made by a context; ``entries`` is the guest's part of it."""
+        """Creates a blob of the library, by a context; ``entries`` is the guest's part of it."""
         blob = ffi.new(
             "struct host_blob *",
             {
@@ -204,11 +210,11 @@ class DataPlane:
         checked(lib.resource_create_host_blob(self._device, blob, entries, command.nr_entries))
 
     def resource_adopt_host_blob(self, resource_id: int, size: int) -> None:
-        """One that is lost."""
+        """Adds a host blob whose memory is lost."""
         checked(lib.resource_adopt_host_blob(self._device, resource_id, size))
 
     def host_blob_export(self, resource_id: int) -> BlobFile:
-        """The file of a host blob, whose descriptor is the caller's."""
+        """The file of a host blob; the caller owns its descriptor."""
         file = ffi.new("struct blob_file *")
         checked(lib.host_blob_export(self._device, resource_id, file))
         return BlobFile(file.fd, file.offset, file.length, file.map_info)
@@ -219,11 +225,11 @@ class DataPlane:
         checked(lib.resource_adopt_2d(self._device, resource_id, format, width, height, image_fd))
 
     def resource_image_fd(self, resource_id: int) -> int:
-        """The descriptor of the image, which stays the native module's."""
+        """The descriptor of the image, which the native device keeps."""
         return checked(lib.resource_image_fd(self._device, resource_id))
 
     def resource_has_image(self, resource_id: int) -> bool:
-        """A renderer's own resource has none before it is shown."""
+        """Whether it has an image; a resource of the renderer has none before it is shown."""
         return int(lib.resource_image_fd(self._device, resource_id)) >= 0
 
     def resource_unref(self, resource_id: int) -> None:
@@ -312,7 +318,7 @@ class DataPlane:
         lib.device_repaint(self._device)
 
     def show_pixels(self, pixels: bool) -> None:
-        """Everything is presented anew, and while somebody needs ``pixels`` as these."""
+        """Presents everything again, and from now on as pixels if ``pixels``."""
         lib.device_show_pixels(self._device, int(pixels))
 
     def reset(self) -> None:
@@ -320,7 +326,7 @@ class DataPlane:
 
 
 def _structure(kind: str, values: NamedTuple) -> Any:
-    """A native structure from the named tuple's fields that it has too."""
+    """A native structure, from those fields of the named tuple that it has too."""
     structure = ffi.new(kind)
     fields = {name for name, _ in ffi.typeof(structure).item.fields}
     for name, value in values._asdict().items():

@@ -15,7 +15,7 @@ from vgpud.modes import needs_shared_memory
 
 
 class Device:
-    """Plain parts; what is done with them stands in ``commands`` and ``link_requests``."""
+    """Only the parts; ``commands`` and ``link_requests`` have what is done with them."""
 
     def __init__(
         self, plane: DataPlane, link: Connection, renderer: Renderer, start: Start
@@ -38,7 +38,7 @@ class Device:
 
     @property
     def capsets(self) -> tuple[Capset, ...]:
-        """What GET_CAPSET_INFO lists, in its order: of a renderer's those that this guest can use."""
+        """What GET_CAPSET_INFO lists, in its order: the renderer's sets that this guest can use."""
         return tuple(
             capset
             for capset in self.renderer.capsets
@@ -52,7 +52,7 @@ class Device:
         except OSError as error:
             if error.errno != errno.EFAULT:
                 raise
-            # Its memory shrank in between.
+            # The guest's memory has shrunk meanwhile.
             self.link.send(MemoryFault())
 
     def reset(self) -> None:

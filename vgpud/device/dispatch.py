@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""From the bytes of a command to its function, and from what that says to the guest's response."""
+"""From the bytes of a command to its function, and from that function's result to the guest's
+response.
+"""
 
 import errno
 from collections.abc import Callable
@@ -73,16 +75,16 @@ COMMANDS = {
     ),
 }
 
-# What has to be negotiated before a command exists.  A front-end may keep a feature from its guest, as QEMU's vhost-user-gpu
-# does with this one.
+# The feature that must be negotiated before a group's commands exist.  A front-end may not pass a
+# feature on to its guest, as QEMU's vhost-user-gpu does with this one.
 FEATURES = {Group.BLOBS: wire.VIRTIO_GPU_F_RESOURCE_BLOB}
 
-# In its own words, which the system's would mislead about.
+# Our own words for errors whose system text would mislead.
 WORDS = {
     errno.ENOENT: "there is no such resource",
-    errno.EEXIST: "that number of a resource is taken, or 0",
+    errno.EEXIST: "that resource number is taken, or 0",
     errno.ESRCH: "there is no such context",
-    errno.EALREADY: "that number of a context is taken, or 0",
+    errno.EALREADY: "that context number is taken, or 0",
     errno.ENODEV: "there is no such scanout",
 }
 
@@ -131,7 +133,7 @@ def decode(device: Device, out: Exit) -> tuple[Command, Request, Any]:
 
 
 def _is_offered(device: Device, group: Group) -> bool:
-    """Whether the mode has such commands, and the front-end and the guest have agreed on them."""
+    """Whether the mode has these commands, and the front-end and the guest have agreed on them."""
     feature = FEATURES.get(group)
     return group in device.renderer.groups and (
         feature is None or bool(device.features & 1 << feature)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What the session asks of the device: one function for each message, in a table.
 
-The queue does not run meanwhile, so every change of guest memory is the barrier that it has to be.
+The queue does not run meanwhile, so every change of guest memory is a barrier, as it has to be.
 A function returns its reply, or None for Done; an ``OSError`` becomes Refused.
 """
 
@@ -24,7 +24,9 @@ Descriptors = list[int]
 
 
 def handle(device: Device, message: messages.Message, descriptors: Descriptors) -> None:
-    """Does what the message asks for and replies; ``LinkError`` when it is none of the session's."""
+    """Does what the message asks for and replies; ``LinkError`` when the session may not send
+    it.
+    """
     if isinstance(message, messages.Answer):
         device.questions.answered(message)
         return
@@ -44,7 +46,9 @@ def handle(device: Device, message: messages.Message, descriptors: Descriptors) 
 
 @contextmanager
 def _other_memory(device: Device) -> Iterator[MemoryTable]:
-    """A table to be changed, which is then the one in use: all of it, or nothing."""
+    """A copy of the table, to be changed, which then becomes the one in use: all of it, or
+    nothing.
+    """
     with device.plane.memory_change() as table:
         yield table
         table.use()

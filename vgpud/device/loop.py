@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Runs the queue as a virtual machine monitor runs a processor: enter, and do what the exit asks
+"""Runs the queue as a virtual machine monitor runs a processor: enter it, and do what the exit asks
 for.
 """
 
@@ -32,7 +32,7 @@ def _queue_broken(device: Device, out: Exit) -> None:
 
 
 def _memory_fault(device: Device, out: Exit) -> None:
-    # The end of the machine, but it is the session that says so.
+    # The machine is over, but only the session may decide that.
     device.questions.clear()
     device.link.send(MemoryFault())
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What of the environment Mesa would read, and be led by to a driver that speaks to a device such as we are, or to a window system."""
+"""Environment variables that would lead Mesa to a driver for guests, one that speaks to a device
+like ours, or to a window system.
+"""
 
 from collections.abc import MutableMapping
 
-# None: whatever the value is.
+# Variable → the misleading values; None: any value.
 MISLEADING: dict[str, frozenset[str] | None] = {
     "GALLIUM_DRIVER": frozenset({"virpipe", "virgl"}),
     "MESA_LOADER_DRIVER_OVERRIDE": frozenset({"virpipe", "virtio_gpu"}),
@@ -14,7 +16,7 @@ MISLEADING: dict[str, frozenset[str] | None] = {
 
 
 def clean_environment(environment: MutableMapping[str, str]) -> list[str]:
-    """Takes out what would lead Mesa astray; the names of what was there."""
+    """Removes variables that would mislead Mesa; returns the names of those that were set."""
     found = [
         name
         for name, values in MISLEADING.items()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The device process, forked by the spawner for one session, which speaks to it on the link."""
+"""The device process, forked by the spawner for one session, which speaks to it over the link."""
 
 from select import POLLIN, poll
 
@@ -21,7 +21,8 @@ from vgpud.walls import landlock, missing, seccomp
 def main(link: int, life: int, server: int = -1) -> int:
     """Serves the session at the other end of the ``link``; the process's exit status.
 
-    ``server`` is a render server's socket, -1: there is none.  When the other end of the pipe ``life`` is closed, by the session or with it, the process is no more.
+    ``server`` is a render server's socket, -1: there is none.  When the session closes the other
+    end of the pipe ``life``, or dies, the kernel kills this process.
     """
     end_with(life)
     try:
@@ -31,7 +32,9 @@ def main(link: int, life: int, server: int = -1) -> int:
 
 
 def serve(link: Connection, server: int) -> int:
-    """Waits for the session to describe a device and runs it; returns only when it cannot be made."""
+    """Waits for the session to describe a device, and runs it; returns only when it cannot be
+    made.
+    """
     device: Device | None = None
 
     def receive(message: Message, descriptors: list[int]) -> None:
@@ -49,7 +52,7 @@ def serve(link: Connection, server: int) -> int:
             raise LinkError(f"the link begins with {type(message).__name__}")
 
     try:
-        waiting = poll()  # select() knows no descriptor above 1023
+        waiting = poll()  # select() takes no descriptor above 1023
         waiting.register(link.fileno(), POLLIN)
         while device is None:
             waiting.poll()
@@ -62,12 +65,12 @@ def serve(link: Connection, server: int) -> int:
 def _make_confined(
     link: Connection, start: Start, descriptors: list[int], server: int
 ) -> tuple[Device, list[str]]:
-    """A device, and what its walls lack."""
+    """A device, and what is missing in its walls."""
     try:
         renderer = renderer_class(start.renderer.mode)
     except RendererError as error:
         raise _told(link, start, error) from None
-    # What is made once is made before the list is in force: a connection to a window system is a socket.
+    # Done before the list of calls is in force: a connection to a window system needs a socket.
     if renderer.uses_drivers:
         open_doors = missing(landlock.confine_to_graphics, start.renderer.gpu_device)
         device = _make_device(link, start, descriptors, renderer, server)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What only the session can do for a command: asked, and the guest answered when the answer has come.
-
-The queue is not held up meanwhile: the command's chain stays in flight, and a chain whose queue has
-been stopped in between is no longer waited for.
+"""What only the session can do for a command: it is asked, and the guest is answered when its
+answer has come. The queue goes on meanwhile: the command's chain stays in flight; a chain whose
+queue was stopped in between is forgotten.
 """
 
 import errno
@@ -41,10 +40,9 @@ class Questions:
         finish: Finish,
         descriptors: Sequence[int] = (),
     ) -> Later | Response:
-        """Sends what ``question`` makes of a number, with copies of the descriptors; the command is answered by what
-        ``finish`` makes of the answer.
-
-        With too many on their way the answer is EAGAIN, at once.
+        """Sends the message that ``question`` makes from a number, with copies of the descriptors;
+        ``finish`` makes the command's response from the answer. With too many under way the answer
+        is EAGAIN, at once.
         """
         self._last += 1
         if len(self._waiting) >= MAXIMUM_WAITING:
@@ -60,5 +58,5 @@ class Questions:
             self._respond(waiting.chain, waiting.finish(answer))
 
     def clear(self) -> None:
-        """Forgets every chain: the queue has been stopped, which has answered them."""
+        """Forgets every chain: the queue was stopped, which has answered them."""
         self._waiting.clear()

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""virgl_render_server, which carries out Vulkan for libvirglrenderer: found, confined and executed.
-
-The library would fork it by itself.  Here whoever forks the device process does, so that the device process needs neither to fork, nor
-to execute, nor to send a signal.
+"""virgl_render_server, which executes Vulkan for libvirglrenderer: found, confined and started. The
+library could fork it itself.  Here the spawner does, so that the device process needs neither to
+fork, nor to execute, nor to send a signal.
 """
 
 import fcntl
@@ -19,20 +18,22 @@ from vgpud.tree.life import end_with
 from vgpud.walls import landlock, missing, seccomp
 
 PROGRAM = "virgl_render_server"
-# By which the library is told of another one (virglrenderer, since 0.10).
+# The variable that names another server (virglrenderer, since 0.10).
 VARIABLE = "RENDER_SERVER_EXEC_PATH"
 FOLDERS = ("/usr/libexec", "/usr/local/libexec", "/usr/lib", "/usr/lib/virglrenderer")
 """Where distributions have it."""
 
-# The Vulkan loader's ways to its drivers (its document LoaderDriverInterface.md).
+# The variables by which the Vulkan loader finds drivers (its document LoaderDriverInterface.md).
 DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES")
 DRIVER_FOLDERS = ("/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/usr/share/vulkan/icd.d")
 FOR_GUESTS = ("virtio_icd", "gfxstream_vk_icd")
-"""Drivers that speak to a device such as we are."""
+"""Drivers for guests, which speak to a device like ours."""
 
 
 class Server(NamedTuple):
-    """What a render server is started with.  ``memory`` is what each of its processes may map, in bytes."""
+    """How a render server is started.  ``memory`` is what each of its processes may map, in
+    bytes.
+    """
 
     program: Path
     gpu_device: str
@@ -47,7 +48,9 @@ def find() -> Path | None:
 
 
 def why_not() -> str:
-    """What is missing for Vulkan, and which package has it; empty when everything seems to be there."""
+    """What is missing for Vulkan, and which package has it; empty when nothing seems to be
+    missing.
+    """
     if find() is None:
         return f"{PROGRAM} is not installed (Debian's package virgl-server)"
     if not any(_drivers()):
@@ -70,13 +73,15 @@ def _is_for_guests(file: Path) -> bool:
 def execute(server: Server, end: int, life: int) -> NoReturn:
     """Becomes the render server, whose other end of the socket ``end`` the library has.
 
-    It and its workers are a process group; when the other end of the pipe ``life`` is closed, all of them are no more.
+    It and its workers are a process group; when the other end of the pipe ``life`` is closed, the
+    kernel kills all of them.
     """
     os.setsid()
     end_with(life, group=True)
     _limit(server.memory)
     clean_environment(os.environ)
-    # What one guest's process wrote another's would run; nothing can be written anyway.
+    # A shader that one guest's process wrote would be run by another's; besides, nothing can be
+    # written.
     os.environ["MESA_SHADER_CACHE_DISABLE"] = "true"
     open_doors = missing(landlock.confine_to_vulkan, server.gpu_device, server.program)
     scoped = not open_doors and landlock.scopes_signals()
@@ -90,7 +95,7 @@ def execute(server: Server, end: int, life: int) -> NoReturn:
 
 
 def _limit(memory: int) -> None:
-    """What a worker has is mapped, or in a memory file, which is no longer than that."""
+    """Limits what a process may map, and how long a memory file may be."""
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_FSIZE):
         _, hard = resource.getrlimit(kind)
         most = memory if hard == resource.RLIM_INFINITY else min(memory, hard)

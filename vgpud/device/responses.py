@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a command's function gives back: the response, or the word that it comes later."""
+"""What a command's function returns: the response, or that it comes later."""
 
 import errno
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from vgpud.wire.virtio_gpu import (
     virtio_gpu_ctrl_hdr,
 )
 
-# What the data plane or the session refuses, as a response; everything else is ERR_UNSPEC.
+# Errors of the data plane or the session as responses; all others are ERR_UNSPEC.
 RESPONSES = {
     errno.ENOENT: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
     errno.EEXIST: VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID,
@@ -38,9 +38,7 @@ class Response(NamedTuple):
     body: bytes = b""
 
     def packed(self) -> bytes:
-        """The response's bytes.  Fence and context are put into the header by whoever has the
-        request.
-        """
+        """The response's bytes.  Whoever has the request puts fence and context into the header."""
         return pack(virtio_gpu_ctrl_hdr(self.type)) + self.body
 
 
@@ -55,10 +53,10 @@ Answer = Response | Later
 
 
 def with_body(response_type: int, body: tuple[Any, ...]) -> Response:
-    """A response with a structure behind its header."""
+    """A response with a structure after its header."""
     return Response(response_type, pack(body))
 
 
 def refusal(error: int) -> Response:
-    """The response that says an errno."""
+    """The response for an errno."""
     return Response(RESPONSES.get(error, VIRTIO_GPU_RESP_ERR_UNSPEC))

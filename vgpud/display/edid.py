@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""An EDID of our own (VESA Enhanced EDID 1.4) for a display that nobody else describes.
+"""An EDID of our own (VESA Enhanced EDID 1.4), for a display without one.
 
-One mode, 60 Hz with reduced blanking, is preferred.  One that the 12 bits of a detailed timing or
-its clock cannot express goes into a DisplayID block behind (VESA DisplayID 1.3, type I timing).
+One mode, 60 Hz with reduced blanking, is preferred.  If the 12 bits of a detailed timing or its
+clock cannot express it, it goes into a DisplayID block after the first (VESA DisplayID 1.3, type I
+timing).
 """
 
 from struct import Struct
@@ -35,7 +36,7 @@ _LEAST_DOTS: Final = 10_000_000  # in a second
 _DISPLAY_ID: Final = 0x70
 
 _HEADER: Final = bytes.fromhex("00ffffffffffff00")
-# Of the colours of sRGB, as the standard's appendix has them.
+# The colours of sRGB, from the standard's appendix.
 _CHROMATICITY: Final = bytes.fromhex("ee91a3544c99260f5054")
 _NO_STANDARD_TIMINGS: Final = bytes.fromhex("0101") * 8
 
@@ -74,14 +75,14 @@ def timing_of(width: int, height: int, refresh: int = REFRESH_HZ) -> Timing:
 
 
 def make_edid(width: int, height: int, serial: int = 0) -> bytes:
-    """One block, or two for a large mode; ``serial`` tells several displays apart.
+    """One block, or two for a large mode; ``serial`` distinguishes several displays.
 
     Both sides are at least 1 and at most ``MAXIMUM_SIDE``.
     """
     timing = timing_of(width, height)
     if max(width, height) <= _LIMIT and timing.clock <= _CLOCK_LIMIT:
         return _base_block(timing, timing, serial, extensions=0)
-    # Whoever does not read DisplayID gets a mode of the same display that fits.
+    # A reader that does not know DisplayID gets a mode that fits.
     fallback = timing_of(1920, 1080)
     return _base_block(fallback, timing, serial, extensions=1) + _display_id_block(timing)
 
@@ -162,7 +163,7 @@ def _text(tag: int, text: bytes) -> bytes:
 
 
 def _range_limits(native: Timing) -> bytes:
-    """Section 3.10.3.3: what the display takes, with room around the mode.
+    """Section 3.10.3.3: what the display accepts, with room around the mode.
 
     The bytes hold rates up to 255; an offset flag reaches 510.
     """
@@ -205,7 +206,7 @@ def _display_parameters(timing: Timing) -> bytes:
 
 
 def _type_1_timing(timing: Timing) -> bytes:
-    preferred = 0x88  # and of no particular aspect ratio
+    preferred = 0x88  # with no particular aspect ratio
     positive = 0x8000
     return _TIMING.pack(
         (timing.clock - 1).to_bytes(3, "little"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the guest is told of its displays while there is no display socket to ask."""
+"""What the guest is told of its displays when there is no display socket to ask."""
 
 from collections.abc import Collection, Sequence
 
@@ -15,7 +15,7 @@ from vgpud.wire.virtio_gpu import (
 )
 
 NO_ANSWER = b""
-"""In place of a response: nobody can say."""
+"""Instead of a response: nobody knows."""
 
 
 Size = tuple[int, int]
@@ -23,8 +23,8 @@ Size = tuple[int, int]
 
 
 class HeadlessDisplay:
-    """Answers for the outputs of the configuration, of which some have no display plugged in;
-    ``sizes`` are those of all, for when they have.
+    """Answers for the configured outputs, some of which have no display plugged in; ``sizes`` are
+    the sizes of all, also of those.
     """
 
     def __init__(self, sizes: Sequence[Size], unplugged: Collection[int] = ()) -> None:
@@ -43,8 +43,8 @@ class HeadlessDisplay:
         ]
 
     def set_output(self, scanout_id: int, size: Size | None) -> None:
-        """What the guest is told from now on; it has to be told to ask.  ``IndexError`` for an
-        output that there is not.
+        """Changes what the guest is told from now on; the caller has the guest ask again.
+        ``IndexError`` for an output that does not exist.
         """
         if scanout_id not in range(len(self._sizes)):
             raise IndexError(scanout_id)
@@ -59,7 +59,7 @@ class HeadlessDisplay:
         return display_info_response(self.outputs)
 
     async def edid(self, scanout_id: int) -> bytes:
-        """A whole virtio_gpu_resp_edid, or ``NO_ANSWER`` for an output that there is not.
+        """A whole virtio_gpu_resp_edid, or ``NO_ANSWER`` for an output that does not exist.
 
         Linux asks for all outputs and reports an error for each that has none, plugged in or not.
         """

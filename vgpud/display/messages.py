@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The messages of QEMU's display socket ("Vhost-user-gpu Protocol"): requests out, replies in.
 
-Scanouts, pixels and cursors are written by native code (native/presenter/display_message.h); what is here has
-replies.  All numbers are in the host's byte order.
+Native code writes scanouts, pixels and cursors (native/presenter/display_message.h); the messages
+here have replies.  All numbers are in the host's byte order.
 """
 
 import struct
@@ -20,7 +20,7 @@ MAXIMUM_REPLY: Final = 4096
 
 
 class Request(IntEnum):
-    """Those that the session makes here, as the document numbers them."""
+    """The requests that the session makes here, as the document numbers them."""
 
     GET_PROTOCOL_FEATURES = 1
     SET_PROTOCOL_FEATURES = 2
@@ -42,7 +42,7 @@ REPLY_BYTES: Final = {
 
 
 class DisplayProtocolError(Exception):
-    """The display sent what is no reply: the stream cannot be understood any more."""
+    """The display sent something that is not a reply: the stream cannot be read any further."""
 
 
 class Reply(NamedTuple):
@@ -67,7 +67,7 @@ def get_edid(scanout_id: int) -> bytes:
 
 
 def protocol_features(payload: bytes) -> ProtocolFeature:
-    """What a reply to GET_PROTOCOL_FEATURES offers, as far as it is known here."""
+    """What a reply to GET_PROTOCOL_FEATURES offers, of the features known here."""
     known = ProtocolFeature.EDID | ProtocolFeature.DMABUF2
     return ProtocolFeature(struct.unpack("=Q", payload)[0]) & known
 
@@ -81,8 +81,7 @@ class ReplyDecoder:
     def feed(self, received: bytes) -> Iterator[Reply]:
         """The replies that are complete now; ``DisplayProtocolError`` when one makes no sense.
 
-        Replies to requests that are none of these are left out: QEMU acknowledges a dma-buf with
-        an empty one.
+        Replies to other requests are left out: QEMU acknowledges a DMA buffer with an empty one.
         """
         self._received += received
         while len(self._received) >= HEADER.size:

@@ -21,29 +21,31 @@ class PresenterExit(IntEnum):
 
 
 class NotSentError(Exception):
-    """There is no display, or it has not read the messages before."""
+    """There is no display, or it has not read the earlier messages."""
 
 
 class Presenter:
-    """``pointer`` is for the native cursor.  Descriptors that are given are duplicated."""
+    """``pointer`` is for the native cursor.  Descriptors passed in are duplicated."""
 
     def __init__(self) -> None:
         self.pointer = made(lib.presenter_new())
 
     def close(self) -> None:
-        """Not while :meth:`run` goes on."""
+        """Must not be called while :meth:`run` runs."""
         lib.presenter_free(self.pointer)
 
     def set_source(self, descriptor: int | None) -> None:
-        """The present channel of a device process; what the one before wanted shown is dropped."""
+        """Sets the present channel of a device process; what the previous process wanted to show is
+        dropped.
+        """
         checked(lib.presenter_set_source(self.pointer, _or_none(descriptor)))
 
     def set_display(self, descriptor: int | None, replies: int | None = None) -> None:
-        """The display socket.  It knows nothing yet: ask the device process to repaint after this.
-        The one before is shut down, unless it is the same.
+        """Sets the display socket.  It knows nothing yet: ask the device process to repaint after
+        this. The previous one is shut down, unless it is the same.
 
-        With ``replies``, a stream socket, the presenter reads the display socket as well and passes
-        on what comes there, but for a display's answers to frames in DMA buffers.
+        With ``replies``, a stream socket, the presenter also reads the display socket and passes on
+        what comes there, except a display's answers to frames in DMA buffers.
         """
         checked(
             lib.presenter_connect(self.pointer, _or_none(descriptor), _or_none(replies)),
@@ -57,7 +59,7 @@ class Presenter:
         checked(result)
 
     def counters(self) -> dict[str, int]:
-        """What displays were given: frames, those of them in DMA buffers, and bytes."""
+        """What was sent to displays: frames, those in DMA buffers, and bytes."""
         presented = ffi.new("struct presented *")
         lib.presenter_count(self.pointer, presented)
         return {
@@ -67,8 +69,9 @@ class Presenter:
         }
 
     def add_viewer(self, channel: int, panorama_max: int) -> None:
-        """One who looks on, by a view channel, until that is shut down or its other end closed; what he is shown takes
-        at most so many bytes.  Ask the device process to repaint after this.
+        """Adds a viewer, by a view channel, until that is shut down or its other end closed; the
+        panorama takes at most ``panorama_max`` bytes.  Ask the device process to repaint after
+        this.
         """
         checked(lib.presenter_add_viewer(self.pointer, channel, panorama_max))
 
@@ -77,10 +80,9 @@ class Presenter:
         lib.presenter_forget_cursors(self.pointer)
 
     async def run(self, on_exit: Callable[[PresenterExit], None]) -> None:
-        """Presents until it is cancelled; ``on_exit`` is told of everything else in between.
-
-        A thread of its own, in which the native code never holds the interpreter: cancelling shuts
-        the display socket down, for which alone it may wait.
+        """Presents until it is cancelled; ``on_exit`` is told of everything else in between. Runs
+        in a thread of its own, in which the native code never holds the interpreter.  Cancelling shuts down
+        the display socket, the only thing that the thread may wait for.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop_when_cancelled)
@@ -89,7 +91,7 @@ class Presenter:
             nursery.cancel_scope.cancel()
 
     async def _run_until_stopped(self, on_exit: Callable[[PresenterExit], None]) -> None:
-        # Not of the threads that everybody shares: it stays for as long as the session does.
+        # Not from the shared pool: this thread stays as long as the session.
         limiter = trio.CapacityLimiter(1)
         while True:
             reason = PresenterExit(

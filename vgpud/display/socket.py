@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """QEMU's display socket, as the event loop uses it: questions that have replies.
 
-The socket itself is the presenter's, which alone writes it, and reads it too where frames have replies: what is not one
-of those comes on through the socket pair that :class:`DisplaySocket` reads.  Nothing is cached: a resize is that QEMU
-gives another answer to the same question.
+The socket itself belongs to the presenter, the only one that writes it, and that also reads it
+where frames have replies; everything else goes on through the socket pair that
+:class:`DisplaySocket` reads.  Nothing is cached: after a resize QEMU gives another answer to the
+same question.
 """
 
 import socket
@@ -36,9 +37,9 @@ from vgpud.wire.virtio_gpu import (
 
 RECEIVE_BYTES = 16 * 1024
 DEFAULT_TIMEOUT = 5.0
-# So many are asked at once; the others wait for their turn.
+# How many are asked at once; the others wait for their turn.
 MAXIMUM_WAITING = 32
-# When a message can be sent that could not is said by nobody.
+# Nothing tells when a message can be sent that could not be sent before, so try again after this.
 AGAIN_SECONDS = 0.01
 
 
@@ -46,7 +47,7 @@ Question = tuple[Request, bytes]
 
 
 class _Waiting:
-    """A request that has been sent.  When its asker has given up, its reply may still come."""
+    """A request that was sent.  Its reply may still come after the asker has given up."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -57,7 +58,7 @@ class _Waiting:
 class DisplaySocket:
     """Owns ``end``.  ``post`` sends a message (:meth:`Presenter.post`); ``timeout`` in seconds.
 
-    :meth:`run` has to run for anything else to be answered.
+    Nothing is answered unless :meth:`run` runs.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class DisplaySocket:
         self._give_up()
 
     async def run(self) -> None:
-        """Reads until the display closes the socket, or makes no sense any more."""
+        """Reads until the display closes the socket, or breaks the protocol."""
         decoder = ReplyDecoder()
         try:
             while received := await self._receive():
@@ -98,14 +99,18 @@ class DisplaySocket:
             self._give_up()
 
     async def _receive(self) -> bytes:
-        """Nothing at the end of file.  Descriptors that come along are closed by the kernel."""
+        """The next bytes, empty at the end of file.  The kernel closes descriptors that come with
+        them.
+        """
         try:
             return await self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
         except (OSError, trio.ClosedResourceError):
             return b""
 
     async def negotiate(self) -> None:
-        """Agrees on the features that are used; the presenter learns them from what it sends."""
+        """Agrees on the features to use; the presenter learns them from the message that it
+        sends.
+        """
         with trio.move_on_after(self._timeout):
             await self._negotiate()
 
@@ -118,7 +123,7 @@ class DisplaySocket:
     async def edid(self, scanout_id: int) -> bytes:
         """A whole virtio_gpu_resp_edid, or ``NO_ANSWER``.
 
-        QEMU 7.2 gives none: then one is made from what it says of the display's size.
+        QEMU 7.2 gives none: then one is made from the display's size that it reports.
         """
         if scanout_id >= VIRTIO_GPU_MAX_SCANOUTS:
             return NO_ANSWER
@@ -127,17 +132,17 @@ class DisplaySocket:
             if ProtocolFeature.EDID not in features:
                 return _edid_from(await self._display_info(), scanout_id)
             # QEMU does not answer for a scanout that it does not have, but it answers in order: a
-            # reply to the second tells that there is none to the first.
+            # reply to the second request means that the first gets none.
             return await self._ask(
                 (Request.GET_EDID, get_edid(scanout_id)),
                 (Request.GET_PROTOCOL_FEATURES, get_protocol_features()),
             )
         return NO_ANSWER
 
-    # --- for who has limited the time
+    # --- without a limit on the time
 
     async def _negotiate(self) -> ProtocolFeature:
-        """The features, once they are known; whoever comes meanwhile waits for them."""
+        """The features, once they are known; other tasks wait for them meanwhile."""
         async with self._negotiating:
             if self._features is None:
                 offered = await self._ask(
@@ -155,13 +160,13 @@ class DisplaySocket:
         return await self._ask((Request.GET_DISPLAY_INFO, get_display_info()))
 
     async def _ask(self, *questions: Question) -> bytes:
-        """The answer to the first; nothing when there will be none."""
+        """The answer to the first question; empty when there will be none."""
         waiting = await self._send(questions)
         await waiting[0].settled.wait()
         return waiting[0].payload
 
     async def _send(self, questions: Sequence[Question]) -> list[_Waiting]:
-        """In the order of the calls, as soon as not much else is unanswered."""
+        """Sends in the order of the calls, as soon as few others are unanswered."""
         sent = []
         async with self._turn:
             while len(self._waiting) > MAXIMUM_WAITING - len(questions) and not self._closed:
@@ -187,10 +192,10 @@ class DisplaySocket:
                 return True
         return False
 
-    # --- for who reads
+    # --- for the reader
 
     def _settle(self, reply: Reply) -> None:
-        """Replies come in the order of the requests: what was asked before this has got none."""
+        """Replies come in the order of the requests: earlier requests without one get none."""
         if all(waiting.request is not reply.request for waiting in self._waiting):
             return
         while (waiting := self._waiting.popleft()).request is not reply.request:

@@ -2,9 +2,9 @@
 """Messages to bytes and back, with no input or output of its own.
 
 A message is a header of four u32 (kind, length of the JSON text, length of the blob, number of
-descriptors), the text and the blob.  The session only half trusts a device process, whose renderer a
-guest may have taken over: sizes are bounded before anything is kept, and every field is checked
-against its declared type.
+descriptors), the text and the blob.  A guest may have taken over a device process's renderer: so
+the session bounds sizes before it keeps anything, and every field is checked against its declared
+type.
 """
 
 import json
@@ -55,10 +55,10 @@ def decode(kind: int, text: bytes, blob: bytes) -> Message:
 
 class Decoder:
     """Puts together what arrives in pieces; owns every descriptor until it is handed on with its
-    message.  ``accepted`` are the kinds that are the other side's to say.
+    message.  ``accepted`` are the kinds that the other side may send.
 
-    The kernel gives descriptors together with the first byte that they were sent with, and a message
-    is sent with its own: so no more than one message may want are ever kept, whoever sends what.
+    The kernel delivers descriptors with the first byte that they were sent with, and each message
+    is sent with its own.  So never more are kept than one message may have, whatever is sent.
     """
 
     def __init__(self, accepted: Collection[type[Message]] = KINDS) -> None:
@@ -72,7 +72,7 @@ class Decoder:
         self._descriptors.extend(descriptors)
 
     def messages(self) -> Iterator[tuple[Message, list[int]]]:
-        """Every whole message with its descriptors, which the caller owns from then on."""
+        """Every complete message with its descriptors, which the caller owns from then on."""
         while (received := self._next()) is not None:
             yield received
 
@@ -98,13 +98,13 @@ class Decoder:
             raise LinkError(f"impossible header: kind {kind}, {text} + {blob} bytes")
         name = KINDS[kind].__name__
         if KINDS[kind] not in self._accepted:
-            raise LinkError(f"{name} is not for the other side to say")
+            raise LinkError(f"the other side may not send {name}")
         if count > (rights.MAXIMUM_DESCRIPTORS if may_carry_descriptors(KINDS[kind]) else 0):
             raise LinkError(f"{name} with {count} descriptors")
         return kind, text, blob, count
 
     def _expect(self, count: int) -> None:
-        """``LinkError`` when there are more descriptors than that."""
+        """``LinkError`` when more descriptors have come."""
         if len(self._descriptors) > count:
             raise LinkError(
                 f"{len(self._descriptors)} descriptors where {count} belong to a message"

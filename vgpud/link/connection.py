@@ -18,8 +18,8 @@ Handler = Callable[[Message, list[int]], None]
 
 
 class Connection:
-    """Owns the socket.  Nobody but the session writes to it, so what is broken here ends this
-    process alone.
+    """Owns the socket.  Only the session writes to it, so what is broken here ends only this
+    process.
     """
 
     def __init__(self, descriptor: int, accepted: Collection[type[Message]] = FROM_SESSION) -> None:
@@ -37,8 +37,7 @@ class Connection:
         """
         data = encode(message)
         try:
-            # The kernel ties descriptors to the first byte of a write: what is left goes without
-            # them.
+            # The kernel ties descriptors to the first byte of a write: the rest goes without them.
             sent = self._send_first(data, descriptors)
             self._socket.sendall(data[sent:])
         except (BrokenPipeError, ConnectionResetError):
@@ -47,7 +46,9 @@ class Connection:
             raise LinkError(f"{type(message).__name__} cannot be sent: {error}") from error
 
     def _send_first(self, data: bytes, descriptors: Sequence[int]) -> int:
-        """Waits while the user has too many descriptors under way, which may be anybody's."""
+        """Waits while too many descriptors of our user are under way, which may be another
+        process's.
+        """
         end = time.monotonic() + UNDER_WAY_SECONDS
         while True:
             try:

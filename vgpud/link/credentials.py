@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Who is at the other end of a socket, as the kernel says (unix(7), ``struct ucred``)."""
+"""Who is at the other end of a socket, from the kernel (unix(7), ``struct ucred``)."""
 
 import socket
 from struct import Struct
@@ -27,5 +27,5 @@ def unpack(content: bytes) -> Credentials:
 
 
 def peer_of(end: _Socket) -> Credentials:
-    """Of whoever connected, made the pair of sockets, or called listen()."""
+    """The credentials of the process that connected, made the socket pair, or called listen()."""
     return unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, BYTES))

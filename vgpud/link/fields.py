@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Fields of messages as their declared types, from what JSON makes of them."""
+"""Turns JSON values into the declared types of a message's fields."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,9 @@ def structured(message: type[Any], values: dict[str, Any]) -> Any:
 
 
 def printable(value: Any) -> Any:
-    """The other side takes printable text only, and a renderer's words may be anything."""
+    """Replaces what is not printable: the other side takes only printable text, and a renderer's
+    text may be anything.
+    """
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(character if character.isprintable() else " " for character in value)
@@ -35,7 +37,7 @@ def _structure(declared: Any, value: Any) -> Any:
         raise LinkError(f"{value!r:.80} is not a list")
     if getattr(declared, "__origin__", None) is tuple:
         return tuple(_structure(declared.__args__[0], item) for item in value)
-    # json writes a part of a message, which is a tuple, as a list.
+    # json writes a part of a message (a tuple) as a list.
     fields = declared.__annotations__.values()
     if len(value) != len(fields):
         raise LinkError(f"{value!r:.80} is not {declared.__name__}")

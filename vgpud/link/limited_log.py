@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a guest does wrong is worth a line in the log; a million times a second it is not."""
+"""A line in the log for what a guest does wrong, but not a million a second."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,9 @@ PER_SECOND = 1.0
 
 
 class Allowance:
-    """``burst`` of something at once and then ``per_second``; counts what was not allowed."""
+    """Allows ``burst`` of something at once and then ``per_second``; counts what was not
+    allowed.
+    """
 
     def __init__(
         self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic
@@ -36,13 +38,13 @@ class Allowance:
         return self._allowed >= 1
 
     def reset(self) -> int:
-        """How many were not allowed since this was asked last."""
+        """How many were not allowed since the last call."""
         left_out, self.left_out = self.left_out, 0
         return left_out
 
     @property
     def whole(self) -> bool:
-        """Whether it is as it was at the beginning."""
+        """Whether nothing of it is used."""
         self._grow()
         return self._allowed == self._burst and not self.left_out
 

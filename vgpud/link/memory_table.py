@@ -9,10 +9,9 @@ from vgpud.native import checked, ffi, lib, made
 
 
 class MemoryTable:
-    """Begins as the table in use of ``memory``, the native object, and is changed beside it.
-
-    In a ``with`` statement, which gives it up unless :meth:`use` was called there.  A method that
-    raises OSError has changed nothing, and the table that is in use stays as it is.
+    """A copy of the table in use of ``memory``, the native object, which can be changed. In a
+    ``with`` statement, which drops it unless :meth:`use` was called.  A method that raises OSError has
+    changed nothing, and the table in use stays as it is.
     """
 
     def __init__(self, memory: Any) -> None:
@@ -45,7 +44,7 @@ class MemoryTable:
         checked(lib.memory_table_remove(self._table, guest_address, size, user_address))
 
     def clear(self) -> None:
-        """Of its regions."""
+        """Removes its regions."""
         lib.memory_table_clear(self._table)
 
     def set_log(self, descriptor: int, size: int, offset: int) -> None:
@@ -53,6 +52,6 @@ class MemoryTable:
         checked(lib.memory_table_set_log(self._table, descriptor, size, offset))
 
     def use(self) -> None:
-        """This is the table from now on: everybody who has pointers looks them up anew."""
+        """Makes this the table in use: everybody who has pointers looks them up again."""
         lib.guest_memory_use(self._memory, self._table)
         self._table = ffi.NULL

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the session and a device process say to each other.
-
-A field of type ``bytes`` (at most one for each message) travels as a blob behind the JSON text;
+"""The messages between the session and a device process. A field of type ``bytes`` (at most one for
+each message) travels as a blob after the JSON text;
 every number is unsigned.  File descriptors are not fields: they travel beside the message, in the
-order that its docstring names, and :func:`descriptors_of` says how many.  ``serial`` is filled in
-by whoever sends a request.
+order that its docstring names, and :func:`descriptors_of` says how many.  The sender of a request
+fills in ``serial``.
 
 Messages are compared by their class first: as tuples, ``Done(1) == Pong(1)``.
 """
@@ -25,7 +24,7 @@ class MemoryRegion(NamedTuple):
 
 
 class QueueConfig(NamedTuple):
-    """Where a virtqueue lies; user addresses, or guest-physical ones with ``gpa_addresses``."""
+    """Where a virtqueue is: user addresses, or guest-physical ones with ``gpa_addresses``."""
 
     size: int
     features: int
@@ -45,7 +44,7 @@ class DisplaySize(NamedTuple):
 
 
 NO_DISPLAY = DisplaySize(0, 0)
-"""Of an output that nothing is plugged into."""
+"""An output that nothing is plugged into."""
 
 
 class Limits(NamedTuple):
@@ -117,7 +116,7 @@ class RemoveMemory(NamedTuple):
 
 
 class SetLog(NamedTuple):
-    """The dirty log; descriptors: its memory.  ``size`` 0: no log any more, and no descriptor."""
+    """The dirty log; descriptors: its memory.  ``size`` 0: no log, and no descriptor."""
 
     size: int
     offset: int
@@ -125,7 +124,8 @@ class SetLog(NamedTuple):
 
 
 class SetFeatures(NamedTuple):
-    """What VHOST_USER_SET_FEATURES said; may come while the queues run (VHOST_F_LOG_ALL).  ``shared_memory``: whether the
+    """The features of VHOST_USER_SET_FEATURES; may come while the queues run (VHOST_F_LOG_ALL).
+    ``shared_memory``: whether the
     guest has host-visible memory.
     """
 
@@ -137,8 +137,8 @@ class SetFeatures(NamedTuple):
 class StartQueue(NamedTuple):
     """Starts the control queue; descriptors: those of kick, call, err that the flags name.
 
-    ``recover``: the queue goes on where a device process that died left it, and what that one had
-    in flight is answered.
+    ``recover``: the queue goes on where a device process that died left it, and what that process
+    had in flight is answered.
     """
 
     config: QueueConfig
@@ -186,7 +186,9 @@ class Repaint(NamedTuple):
 
 
 class ShowPixels(NamedTuple):
-    """As Repaint, and until it is said otherwise: somebody looks on who needs ``pixels``, DMA buffers or not."""
+    """As Repaint; and until the next ShowPixels, with ``pixels`` frames are shown as pixels, for a
+    viewer, not as DMA buffers.
+    """
 
     pixels: bool
     serial: int = 0
@@ -199,7 +201,7 @@ class TryVulkan(NamedTuple):
 
 
 class ReadBack(NamedTuple):
-    """What a scanout shows from a DMA buffer is brought into its image, to be looked at."""
+    """Reads back what a scanout shows from a DMA buffer into its image, for a screenshot."""
 
     scanout_id: int
     serial: int = 0
@@ -216,7 +218,7 @@ class AdoptResource(NamedTuple):
 
 
 class AdoptResource3D(NamedTuple):
-    """Recovery: a resource of the renderer's own is made anew; what was drawn into it is lost."""
+    """Recovery: makes a resource of the renderer again; what was drawn into it is lost."""
 
     resource_id: int
     target: int
@@ -241,7 +243,9 @@ class AdoptBlob(NamedTuple):
 
 
 class AdoptHostBlob(NamedTuple):
-    """Recovery: a host blob of ``size`` bytes, of which nothing is left but its number and what is mapped of it."""
+    """Recovery: a host blob of ``size`` bytes, of which only its number and its mapping are
+    left.
+    """
 
     resource_id: int
     size: int
@@ -279,7 +283,7 @@ class Ping(NamedTuple):
     serial: int = 0
 
 
-# --- from the session: the answer to whatever the device process asked
+# --- from the session: the answer to a question of the device process
 
 
 class Answer(NamedTuple):
@@ -296,7 +300,7 @@ class Answer(NamedTuple):
 class Started(NamedTuple):
     """The renderer works; ``capsets`` are numbers of capability sets, ``device_features`` VIRTIO_GPU_F_* bits.
 
-    ``host_blobs``: there may be something to be mapped into host-visible memory.
+    ``host_blobs``: there may be blobs to map into host-visible memory.
     """
 
     capsets: tuple[int, ...]
@@ -362,7 +366,7 @@ class ResourceCreated(NamedTuple):
 
 
 class Resource3DCreated(NamedTuple):
-    """A resource of the renderer's own, as virtio_gpu_resource_create_3d describes it."""
+    """A resource of the renderer, as virtio_gpu_resource_create_3d describes it."""
 
     resource_id: int
     target: int
@@ -394,9 +398,8 @@ class HostBlobCreated(NamedTuple):
 
 
 class ImageMade(NamedTuple):
-    """For who looks: what a resource of the renderer's own is shown from; descriptors: the image.
-
-    The next process makes its own.
+    """For screenshots and viewers: the image from which a resource of the renderer is shown;
+    descriptors: the image.  The next process makes its own.
     """
 
     resource_id: int
@@ -445,7 +448,7 @@ class UuidAssigned(NamedTuple):
 
 
 class ContextCreated(NamedTuple):
-    """For who looks: a context dies with the process.  ``capset_id`` 0: the renderer's choice."""
+    """Only for status: a context dies with the process.  ``capset_id`` 0: the renderer's choice."""
 
     ctx_id: int
     capset_id: int
@@ -459,7 +462,7 @@ class ContextGone(NamedTuple):
 
 
 class CapsetAsked(NamedTuple):
-    """For who looks: the guest has got this capability set; said once of each."""
+    """Only for status: the guest has got this capability set; sent once for each."""
 
     capset_id: int
 
@@ -468,20 +471,20 @@ class CapsetAsked(NamedTuple):
 
 
 class GetDisplayInfo(NamedTuple):
-    """For a whole virtio_gpu_resp_display_info; ENODEV when there is no display to ask."""
+    """Asks for a whole virtio_gpu_resp_display_info; ENODEV when there is no display to ask."""
 
     request: int
 
 
 class GetEdid(NamedTuple):
-    """For a whole virtio_gpu_resp_edid; ENODEV when there is no display to ask."""
+    """Asks for a whole virtio_gpu_resp_edid; ENODEV when there is no display to ask."""
 
     request: int
     scanout_id: int
 
 
 class MapBlob(NamedTuple):
-    """Wants a part of a file shown in host-visible memory; all in bytes.  Descriptors: the file.
+    """Asks to map a part of a file into host-visible memory; all in bytes.  Descriptors: the file.
     Carried out in the order of asking; the answer has no data.
     """
 
@@ -493,7 +496,7 @@ class MapBlob(NamedTuple):
 
 
 class UnmapBlob(NamedTuple):
-    """Wants a resource out of host-visible memory; answered as MapBlob."""
+    """Asks to unmap a resource from host-visible memory; answered as MapBlob."""
 
     request: int
     resource_id: int
@@ -513,7 +516,7 @@ class MemoryFault(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Something to log; ``level`` as loguru names it."""
+    """A line to log; ``level`` as loguru names it."""
 
     level: str
     text: str
@@ -597,5 +600,5 @@ def descriptors_of(message: Message) -> int:
 
 
 def may_carry_descriptors(kind: type[Message]) -> bool:
-    """Whether there are messages of this kind with file descriptors."""
+    """Whether messages of this kind may have file descriptors."""
     return kind in _DESCRIPTORS

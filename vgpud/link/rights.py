@@ -17,7 +17,7 @@ Ancillary = tuple[int, int, bytes]
 
 
 def pack(descriptors: Sequence[int]) -> list[Ancillary]:
-    """What ``sendmsg`` wants to send copies of the descriptors."""
+    """The ancillary data with which ``sendmsg`` sends copies of the descriptors."""
     if not descriptors:
         return []
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]

@@ -22,8 +22,8 @@ from vgpud.link.messages import (
 )
 
 RECEIVE_BYTES = 64 * 1024
-# A message takes some ten microseconds and more, by what it is: a device process that was taken over
-# may send a stream of them.
+# A message takes ten microseconds or more, depending on its kind, and a device process that was
+# taken over may send an endless stream.
 TURN_SECONDS = 0.001
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
@@ -31,7 +31,7 @@ Handler = Callable[[Report, list[int]], Awaitable[None]]
 
 
 class RequestFailedError(Exception):
-    """The device process answered otherwise than hoped for: ``reply`` is Refused or Failed."""
+    """The device process could not do it: ``reply`` is Refused or Failed."""
 
     def __init__(self, request: Request, reply: Reply) -> None:
         super().__init__(f"{type(request).__name__}: {reply}")
@@ -55,16 +55,16 @@ class TrioConnection:
     async def send(self, message: FromSession, descriptors: Sequence[int] = ()) -> None:
         """Sends a message with copies of the descriptors.
 
-        ``LinkClosedError`` when the device process has gone.  When cancelled in the middle of a
-        message the link is of no more use, and is closed.
+        ``LinkClosedError`` when the device process has gone.  When it is cancelled in the middle of
+        a message the link is useless, and is closed.
         """
         data = encode(message)
         async with self._sending:
             if self._closed:
                 raise LinkClosedError("the link is closed")
             try:
-                # The kernel ties descriptors to the first byte of a write: what is left goes
-                # without them.
+                # The kernel ties descriptors to the first byte of a write: the rest goes without
+                # them.
                 sent = await self._socket.sendmsg(
                     [data], rights.pack(descriptors), socket.MSG_DONTWAIT
                 )
@@ -85,8 +85,8 @@ class TrioConnection:
     ) -> ReplyType:
         """Sends a request and waits for its reply, which must be a ``reply``.
 
-        ``RequestFailedError`` when it is another, ``LinkClosedError`` when the device process goes
-        before it has answered.
+        ``RequestFailedError`` when it is another reply, ``LinkClosedError`` when the device process
+        goes before it has answered.
         """
         self._serial += 1
         serial = self._serial
@@ -103,11 +103,10 @@ class TrioConnection:
         return waiting.reply
 
     async def run(self, handler: Handler) -> None:
-        """Reads until the device process has gone; gives replies to who waits and the rest to
-        ``handler``.
-
-        The handler must not wait for a reply, which it would be in the way of.  It takes the
-        descriptors that it keeps out of the list; what it leaves there is closed.  Returns at the
+        """Reads until the device process has gone; gives replies to the tasks that wait for them
+        and the rest to ``handler``. The handler must not wait for a reply, which it would block
+        itself.  It takes the descriptors that it keeps out of the list; what it leaves there is
+        closed.  Returns at the
         end of file; ``LinkError`` when the device process breaks the protocol.
         """
         try:
@@ -131,7 +130,9 @@ class TrioConnection:
         return bool(data)
 
     async def _deliver_all(self, handler: Handler) -> None:
-        """What has been read may be thousands of messages: others have their turn in between."""
+        """Delivers what was read, which may be thousands of messages: other tasks run in
+        between.
+        """
         begun = time.perf_counter()
         for message, descriptors in self._decoder.messages():
             try:
@@ -146,16 +147,16 @@ class TrioConnection:
         self, message: FromSession | FromDevice, descriptors: list[int], handler: Handler
     ) -> None:
         if isinstance(message, REPLIES):
-            # One that nobody waits for any more belongs to a request that was cancelled.
+            # A reply that nobody waits for belongs to a request that was cancelled.
             if waiting := self._waiting.get(message.serial):
                 waiting.set(message)
             return
         if not isinstance(message, Report):
-            raise LinkError(f"{type(message).__name__} is for the session to say")
+            raise LinkError(f"only the session may send {type(message).__name__}")
         await handler(message, descriptors)
 
     def close(self) -> None:
-        """Closes the socket and every descriptor that no message has claimed; whoever waits gets
+        """Closes the socket and every descriptor that no message has claimed; waiting tasks get
         LinkClosedError.
         """
         self._closed = True
@@ -171,6 +172,6 @@ class _Waiting:
         self.reply: Reply | None = None
 
     def set(self, reply: Reply) -> None:
-        # The first one counts, though whoever waits has not run yet.
+        # The first reply counts, even if the waiting task has not run yet.
         self.reply = self.reply or reply
         self.arrived.set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The channel on which the VMM is asked, whichever it gave last."""
+"""The channel on which we ask the VMM: the last one that it gave."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,24 @@ from vgpud.vhost_user.messages import BackendRequest
 
 
 class BackendChannels:
-    """A channel on which something went wrong is closed: what may still come there would be taken for
-    the answer to something else.
+    """A channel on which something went wrong is closed: a late answer would be taken for the
+    answer to something else.
 
-    ``FrontendError`` when there is none, and as :class:`BackendChannel` raises it.  Questions are not
-    for the task that reads the front-end's requests: an answer may need it.
+    ``FrontendError`` when there is none, and as :class:`BackendChannel` raises it.  The task that
+    reads the front-end's requests must not ask: the front-end may need that task before it answers.
     """
 
     def __init__(self) -> None:
         self._channel: BackendChannel | None = None
-        self._given = trio.Event()  # another one
+        self._given = trio.Event()  # another channel was given
 
     @property
     def there(self) -> bool:
-        """Whether anybody can be asked."""
+        """Whether there is a channel."""
         return self._channel is not None
 
     def replace(self, descriptor: int) -> None:
-        """Takes the descriptor."""
+        """Uses this channel from now on; takes the descriptor."""
         self.close()
         self._channel = BackendChannel(descriptor)
         self._given.set()
@@ -45,7 +45,7 @@ class BackendChannels:
     async def ask(
         self, request: BackendRequest, payload: bytes = b"", descriptors: Sequence[int] = ()
     ) -> int:
-        """What the VMM answers, 0 for success; only with REPLY_ACK does it answer at all."""
+        """The VMM's answer, 0 for success; it answers only with REPLY_ACK."""
         channel = self._current()
         try:
             return await channel.ask(request, payload, descriptors)
@@ -68,12 +68,12 @@ class BackendChannels:
         return self._channel
 
     def _drop(self, channel: BackendChannel) -> None:
-        """Unless another has replaced it."""
+        """Closes a channel, unless another has replaced it."""
         if self._channel is channel:
             self.close()
 
     def close(self) -> None:
-        """There is no channel until another is given."""
+        """Closes the channel; there is none until another is given."""
         if self._channel is not None:
             self._channel.close()
             self._channel = None

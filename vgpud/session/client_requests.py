@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What ``vgpuctl`` asks of one machine, carried out by its session, which has the image and the channel."""
+"""What ``vgpuctl`` asks of one machine, carried out by its session, which has the images and the
+backend channel.
+"""
 
 from typing import Any
 
@@ -23,7 +25,7 @@ class Commands:
         }
 
     async def answer(self, line: bytes) -> Answer:
-        """Of a request's line; ``ControlError`` says why there is none."""
+        """The answer to a request's line; ``ControlError`` says why there is none."""
         return await serving.answer(self._table, line)
 
     async def _screen(self, scanout: object = 0, machine: object = None) -> Answer:
@@ -47,7 +49,7 @@ class Commands:
         width: object = None,
         height: object = None,
     ) -> Answer:
-        """Without a size nothing is plugged in."""
+        """Plugs in a display of that size; without a size, none."""
         size = None if width is None and height is None else (_side(width), _side(height))
         announced = await self._session.set_output(_number(scanout, "scanout"), size)
         logger.info(
@@ -58,11 +60,11 @@ class Commands:
 
 def _number(value: object, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ControlError(f"a {what} is a number")
+        raise ControlError(f"a {what} must be a number")
     return value
 
 
 def _side(value: object) -> int:
     if (side := _number(value, "side of a display")) not in range(1, MAXIMUM_SIDE + 1):
-        raise ControlError(f"a side of a display has 1 to {MAXIMUM_SIDE} pixels")
+        raise ControlError(f"a side of a display must have 1 to {MAXIMUM_SIDE} pixels")
     return side

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The control queue, as far as it is the session's: the device process works on it."""
+"""The session's part of the control queue: the device process works on it."""
 
 from vgpud.link import messages
 from vgpud.session.session_state import SessionState
@@ -9,7 +9,7 @@ from vgpud.session.vring import Vring
 
 
 class ControlQueue:
-    """All but ``stop`` want the supervisor's lock."""
+    """All methods but ``stop`` need the supervisor's lock."""
 
     def __init__(self, supervisor: Supervisor, state: SessionState) -> None:
         self._supervisor = supervisor

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The cursor queue's task: it waits for the driver's kick and lets native code do what is there.
-
-Apart from the control queue in everything, so that a cursor moves while that one is at work.
+"""The cursor queue's task: it waits for the driver's kick and has native code carry out the
+commands. It shares nothing with the control queue, so that a cursor moves while that one is busy.
 """
 
 import errno
@@ -15,18 +14,18 @@ from vgpud.native import checked, ffi, lib, made
 from vgpud.session.journal import MEMORY_ENTRY_BYTES
 
 POLLING_INTERVAL = 0.002
-"""Seconds, for a frontend that gives no kick: vhost-user asks for polling then."""
+"""Seconds, for a front-end that gives no kick: vhost-user then requires polling."""
 
 _BROKEN = {
     lib.CURSOR_QUEUE_BROKEN: "the cursor queue is broken",
-    lib.CURSOR_MEMORY_FAULT: "guest memory of the cursor queue is gone",
+    lib.CURSOR_MEMORY_FAULT: "guest memory of the cursor queue has gone",
 }
 
 
 class CursorQueue:
     """``memory``, ``state`` and ``presenter`` are the native objects, which must outlive this.
 
-    Any of the trio thread may call the methods; one task calls :meth:`run`.
+    Any task may call the methods; one task calls :meth:`run`.
     """
 
     def __init__(self, memory: Any, state: Any, presenter: Any, num_scanouts: int) -> None:
@@ -36,32 +35,34 @@ class CursorQueue:
         self._waiting: trio.CancelScope | None = None
 
     def close(self) -> None:
-        """After :meth:`run` has ended."""
+        """Must be called after :meth:`run` has ended."""
         lib.cursor_free(self._cursor)
 
-    # --- what the frontend wants; OSError when it cannot be had
+    # --- what the front-end wants; OSError when it cannot be done
 
     def start(self, config: QueueConfig, base: int, call: int | None, err: int | None) -> None:
-        """Starts at ``base`` as vhost-user has it; descriptors are duplicated."""
+        """Starts at ``base``, in vhost-user's form; descriptors are duplicated."""
         native = ffi.new("struct virtqueue_config *", config._asdict())
         checked(lib.cursor_queue_start(self._cursor, native, base, _or_none(call), _or_none(err)))
         self._started = True
         self._look()
 
     def stop(self) -> int:
-        """Stops, answering what waits for its image; returns the base to go on from."""
+        """Stops, and answers the commands that wait for an image; returns the base to go on
+        from.
+        """
         base = ffi.new("uint32_t *")
         checked(lib.cursor_queue_stop(self._cursor, base))
         self._started = False
         return int(base[0])
 
     def set_enabled(self, enabled: bool) -> None:
-        """What came while it was disabled is done without another kick."""
+        """Enables or disables it.  Commands that came while it was disabled need no other kick."""
         checked(lib.cursor_queue_set_enabled(self._cursor, int(enabled)))
         self._look()
 
     def set_kick(self, descriptor: int | None) -> None:
-        """Duplicates the descriptor; None: none."""
+        """Duplicates the descriptor; None: there is none."""
         checked(lib.cursor_queue_set_fd(self._cursor, lib.QUEUE_KICK, _or_none(descriptor)))
         self._look()
 
@@ -78,18 +79,20 @@ class CursorQueue:
         checked(lib.cursor_image_add(self._cursor, resource_id, width, height, descriptor))
 
     def add_blob(self, resource_id: int, entries: bytes) -> None:
-        """A guest blob with backing (virtio_gpu_mem_entry); one that is too small for a cursor is none."""
+        """Adds a guest blob with backing (virtio_gpu_mem_entry); one that is too small for a cursor
+        is ignored.
+        """
         count = len(entries) // MEMORY_ENTRY_BYTES
         result = lib.cursor_blob_add(self._cursor, resource_id, entries, count)
         if result != -errno.EINVAL:
             checked(result)
 
     def remove_image(self, resource_id: int) -> None:
-        """Of a resource that may never have been added: 3D ones are not."""
+        """Removes a resource, which may never have been added: 3D resources are not."""
         lib.cursor_image_remove(self._cursor, resource_id)
 
     def reset(self) -> None:
-        """The device was reset: no image is known, nothing shown."""
+        """Forgets all images and shows nothing: the device was reset."""
         lib.cursor_reset(self._cursor)
 
     # --- the task
@@ -101,8 +104,9 @@ class CursorQueue:
     ) -> None:
         """Works on the queue until it is cancelled.
 
-        ``find_image`` waits until everything that the device process has said of its resources so
-        far has come to :meth:`add_image`: the driver may use one that was made a moment ago.
+        ``find_image`` waits until everything that the device process has sent about its resources
+        so far has come to :meth:`add_image`: the driver may use a resource that was made a moment
+        ago.
         """
         while True:
             await self._wait()
@@ -124,7 +128,7 @@ class CursorQueue:
                 await trio.lowlevel.checkpoint()
 
     def _look(self) -> None:
-        """The next thing that the task does is to look at the queue, kick or not."""
+        """Has the task look at the queue next, with or without a kick."""
         self._looked = False
         if self._waiting is not None:
             self._waiting.cancel()

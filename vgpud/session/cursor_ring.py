@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The cursor queue as a ring of the front-end's: it runs here, in the session."""
+"""The cursor queue as one of the front-end's rings: it runs here, in the session."""
 
 from vgpud.session.cursor_queue import CursorQueue
 from vgpud.session.vring import Vring

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The session's end of the links to the daemon, or to nobody while there is none."""
+"""The session's end of the links to the daemon, if there is one."""
 
 import os
 import socket
@@ -16,15 +16,15 @@ from vgpud.tree import codec
 from vgpud.tree.messages import TO_SESSION, Hello
 
 Handler = Callable[[Any, list[int]], None]
-# Of reports that are under way; one more is for a daemon that does not read.
+# How many reports may be under way; if one more is asked for, the daemon does not read.
 UNREAD_MAX = 8
 LAST_WORDS_SECONDS = 0.2
 
 
 class DaemonLink:
-    """Orders are given to a handler, which takes the descriptors that it keeps out of the list; reports are
-    sent when the daemon takes them.  ``since`` is when the session began, as time.monotonic() tells,
-    ``user`` whom it serves, ``name`` what the machine is called.
+    """Orders go to a handler, which takes the descriptors that it keeps out of the list; reports
+    are sent when the daemon takes them.  ``since`` is when the session started, by
+    time.monotonic(), ``user`` whom it serves, ``name`` the machine's name.
     """
 
     def __init__(self, nursery: trio.Nursery, since: float, user: int, name: str) -> None:
@@ -38,7 +38,7 @@ class DaemonLink:
         self._written = trio.Event()
 
     def use(self, orders: socket.socket, reports: int, handler: Handler) -> None:
-        """This daemon's from now on; both belong to this."""
+        """Uses this daemon's links from now on; takes both."""
         self._scope.cancel()
         self._scope = trio.CancelScope()
         self._reports, outgoing = trio.open_memory_channel[bytes](UNREAD_MAX)
@@ -47,20 +47,20 @@ class DaemonLink:
         self._nursery.start_soon(_serve, serving)
 
     def report(self, message: Any) -> None:
-        """Lost when there is nobody who reads."""
+        """Sends a report, which is lost when nobody reads it."""
         if self._reports is not None:
             with suppress(trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
                 self._reports.send_nowait(codec.encode(message))
 
     async def flush(self) -> None:
-        """The last of it: waits a moment until the daemon has taken what was reported."""
+        """Waits a moment until the daemon has taken the last reports."""
         if self._reports is not None:
             self._reports.close()
             with trio.move_on_after(LAST_WORDS_SECONDS):
                 await self._written.wait()
 
     def say_hello(self, sender: int | None = None) -> None:
-        """Tells who sent the front-end's first message, once that is known."""
+        """Tells the daemon who sent the front-end's first message, once that is known."""
         self._sender = self._sender if sender is None else sender
         milliseconds = int((time.monotonic() - self._since) * 1000)
         self.report(Hello(self._sender, self._user, milliseconds, self._name))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Device and view processes as a session has them: asked of the spawner, spoken to by a link, and ended."""
+"""Device and view processes as a session has them: it asks the spawner for them, speaks to them
+over links, and ends them.
+"""
 
 import errno
 import os
@@ -37,17 +39,17 @@ from vgpud.tree.wishes import (
     worker_end,
 )
 
-# How long a process may take to end by itself when its link is closed: SIGTERM is to end all of
-# this within a second.
+# How long a process may take to end on its own when its link is closed: after SIGTERM all of this
+# must end within a second.
 GRACE_SECONDS = 0.3
-# How long it may take until the spawner has told of the end of one that was killed.
+# How long the spawner may take to report the end of a process that was killed.
 REAPED_SECONDS = 1.0
-# How long a spawner is waited for that has died, and for its answer.
+# How long to wait for the successor of a spawner that has died, and for a spawner's answer.
 SPAWNER_SECONDS = 3.0
 
 
 class Life(Protocol):
-    """What a device process is kept alive by, and ended with."""
+    """What keeps a device process alive, and ends it."""
 
     async def ended(self) -> Ending | None:
         """How it ended, once it has; None when nobody has seen it."""
@@ -73,7 +75,7 @@ class Life(Protocol):
 
 
 class DeviceProcess:
-    """``link`` speaks to it; nobody reads the link before ``run`` of it is called."""
+    """``link`` is the link to it, which nobody reads before its ``run`` is called."""
 
     def __init__(self, pid: int, link: TrioConnection, life: Life) -> None:
         self.pid = pid
@@ -81,7 +83,7 @@ class DeviceProcess:
         self._life = life
 
     def kill(self) -> None:
-        """For one that does not answer: the end of its link follows."""
+        """Kills a process that does not answer: its link then ends."""
         self._life.kill()
 
     async def ended(self) -> Ending | None:
@@ -97,15 +99,15 @@ class DeviceProcess:
         await self._life.server_started()
 
     async def server_ended(self) -> str:
-        """With what its render server ended, once it has; never returns where it has none."""
+        """How its render server ended, once it has; never returns if it has none."""
         return await self._life.server_ended()
 
     def kill_worker(self, ctx_id: int) -> None:
-        """The process that executes one context's Vulkan."""
+        """Kills the worker of one context."""
         self._life.kill_worker(ctx_id)
 
     def kill_server(self) -> None:
-        """The render server and all its workers."""
+        """Kills the render server and all its workers."""
         self._life.kill_server()
 
 
@@ -119,7 +121,7 @@ async def has_server(process: DeviceProcess) -> bool:
 
 
 class ViewProcess(NamedTuple):
-    """Both descriptors belong to whoever has it.  ``life`` is what it is ended by, when it is closed."""
+    """Its owner owns both descriptors.  Closing ``life`` ends the process."""
 
     pid: int
     channel: socket.socket
@@ -136,8 +138,8 @@ class Devices(Protocol):
 
 @asynccontextmanager
 async def device_process(devices: Devices, vulkan: bool) -> AsyncIterator[DeviceProcess]:
-    """A device process; when the context ends it is gone, and its link closed."""
-    # Shielded, or there could be one that nobody knows of.
+    """A device process; when the context ends it has ended, and its link is closed."""
+    # Shielded, or there could be a process that nobody knows of.
     with trio.CancelScope(shield=True):
         process = await devices.start(vulkan)
     try:
@@ -170,7 +172,7 @@ class Spawner:
         self.alive = True
 
     async def run(self) -> None:
-        """Until the spawner has gone."""
+        """Reads grants until the spawner has gone."""
         try:
             while received := await self._receive():
                 message, descriptors = received
@@ -210,7 +212,7 @@ class Spawner:
         answer: DeviceProcess | DeviceNotStarted
         if isinstance(message, DeviceStarted):
             link, life = descriptors
-            # Before its end can be told.
+            # Noted before its end can be reported.
             forked = self._forked[message.pid] = _Forked(self, life)
             connection = TrioConnection(socket.socket(fileno=link))
             answer = DeviceProcess(message.pid, connection, forked)
@@ -219,7 +221,7 @@ class Spawner:
         try:
             self._answers.send_nowait(answer)
         except trio.WouldBlock:
-            # Nobody has waited for it so long.
+            # Whoever asked for it has given up.
             if isinstance(answer, DeviceProcess):
                 answer.kill()
                 answer.link.close()
@@ -260,7 +262,7 @@ class Spawner:
                 forked.note_server(Ending(message.code, message.signal, message.out_of_memory))
 
     def wish(self, wish: bytes) -> None:
-        """``BrokenPipeError`` when the spawner has gone."""
+        """Sends a wish; ``BrokenPipeError`` when the spawner has gone."""
         if not self.alive:
             raise BrokenPipeError
         with suppress(BlockingIOError):
@@ -305,7 +307,7 @@ class _Forked:
         self._end.set()
 
     def lost(self) -> None:
-        """Nobody will tell of its end; it goes on as long as its link does."""
+        """Nobody will report its end; it lasts as long as its link."""
         self.note_no_server(errno.ESRCH)
         self._end.set()
 
@@ -314,7 +316,9 @@ class _Forked:
         return self._ending
 
     def kill(self) -> None:
-        """By the kernel, which watches that descriptor; by the spawner, for one that has closed its end."""
+        """Kills it, by closing its life pipe, and by the spawner in case it has closed its own end
+        of that.
+        """
         if self._lives:
             for life in self._lives:
                 os.close(life)
@@ -357,7 +361,7 @@ class _Forked:
         self._wish(worker_end(ctx_id))
 
     def kill_server(self) -> None:
-        """By the kernel too, as a device process."""
+        """Kills it in the same two ways as a device process."""
         for life in self._lives[1:]:
             os.close(life)
         self._lives = self._lives[:1]
@@ -372,7 +376,7 @@ Process = TypeVar("Process", DeviceProcess, ViewProcess)
 
 
 class SpawnedDevices:
-    """Device processes of the spawner that the daemon has named last."""
+    """Device processes from the last spawner that the daemon has named."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -380,7 +384,9 @@ class SpawnedDevices:
         self._come = trio.Event()
 
     def use(self, grants: socket.socket, wishes: int) -> None:
-        """From now on that one; the one before goes on telling of what it has forked."""
+        """Uses this spawner from now on; the previous one goes on reporting on what it has
+        forked.
+        """
         self._spawner = Spawner(grants, wishes)
         self._nursery.start_soon(self._serve, self._spawner)
         self._come.set()
@@ -398,7 +404,7 @@ class SpawnedDevices:
         return await self._ask(Spawner.start_view)
 
     def end_views(self) -> None:
-        """Nobody looks any more: one that is still there is of no use."""
+        """Ends all view processes: the last viewer has left."""
         if self._spawner is not None:
             with suppress(BrokenPipeError):
                 self._spawner.wish(WISH_END_VIEWS)
@@ -413,4 +419,4 @@ class SpawnedDevices:
                 except (trio.EndOfChannel, BrokenPipeError):
                     continue
                 await self._come.wait()
-        raise OSError(errno.ESRCH, "there is no spawner that could start one")
+        raise OSError(errno.ESRCH, "there is no spawner to start one")

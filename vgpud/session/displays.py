@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The display that the front-end gives, takes away and gives anew, and what stands in for it."""
+"""The display that the front-end gives, replaces or takes away, and what answers without one."""
 
 import socket
 from collections.abc import Callable
@@ -31,7 +31,8 @@ class Displays:
         )
         self.current: Display = self._configured
         self._headless = config.display.headless
-        # Before the first frame: a DMA buffer may need a modifier, which not every display takes.
+        # Negotiated before the first frame: a DMA buffer may need a modifier, which not every
+        # display accepts.
         self._negotiates = (
             MODES[config.renderer.mode].exports and config.display.transport != "pixels"
         )
@@ -51,19 +52,23 @@ class Displays:
         return None if self.connected else self._configured.outputs
 
     def set_output(self, scanout_id: int, size: Size | None) -> None:
-        """Plugs a display in, another one, or none; ``ControlError`` when that is not ours to do."""
+        """Plugs a display in, replaces or removes it; ``ControlError`` when the front-end decides
+        that.
+        """
         if self.connected:
             raise ControlError(
-                "the front-end decides what displays this machine has, as its windows are:"
-                " vgpud does for a machine without a display socket (vgpud --headless)"
+                "the front-end decides which displays this machine has, by its windows;"
+                " start "
+                "vgpud with --headless to decide it here"
             )
         try:
             self._configured.set_output(scanout_id, size)
         except IndexError:
             count = self._configured.num_scanouts
             raise ControlError(
-                f"there is no output {scanout_id}: this machine came with {count},"
-                " as many as [[displays]] in the configuration"
+                f"there is no output {scanout_id}: this machine connected with {count},"
+                " as many "
+                f"as [[displays]] in the configuration"
             ) from None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -85,7 +90,7 @@ class Displays:
             return False
         self._end_current.cancel()
         if isinstance(self.current, DisplaySocket):
-            # At once: what waits to be asked there is not for the next one.
+            # Closed at once: questions that wait must not go to the next display.
             self.current.close()
         with stream_socket(descriptor) as end:
             display = DisplaySocket(self._connect(end), self._presenter.post)
@@ -95,7 +100,9 @@ class Displays:
         return True
 
     def _connect(self, end: socket.socket) -> socket.socket:
-        """Where the replies come: the presenter alone reads and writes at ``end`` and passes them on."""
+        """The socket on which replies come: only the presenter reads and writes ``end``, and passes
+        them on.
+        """
         with ExitStack() as unless_connected:
             replies, theirs = socket.socketpair()
             unless_connected.enter_context(replies)

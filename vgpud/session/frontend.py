@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What a front-end asks for, carried out: negotiation, memory, rings, display, resets.
 
-Everything that a device process has to know is changed and told under the supervisor's lock, so that
-a successor is told all of it exactly once.
+Whatever a device process has to know is changed and sent under the supervisor's lock, so that a
+successor gets all of it exactly once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,7 @@ FEATURES = (
     | Feature.VERSION_1
     | Feature.RING_PACKED
 )
-# The device's own, which its renderer has or has not.
+# The device's own features, which depend on its renderer.
 DEVICE_FEATURES = (
     Feature.VIRGL
     | Feature.EDID
@@ -65,8 +65,9 @@ PROTOCOL_FEATURES = (
     | ProtocolFeature.STATUS
 )
 MAXIMUM_STATUS = 0xFF
-# What drivers round a blob's size up to by themselves.  Linux 7.2 does not once it is told of another alignment: then programs
-# have to, and those that do not know how are refused.  So it is told only where their sizes could not be mapped.
+# Drivers round a blob's size up to this on their own.  Linux 7.2 no longer does so when it is told
+# of an alignment: then programs have to, and those that do not know that are refused.  So it is
+# told only where sizes that are rounded to this could not be mapped.
 GUEST_PAGE = 4096
 
 
@@ -105,7 +106,7 @@ class Frontend(Backend):
         return int(features)
 
     async def set_features(self, features: int) -> None:
-        # Front-ends set bits of their own transport that were never offered, such as RING_RESET.
+        # Front-ends set bits of their own transport that we never offered, such as RING_RESET.
         known = Feature(features & int(FEATURES | DEVICE_FEATURES))
         async with self._supervisor.lock:
             for vring in self._vrings:
@@ -122,14 +123,14 @@ class Frontend(Backend):
         self._shared.protocol_features = self.protocol_features
 
     async def _protocol_features(self) -> ProtocolFeature:
-        """Host-visible memory is for what a library makes."""
+        """Those that are offered; SHMEM only where the renderer's library makes blobs."""
         started = await self._supervisor.started()
         return PROTOCOL_FEATURES | (
             self._shared.offered if started.host_blobs else ProtocolFeature(0)
         )
 
     async def _blob_alignment(self) -> int:
-        """Of what is mapped, in bytes; 0 when nothing is."""
+        """The alignment of mapped blobs, in bytes; 0 when there are none."""
         offered = await self._protocol_features()
         return PAGE if ProtocolFeature.SHMEM in offered else 0
 
@@ -165,9 +166,9 @@ class Frontend(Backend):
         self._config_space.write(access)
 
     async def announce_displays(self) -> bool:
-        """Has the guest ask anew what displays there are; false when the front-end will not pass it
-        on, ``FrontendError`` when it does not answer.  Not for the task that reads the front-end's requests: this may
-        need it.
+        """Has the guest ask again which displays there are; false when the front-end will not pass
+        it on, ``FrontendError`` when it does not answer.  The task that reads the front-end's
+        requests must not call it: the front-end may need that task.
         """
         self._config_space.events_read |= VIRTIO_GPU_EVENT_DISPLAY
         if not self._channels.there or ProtocolFeature.CONFIG not in self.protocol_features:
@@ -204,9 +205,9 @@ class Frontend(Backend):
         return True
 
     def _add_window(self, region: MemoryRegion) -> bool:
-        """Whether to acknowledge it.  QEMU 11.1 keeps a list of the regions that were, and crashes when
-        its device starts again and a window of that list has gone with a reset.  It does without while
-        the device runs, and starts none that it has not acknowledged.
+        """Whether to acknowledge a window.  QEMU 11.1 keeps a list of acknowledged regions, and
+        crashes when its device starts again and a window of that list has gone with a reset.  While
+        the device runs it accepts a refusal, but it does not start a device that refuses one.
         """
         if any(vring.started for vring in self._vrings):
             return False
@@ -242,15 +243,15 @@ class Frontend(Backend):
     async def _make(
         self, change: MemoryChange, message: link.Request, descriptors: list[int]
     ) -> None:
-        """Takes the descriptors.  The device process is the last that can refuse: OSError, and memory
-        is in both processes what it was.
+        """Takes the descriptors.  The device process is the last that can refuse: then OSError, and
+        memory is unchanged in both processes.
         """
         await self._supervisor.tell(message, descriptors)
         change.commit()
         descriptors.clear()
 
     async def _start_rings(self) -> None:
-        """Those that lacked their memory."""
+        """Starts the rings that lacked their memory."""
         for vring in self._vrings:
             await vring.start_if_ready()
 
@@ -276,7 +277,7 @@ class Frontend(Backend):
     async def set_vring_base(self, state: VringState) -> None:
         vring = self._vring(state.vring)
         async with self._supervisor.lock:
-            # A driver that was unbound or has rebooted begins anew without any other sign.
+            # A driver that was unbound, or a guest that has rebooted, gives no other sign.
             if vring.set_base(state.num):
                 await self._reset()
 
@@ -322,7 +323,7 @@ class Frontend(Backend):
             await self._reset()
 
     async def _reset(self) -> None:
-        """What the guest made is gone: it has forgotten it itself."""
+        """Forgets what the guest made, as the guest has."""
         for vring in self._vrings:
             vring.forget_base()
         with suppress(OSError):

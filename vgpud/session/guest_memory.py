@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Guest memory as the session has it: mapped for the cursor queue, and remembered, descriptors
-included, for the next device process.
+"""Guest memory as the session has it: mapped for the cursor queue, and kept, with its descriptors,
+for the next device process.
 """
 
 import errno
@@ -15,7 +15,7 @@ from vgpud.native import lib, made
 
 
 class DirtyLog(NamedTuple):
-    """In bytes; the descriptor belongs to whoever holds this."""
+    """In bytes; its owner owns the descriptor."""
 
     descriptor: int
     size: int
@@ -23,7 +23,7 @@ class DirtyLog(NamedTuple):
 
 
 class GuestMemory:
-    """``pointer`` is for native code, which hears by itself of every change; ``limit`` is in bytes, of all
+    """``pointer`` is for native code, which sees every change; ``limit`` is in bytes, for all
     regions and the dirty log together.
     """
 
@@ -39,26 +39,26 @@ class GuestMemory:
 
     @property
     def bytes(self) -> int:
-        """What is mapped of it now."""
+        """How much is mapped now."""
         return _bytes(self._regions, self.log)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """One for each region, which stays this object's."""
+        """One for each region; this object keeps them."""
         return tuple(self._regions.values())
 
     def find(self, region: MemoryRegion) -> MemoryRegion:
-        """The region that is the same but for its offset, which front-ends do not repeat; ``region``
+        """The region that differs only in its offset, which front-ends do not repeat; ``region``
         itself when there is none.
         """
         return next((known for known in self._regions if known[:3] == region[:3]), region)
 
     def change(self) -> "MemoryChange":
-        """To be carried out while nobody else changes it."""
+        """A change, during which nobody else may change memory."""
         return MemoryChange(self, self._regions, self.log)
 
     def use(self, regions: dict[MemoryRegion, int], log: DirtyLog | None) -> None:
-        """Takes these descriptors, and closes those of the ones before that are not among them."""
+        """Takes these descriptors, and closes the previous ones that are not among them."""
         kept = {*regions.values(), log.descriptor if log else -1}
         before = [*self._regions.values(), *([self.log.descriptor] if self.log else [])]
         rights.close(descriptor for descriptor in before if descriptor not in kept)
@@ -74,11 +74,9 @@ class GuestMemory:
 
 
 class MemoryChange:
-    """What guest memory is to be, built beside what it is: whoever else has to agree is asked before
-    :meth:`commit`.
-
-    In a ``with`` statement, which gives it up unless it was committed there.  Descriptors are taken
-    by ``commit`` alone.  ``OSError`` from any other method: nothing has changed.
+    """The new guest memory, built beside the old: whoever else has to agree is asked before
+    :meth:`commit`. In a ``with`` statement, which drops it unless it was committed.  Only
+    ``commit`` takes descriptors.  After an ``OSError`` from any other method nothing has changed.
     """
 
     def __init__(
@@ -101,13 +99,13 @@ class MemoryChange:
         self._table.__exit__(kind, error, trace)
 
     def add(self, region: MemoryRegion, descriptor: int) -> None:
-        """One more region."""
+        """Adds a region."""
         self._check({**self._regions, region: descriptor}, self._log)
         self._table.add(region, descriptor)
         self._regions[region] = descriptor
 
     def remove(self, region: MemoryRegion) -> None:
-        """One less, as ``GuestMemory.find`` gives it."""
+        """Removes a region, as ``GuestMemory.find`` gives it."""
         self._table.remove(region)
         del self._regions[region]
 
@@ -119,7 +117,7 @@ class MemoryChange:
             self.add(region, descriptor)
 
     def set_log(self, log: DirtyLog) -> None:
-        """What is written is marked there."""
+        """Marks in this log what is written."""
         self._check(self._regions, log)
         self._table.set_log(*log)
         self._log = log
@@ -131,7 +129,7 @@ class MemoryChange:
             raise OSError(errno.ENOMEM, text)
 
     def commit(self) -> None:
-        """Guest memory is so from now on."""
+        """Makes this guest memory from now on."""
         self._table.use()
         self._memory.use(self._regions, self._log)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Keys and pointer of one viewer, as his view process says them, on their way to QEMU.
-
-That process may be in the viewer's hands: a record is a keysym, a place and a few bits, and nothing else comes of it.
+"""Keys and pointer of one viewer, on their way from its view process to QEMU. The viewer may have
+taken over that process: a record is only a keysym, a position and a few bits.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +35,7 @@ class Record(NamedTuple):
 
 
 class Input:
-    """``strokes`` is the guest's keyboard; ``complain`` is told what QEMU does not do."""
+    """``strokes`` is the guest's keyboard; ``complain`` is called when QEMU refuses something."""
 
     def __init__(self, qmp: Qmp, strokes: Strokes, complain: Callable[[str], object]) -> None:
         self._qmp = qmp
@@ -46,14 +45,14 @@ class Input:
         self._place: tuple[int, int] | None = None
 
     async def take(self, record: Record) -> None:
-        """What is no key and no pointer is nothing."""
+        """Passes a record on; one that is neither a key nor the pointer is ignored."""
         if record.kind == lib.VIEW_KEY:
             await self._send(map(_key_event, self._keyboard.press(record.value, bool(record.x))))
         elif record.kind == lib.VIEW_POINTER:
             await self._send(self._pointer(record))
 
     async def release_all(self) -> None:
-        """The viewer has gone, whatever he held."""
+        """Releases whatever the viewer held: it has gone."""
         released = list(map(_key_event, self._keyboard.release_all()))
         await self._send([*released, *self._button_events(0)])
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a device process has made, so that the next can go on with it.
-
-The process is half trusted: a guest may have taken it over.  What it says is bounded here by the
-same limits that it is to keep itself.
+"""What a device process has made, so that the next can go on with it. A guest may have taken the
+process over.  So what it says is bounded here by the same limits that it has to keep itself.
 """
 
 import os
@@ -63,8 +61,9 @@ class Blob(NamedTuple):
 
 
 class _Resource:
-    """``image`` is a descriptor, None for a resource that only the renderer has, which gets an image of its
-    process's when it is shown, and for a blob, which has none.  ``lost``: the process that has made it has died.
+    """``image`` is a descriptor.  It is None for a blob, which has no image, and for a resource
+    that only the renderer has, until its process makes one to show it.  ``lost``: the process that
+    made it has died.
     """
 
     def __init__(self, created: Created, image: int | None) -> None:
@@ -76,7 +75,7 @@ class _Resource:
 
     @property
     def blob_bytes(self) -> int:
-        """Of a host blob of the process that is there, as the guest says."""
+        """The size of a host blob of the current process, as the guest states it."""
         return (
             self.created.size if isinstance(self.created, HostBlobCreated) and not self.lost else 0
         )
@@ -104,7 +103,7 @@ class Journal:
         return len(self._resources)
 
     def image(self, resource_id: int) -> tuple[tuple[int, int], int] | None:
-        """The size of a resource's image in pixels, and its descriptor, which stays the journal's;
+        """The size of a resource's image in pixels, and its descriptor, which the journal keeps;
         None when the resource has none.
         """
         resource = self._resources.get(resource_id)
@@ -120,7 +119,7 @@ class Journal:
         return (picture.made.width, picture.made.height), picture.image
 
     def blob(self, resource_id: int) -> Blob | None:
-        """None when the resource is no guest blob."""
+        """None when the resource is not a guest blob."""
         resource = self._resources.get(resource_id)
         if resource is None or not isinstance(resource.created, BlobCreated):
             return None
@@ -137,27 +136,27 @@ class Journal:
 
     @property
     def blob_bytes(self) -> int:
-        """Of all host blobs, as the guest says; of those that are lost none."""
+        """The size of all host blobs that are not lost, as the guest states it."""
         return self._blob_bytes
 
     @property
     def contexts(self) -> list[ContextCreated]:
-        """The contexts that there are, as the device process says."""
+        """The contexts that exist, as the device process says."""
         return list(self._contexts.values())
 
     @property
     def capsets_asked(self) -> list[int]:
-        """The capability sets that the guest has got since it began."""
+        """The capability sets that the guest has got since it started."""
         return sorted(self._capsets_asked)
 
     def resources(self, most: int) -> list[ResourceUse]:
-        """What there is to say of each resource, of the first ``most``."""
+        """A description of each resource, at most ``most``."""
         return [
             _use(number, resource) for number, resource in islice(self._resources.items(), most)
         ]
 
     def record(self, entry: Entry, descriptors: list[int]) -> None:
-        """Notes what happened; ``LinkError`` when it cannot have."""
+        """Notes what happened; ``LinkError`` when it cannot have happened."""
         if isinstance(entry, Created):
             self._created(entry, descriptors)
             return
@@ -234,7 +233,9 @@ class Journal:
 
     def _set_image(self, resource: _Resource, descriptors: list[int]) -> None:
         if not isinstance(resource.created, Resource3DCreated):
-            raise LinkError("an image is a resource's own from its beginning, and a blob has none")
+            raise LinkError(
+                "this resource has its image from the start, or is a blob, which has none"
+            )
         self._drop_image(resource)
         resource.image = descriptors.pop()
 
@@ -255,7 +256,7 @@ class Journal:
             resource.image = None
 
     def _forget_process(self) -> None:
-        """What dies with it."""
+        """Forgets what has died with a device process."""
         self._contexts.clear()
         self._blob_bytes = 0
         for resource in self._resources.values():
@@ -264,7 +265,9 @@ class Journal:
                 self._drop_image(resource)
 
     def forget_pixels(self, shown: Set[int]) -> int:
-        """Of each image but those of the resources that are ``shown``, and those that may be a cursor's; how many."""
+        """Gives back the pixels of all images, except of resources that are ``shown`` or may be a
+        cursor; returns how many.
+        """
         images = [
             resource.image
             for number, resource in self._resources.items()
@@ -275,9 +278,9 @@ class Journal:
         return sum(lib.image_forget_pixels(image) == 0 for image in images)
 
     def replay(self) -> Iterator[tuple[Request, list[int]]]:
-        """What the next device process is to be told, with descriptors that stay the journal's.
-
-        It begins without contexts, without images of the renderer's resources, and without the memory of host blobs.
+        """What the next device process has to be told, with descriptors that the journal keeps.
+        That process starts without contexts, without images of the renderer's resources, and without the
+        memory of host blobs.
         """
         self._forget_process()
         for resource_id, resource in self._resources.items():
@@ -332,8 +335,8 @@ def _use(resource_id: int, resource: _Resource) -> ResourceUse:
 
 
 def _bytes(resource: _Resource) -> int | None:
-    """Of host memory: what an image has been given of it, and the renderer's part by estimate; None
-    when that cannot be.
+    """Host memory of a resource: what its image has allocated, and an estimate of the renderer's
+    part; None when there can be no estimate.
     """
     image = 0 if resource.image is None else os.fstat(resource.image).st_blocks * BLOCK_BYTES
     if not isinstance(resource.created, Resource3DCreated):

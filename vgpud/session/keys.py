@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What a viewer types, as keys of the guest's keyboard: X11's keysyms to QEMU's key codes (QKeyCode).
 
-A viewer says which character is wanted, whatever his own keyboard looks like; the key that has it on the guest's may need Shift
-or AltGr where his does not, or the other way round.  These are then pressed, or let go, for that one key.  A character that
-takes a dead key first is two keys.
+A viewer says which character is wanted, whatever its own keyboard looks like.  On the guest's
+keyboard that character may need Shift or AltGr where the viewer's does not, or the other way round.
+These are then pressed, or released, for that one key.  A character that needs a dead key first is
+two keys.
 """
 
 import unicodedata
@@ -17,7 +18,7 @@ from vgpud.wire.keysyms import DEAD_KEYS, LATIN_1_MAX, UNICODE, Keysym
 SHIFTS = {Keysym.SHIFT_L: "shift", Keysym.SHIFT_R: "shift_r"}
 LEVEL3 = {Keysym.ISO_LEVEL3_SHIFT: "alt_r"}
 MODIFIERS = {SHIFT: SHIFTS, ALTGR: LEVEL3}
-# What viewers of Windows hold down for AltGr.
+# What viewers on Windows hold down for AltGr.
 CONTROLS = {Keysym.CONTROL_L: "ctrl", Keysym.CONTROL_R: "ctrl_r"}
 ALTS = {Keysym.ALT_L: "alt", Keysym.ALT_R: "alt"}
 FOR_ALTGR = (CONTROLS, ALTS)
@@ -82,29 +83,30 @@ OTHERS: Strokes = {keysym: (Stroke(code, 0, 0, False),) for keysym, code in _oth
 
 
 def strokes_of(layout: Iterable[Typed]) -> Strokes:
-    """How each keysym is typed on that keyboard, or where it is none on that of the USA."""
+    """How each keysym is typed on that keyboard; if it is empty, with the US layout."""
     found = {one.keysym: one.strokes for one in layout}
     if not found:
         return USA | OTHERS
     if not any(stroke.matters & ALTGR for strokes in found.values() for stroke in strokes):
         return found | OTHERS
-    # Its right Alt is AltGr, and no Alt.
+    # Its right Alt is AltGr, and not Alt.
     own = LEVEL3 | ALTS
     return found | OTHERS | {keysym: (Stroke(code, 0, 0, False),) for keysym, code in own.items()}
 
 
 class Keyboard:
-    """One viewer's: what he holds down, and what his locks are."""
+    """One viewer's keyboard: the keys that it holds down, and its locks."""
 
     def __init__(self, strokes: Strokes) -> None:
         self._strokes = strokes
-        # By what went down: a viewer may call it otherwise when it goes up, once Shift has.
+        # By the keysym that went down: if Shift was released meanwhile, the viewer sends another
+        # keysym when the key goes up.
         self._held: dict[int, str] = {}
         self._capitals = False
         self._accent = 0
 
     def press(self, keysym: int, down: bool) -> list[Press]:
-        """What of the guest's keyboard that is, in this order; nothing for what it has no key for."""
+        """The keys of the guest's keyboard for it, in order; none for a character without a key."""
         keysym = _plain(keysym)
         if not down:
             return self._release(keysym)
@@ -114,7 +116,9 @@ class Keyboard:
         return list(self._type(self._accented(keysym)))
 
     def _accented(self, keysym: int) -> int:
-        """With the accent of a dead key before it, which the guest's keyboard has not, where that makes a character."""
+        """The keysym with the accent of a preceding dead key that the guest's keyboard lacks, if
+        there is such a character.
+        """
         if not self._accent or keysym in SHIFTS or keysym in LEVEL3:
             return keysym
         accent, self._accent = DEAD_KEYS[self._accent], 0
@@ -134,14 +138,15 @@ class Keyboard:
         for stroke in first:
             yield from self._tap(stroke)
         if first or self._to_change(last):
-            # While it is held the modifiers are what they were again, and it would repeat as something else.
+            # If it were held, the modifiers would be back to what they were, and it would repeat as
+            # something else.
             yield from self._tap(last)
         else:
             self._held[keysym] = last.code
             yield Press(last.code, True)
 
     def _tap(self, stroke: Stroke) -> Iterator[Press]:
-        """With the modifiers that it takes."""
+        """Presses and releases a key with the modifiers that it needs."""
         changes = self._to_change(stroke)
         yield from changes
         yield Press(stroke.code, True)
@@ -150,7 +155,7 @@ class Keyboard:
         yield from (Press(code, not down) for code, down in reversed(changes))
 
     def _to_change(self, stroke: Stroke) -> list[Press]:
-        """What is to go down or up before that key."""
+        """The modifiers to press or release before that key."""
         wanted = stroke.modifiers
         if stroke.capitals and self._capitals:
             wanted ^= SHIFT
@@ -176,20 +181,20 @@ class Keyboard:
         return [Press(code, False)] if self._forget(code) else []
 
     def _forget(self, code: str) -> bool:
-        """A key is up, under every name that it was pressed by; whether it was down."""
+        """Notes that a key is up, for every keysym that pressed it; returns whether it was down."""
         names = [one for one, held in self._held.items() if held == code]
         for name in names:
             del self._held[name]
         return bool(names)
 
     def release_all(self) -> list[Press]:
-        """He has gone."""
+        """Releases all keys: the viewer has gone."""
         codes = dict.fromkeys(self._held.values())
         self._held.clear()
         return [Press(code, False) for code in codes]
 
 
 def _plain(keysym: int) -> int:
-    """Without what marks a character's code, where the code alone is its name."""
+    """The keysym without the mark of a character's code, if the code alone is the keysym."""
     character = keysym ^ UNICODE
     return character if character <= LATIN_1_MAX else keysym

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A session's log: records as lines of JSON to the daemon, which names the machine and writes them down."""
+"""A session's log: records as lines of JSON to the daemon, which adds the machine's name and writes
+them.
+"""
 
 import json
 import os
@@ -15,12 +17,12 @@ if TYPE_CHECKING:
     from loguru import Message
 
 STANDARD_ERROR = 2
-# So that several are under way while the daemon does something else.
+# So that several lines fit while the daemon is busy.
 LINE_BYTES = PIPE_BYTES // 2
 
 
 def set_up(level: str) -> None:
-    """Replaces whatever logged before: ``level`` as the configuration names it."""
+    """Replaces all earlier handlers; ``level`` as the configuration names it."""
     logger.remove()
     logger.add(_write, level=level.upper(), format="{message}", backtrace=False, diagnose=False)
 
@@ -44,7 +46,7 @@ def _shortened(fields: dict[str, object]) -> bytes:
     while len(line) >= LINE_BYTES:
         longest = max(("message", "exception"), key=lambda name: len(str(fields.get(name, ""))))
         text = str(fields[longest])
-        # The end of a traceback says most.
+        # The end of a traceback is its most useful part.
         fields[longest] = (
             text[-len(text) // 2 :] if longest == "exception" else text[: len(text) // 2]
         )
@@ -53,17 +55,17 @@ def _shortened(fields: dict[str, object]) -> bytes:
 
 
 def _write_line(line: bytes) -> None:
-    """A daemon that does not read, or has gone, costs the line and no time: this end does not wait."""
+    """If the daemon does not read, or has gone, the line is lost, but nothing waits."""
     try:
         sys.stderr.flush()
         written = os.write(STANDARD_ERROR, line)
         if written < len(line):
-            # The rest of it is read as no record, and the next one as a line of its own.
+            # Ends the line that was cut, so that the next record has its own line.
             os.write(STANDARD_ERROR, b"\n")
     except OSError:
         return
 
 
 def write_to(descriptor: int) -> None:
-    """A copy of it is standard error from now on."""
+    """Makes a copy of the descriptor standard error."""
     os.dup2(descriptor, STANDARD_ERROR)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a machine is called: QEMU says so on its command line, and libvirt makes that from the machine's own name; or else the
-unit says it that the VMM runs in.
-
-It is looked at by the session, and before that is confined, since the command line is in the VMM's memory: whoever reads
-it waits for as long as the VMM likes.
+"""A machine's name: from QEMU's command line, where libvirt puts the domain's name, or otherwise
+from the unit that the VMM runs in. The session reads it, before it is confined, since the command
+line is in the VMM's memory: reading it can take as long as the VMM likes.
 """
 
 import os
@@ -20,16 +18,20 @@ COMMAND_LINE_MAX = 64 * 1024
 NAME_FLAGS = (b"-name", b"--name")
 NAME_KEY = "guest"
 NAME_MAX = 128
-"""Characters of a name; what is longer is cut."""
+"""Characters of a name; a longer one is cut."""
 
 
 def learn_name(frontend: int) -> str:
-    """Of the VMM behind a connection that has something to be read; empty when it cannot be learnt."""
+    """The name given by the VMM of a connection that has something to read; empty when it is not
+    known.
+    """
     return next(filter(None, map(_name_of, _candidates(frontend))), "")
 
 
 def _candidates(frontend: int) -> Iterator[int]:
-    """Who may be the VMM, the likeliest first.  libvirt makes the connection for QEMU, which is of our user then."""
+    """Processes that may be the VMM, the likeliest first.  libvirt makes the connection for QEMU,
+    which then runs as our user.
+    """
     with socket.socket(fileno=os.dup(frontend)) as connection:
         if sender := _sender(connection):
             yield sender
@@ -45,10 +47,12 @@ def _name_of(process: int) -> str:
 
 
 def _sender(connection: socket.socket) -> int:
-    """Who sent the first message, which stays unread; 0 when that came before anybody wanted to know."""
+    """The sender of the first message, which stays unread; 0 when it came before credentials were
+    asked for.
+    """
     room = socket.CMSG_SPACE(BYTES)
     try:
-        # Descriptors that come with it have no room, and are not taken.
+        # There is no room for descriptors that come with it, so none are taken.
         _, ancillary, _, _ = connection.recvmsg(1, room, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except OSError:
         ancillary = []
@@ -60,7 +64,7 @@ def _sender(connection: socket.socket) -> int:
 
 
 def _command_line(process: int) -> bytes:
-    """Empty when it may not be seen, as where processes of other users are hidden."""
+    """Empty when we may not see it, as where processes of other users are hidden."""
     try:
         with Path(f"/proc/{process}/cmdline").open("rb") as file:
             return file.read(COMMAND_LINE_MAX)
@@ -78,7 +82,7 @@ def name_in(command_line: bytes) -> str:
 
 
 def _name(value: str) -> str:
-    # What is doubled stands for one, and parts nothing.
+    # A doubled comma stands for one comma, which separates nothing.
     for number, part in enumerate(value.replace(",,", "\0").split(",")):
         key, equals, name = part.partition("=")
         if equals and key == NAME_KEY:
@@ -89,6 +93,6 @@ def _name(value: str) -> str:
 
 
 def shown(name: str) -> str:
-    """As a line of text has it."""
+    """The name for a line of text."""
     text = "".join(one if one.isprintable() else "?" for one in name.replace("\0", ","))
     return text.strip()[:NAME_MAX]

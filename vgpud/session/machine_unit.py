@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a machine is called where its VMM's command line is hidden: systemd keeps it in a control group of its own, and which
-processes that has everybody may read.
+"""A machine's name where its VMM's command line is hidden: systemd keeps the VMM in a control group
+of its own, and everybody may read which processes a group has.
 
-That is a scope of machine.slice, where systemd-machined has those of libvirt and others (systemd.special(7)), or an instance of a
-service, ``qemu@web.service``.  Who may say what is in one is root, not the VMM.  Users' own slices name nothing.
+That is a scope in machine.slice, where systemd-machined puts machines of libvirt and others
+(systemd.special(7)), or an instance of a service, ``qemu@web.service``.  Only root decides what is
+in one, not the VMM.  Users' own slices give no names.
 """
 
 import os
@@ -16,7 +17,8 @@ GROUPS = Path("/sys/fs/cgroup")
 PROCESSES = "cgroup.procs"
 SLICE = ".slice"
 
-# Of units: machine-qemu\x2d3\x2dweb.scope is what libvirt's machine "web" is at the third start of any; others have no number.
+# The units' names: machine-qemu\x2d3\x2dweb.scope is libvirt's machine "web", the third machine
+# that was started; others have no number.
 _IN_SLICE = (
     ("machine.slice", re.compile(r"machine-(?:qemu-[0-9]+-)?(.+)\.scope")),
     ("system.slice", re.compile(r"[^@]+@(.+)\.service")),
@@ -24,7 +26,9 @@ _IN_SLICE = (
 
 
 def name_by_unit(process: int, groups: Path = GROUPS) -> str:
-    """Of the machine whose VMM that is; empty when it has no unit of its own that says it, or one with us."""
+    """The name of the machine whose VMM this process is; empty when it has no unit of its own with
+    a name, or the same unit as we.
+    """
     for slice_, pattern in _IN_SLICE:
         for unit in _units(groups / slice_):
             name = pattern.fullmatch(_unescaped(unit.name))
@@ -34,7 +38,7 @@ def name_by_unit(process: int, groups: Path = GROUPS) -> str:
 
 
 def _units(folder: Path) -> Iterator[Path]:
-    """In a slice and in those below it."""
+    """The units in a slice and in the slices below it."""
     with suppress(OSError):
         for found in sorted(folder.iterdir()):
             if found.suffix == SLICE:
@@ -44,19 +48,19 @@ def _units(folder: Path) -> Iterator[Path]:
 
 
 def _has(unit: Path, process: int) -> bool:
-    """It or a group below it."""
+    """Whether the unit, or a group below it, has the process."""
     return any(process in _processes(Path(folder)) for folder, _, _ in os.walk(unit))
 
 
 def _processes(group: Path) -> list[int]:
-    # One whose threads are in several groups is listed above these alone.
+    # A process whose threads are in several groups is listed only above these.
     with suppress(OSError, ValueError):
         return [int(line) for line in (group / PROCESSES).read_text().split()]
     return []
 
 
 def _unescaped(name: str) -> str:
-    """As systemd-escape(1) has it, but for slashes, which an instance need not mean by its hyphens."""
+    """As systemd-escape(1) does, but hyphens stay: an instance need not mean slashes by them."""
     return re.sub(
         rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode()
     ).decode(errors="replace")

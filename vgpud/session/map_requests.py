@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a device process wants mapped and unmapped, one thing after another.
-
-The order counts: a guest unmaps a blob and maps another there, and a guest that has begun anew finds
-nothing of what was before.
+"""What a device process wants mapped and unmapped, one request after another. The order matters: a
+guest unmaps a blob and maps another there, and a guest that has started again must find nothing
+from before.
 """
 
 import errno
@@ -28,7 +27,7 @@ MAX_U64 = (1 << 64) - 1
 
 
 class _Asked(NamedTuple):
-    """``descriptor`` is -1 for what needs none."""
+    """``descriptor`` is -1 for a request that needs none."""
 
     link: TrioConnection
     request: MapBlob | UnmapBlob
@@ -36,17 +35,17 @@ class _Asked(NamedTuple):
 
 
 class _Gone(NamedTuple):
-    """A resource that may be mapped yet."""
+    """A destroyed resource, which may still be mapped."""
 
     resource_id: int
 
 
 class _Reset(NamedTuple):
-    """The guest has begun anew."""
+    """The guest has started again."""
 
 
 class MapRequests:
-    """Owns the descriptors of what waits."""
+    """Owns the descriptors of waiting requests."""
 
     def __init__(self, shared: SharedMemory) -> None:
         self._shared = shared
@@ -57,17 +56,17 @@ class MapRequests:
     def ask(
         self, link: TrioConnection, request: MapBlob | UnmapBlob, descriptors: list[int]
     ) -> None:
-        """Takes the descriptor; answered on ``link``, unless that is closed by then.
-        ``LinkError`` when no honest process would ask that.
+        """Takes the descriptor; the answer goes to ``link``, unless that is closed by then.
+        ``LinkError`` when no honest process would ask this.
         """
         if max(request) > MAX_U64:
             raise LinkError(f"no guest can have asked for {request}")
         if len(self._waiting) >= MAXIMUM_WAITING:
-            raise LinkError("more to be mapped than a guest can ask for")
+            raise LinkError("more mappings than a guest can ask for")
         self._add(_Asked(link, request, descriptors.pop() if descriptors else -1))
 
     def resource_gone(self, resource_id: int) -> None:
-        """It is unmapped, if it is mapped."""
+        """Unmaps the resource, if it is mapped."""
         asked = any(self._maps(one, resource_id) for one in self._waiting)
         if asked or self._shared.region.of(resource_id) is not None:
             self._add(_Gone(resource_id))
@@ -77,7 +76,7 @@ class MapRequests:
         return isinstance(waiting, _Asked) and waiting.request.resource_id == resource_id
 
     def reset(self) -> None:
-        """Whatever is mapped, or waits for that, is to be gone before anything else."""
+        """Drops waiting requests, and unmaps everything before anything else is done."""
         self.close()
         if len(self._shared.region):
             self._add(_Reset())
@@ -91,7 +90,7 @@ class MapRequests:
         while True:
             while self._waiting:
                 await self._shared.running()
-                # A reset may have emptied it meanwhile.
+                # A reset may have emptied the list meanwhile.
                 if self._waiting:
                     await self._carry_out(self._waiting.popleft())
             self._more = trio.Event()
@@ -100,7 +99,7 @@ class MapRequests:
     async def _carry_out(self, one: "_Asked | _Gone | _Reset") -> None:
         if isinstance(one, _Asked):
             error = await self._answer_to(one)
-            # Whoever asked may have died meanwhile.
+            # The process that asked may have died meanwhile.
             with suppress(LinkClosedError):
                 await one.link.send(Answer(one.request.request, error, b""))
         elif isinstance(one, _Gone):
@@ -135,7 +134,7 @@ class MapRequests:
         )
 
     def close(self) -> None:
-        """Nobody waits any more: neither the guest nor the process that asked for it."""
+        """Drops waiting requests: neither the guest nor the process that asked waits for them."""
         for one in self._waiting:
             if isinstance(one, _Asked) and one.descriptor >= 0:
                 os.close(one.descriptor)

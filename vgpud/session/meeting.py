@@ -22,8 +22,8 @@ AGAIN_SECONDS = 0.5
 
 
 def listen_for_daemons(meeting: int) -> socket.socket:
-    """Takes the descriptor.  Here and not in the daemon: SO_PEERCRED tells whoever connects the process that has
-    called listen().
+    """Takes the descriptor.  Called here and not in the daemon, since SO_PEERCRED names the process
+    that has called listen().
     """
     listening = socket.socket(fileno=meeting)
     listening.listen(ONE_AT_A_TIME)
@@ -31,7 +31,7 @@ def listen_for_daemons(meeting: int) -> socket.socket:
 
 
 async def meet_daemons(listening: socket.socket, daemon: DaemonLink, orders: Orders) -> None:
-    """Takes the links of each daemon that comes; never returns."""
+    """Takes the links of each daemon that connects; never returns."""
     with trio.socket.from_stdlib_socket(listening) as end:
         while True:
             try:
@@ -52,7 +52,9 @@ async def _meet(connection: trio.socket.SocketType, daemon: DaemonLink, orders: 
         )
         received = codec.read_packet(packet, MEETING)
     except (OSError, LinkError) as error:
-        logger.warning("whoever came to meet this session is no daemon: {}", error)
+        logger.warning(
+            "a process that is not a daemon has tried to take this session over: {}", error
+        )
         return
     if received is not None:
         _take_over(*received, daemon, orders)
@@ -65,4 +67,4 @@ def _take_over(message: Meet, descriptors: list[int], daemon: DaemonLink, orders
     logs.set_up(message.level)
     daemon.use(socket.socket(fileno=ends), reports, orders.carry_out)
     daemon.say_hello()
-    logger.info("served by another daemon from now on")
+    logger.info("another daemon has taken this session over")

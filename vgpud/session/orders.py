@@ -33,7 +33,7 @@ CLIENTS_MAX = 16
 
 
 class _Asked(NamedTuple):
-    """Whom questions are about, and where they wait for their answers."""
+    """The session that questions are about, and the nursery in which they are answered."""
 
     session: Session
     nursery: trio.Nursery
@@ -63,7 +63,9 @@ class Orders:
 
     @contextmanager
     def about(self, session: Session, nursery: trio.Nursery) -> Iterator[None]:
-        """Questions are about this session, until the context ends; orders may come before and afterwards."""
+        """Makes questions be about this session, until the context ends; orders may come before and
+        after.
+        """
         self._asked = _Asked(session, nursery)
         try:
             yield
@@ -94,7 +96,7 @@ class Orders:
 
     async def _answer(self, line: bytes) -> serving.Answer:
         if self._asked is None:
-            raise ControlError("the machine has not begun yet, or has left")
+            raise ControlError("the machine has not started yet, or has left")
         return await Commands(self._asked.session).answer(line)
 
     def _hold_qmp(self, message: HoldQmp, descriptors: list[int]) -> None:

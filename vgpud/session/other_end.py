@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Which processes hold the other end of a connection: asked of the kernel's sock_diag(7), and looked for in /proc.
-
-For a connection whose first message came before anybody had asked for its sender's credentials.
+"""Which processes hold the other end of a connection, from the kernel's sock_diag(7) and from
+/proc. Needed for a connection whose first message came before its sender's credentials were asked
+for.
 """
 
 import os
@@ -29,7 +29,7 @@ SECONDS = 1.0
 
 
 def holders(connection: int) -> Iterator[int]:
-    """Those that we may look at: of our own user, as QEMU is of libvirt's vgpud."""
+    """Those that we may look at: processes of our own user, as QEMU is for a vgpud of libvirt."""
     inode = _peer(os.fstat(connection).st_ino)
     if not inode:
         return
@@ -40,7 +40,9 @@ def holders(connection: int) -> Iterator[int]:
 
 
 def _files(process: Path, user: int) -> Iterator[str]:
-    """What a process of that user has open, which is told without waiting for it; nothing of one that ends meanwhile."""
+    """What a process of that user has open, which can be read without waiting; nothing for one that
+    ends meanwhile.
+    """
     with suppress(OSError):
         if process.stat().st_uid != user:
             return
@@ -50,7 +52,7 @@ def _files(process: Path, user: int) -> Iterator[str]:
 
 
 def _peer(inode: int) -> int:
-    """The inode of the other end's socket; 0 where that is not told."""
+    """The inode of the other end's socket; 0 if the kernel does not tell."""
     request = _REQUEST.pack(
         socket.AF_UNIX, 0, 0, ALL_STATES, inode, UDIAG_SHOW_PEER, NO_COOKIE, NO_COOKIE
     )
@@ -61,12 +63,12 @@ def _peer(inode: int) -> int:
             kernel.settimeout(SECONDS)
             kernel.send(header + request)
             return _peer_in(kernel.recv(ANSWER_BYTES))
-    except OSError:  # such sockets are not for this process, or the kernel has no sock_diag
+    except OSError:  # this process may have no such socket, or the kernel has no sock_diag
         return 0
 
 
 def _peer_in(answer: bytes) -> int:
-    """Of the one message in an answer."""
+    """The inode in the only message of an answer."""
     if len(answer) < _HEADER.size or _HEADER.unpack_from(answer)[1] != SOCK_DIAG_BY_FAMILY:
         return 0
     at = _HEADER.size + _ANSWER.size

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The session process, forked by the spawner for one front-end: its links, and what is done with them."""
+"""The session process, forked by the spawner for one front-end: its links, and how they are
+used.
+"""
 
 import os
 import socket
@@ -31,7 +33,7 @@ from vgpud.tree.messages import NotTried, StartSession, Tried
 
 
 class Ends(NamedTuple):
-    """The descriptors that a session starts with.  ``device_log`` is the spawner's to keep."""
+    """The descriptors that a session starts with.  The spawner keeps ``device_log``."""
 
     orders: int
     reports: int
@@ -44,7 +46,7 @@ class Ends(NamedTuple):
 
     @classmethod
     def of(cls, start: StartSession, descriptors: list[int]) -> Self:
-        """In the order of StartSession's, with grants and wishes behind them."""
+        """In StartSession's order, followed by grants and wishes."""
         given = iter(descriptors)
         orders, reports, log, device_log = (next(given) for _ in range(4))
         meeting = next(given) if start.meets else None
@@ -53,15 +55,15 @@ class Ends(NamedTuple):
         return cls(orders, reports, log, device_log, meeting, frontend, grants, wishes)
 
     def kept(self) -> list[int]:
-        """Those that are the session's."""
+        """Those that the session keeps."""
         ends = (self.orders, self.reports, self.meeting, self.frontend, self.grants, self.wishes)
         return [end for end in ends if end is not None]
 
 
 @lru_cache(maxsize=1)
 def configure(plain: str) -> Config:
-    """Done by the spawner before it forks, and once while the configuration stays what it is: what comes of
-    it, the set-up of the log too, is in pages that sessions share.
+    """Called by the spawner before it forks, and only once for each configuration: its results,
+    also the set-up of the log, are in pages that sessions share.
     """
     config = from_plain(plain)
     logs.set_up(config.log.level)
@@ -82,7 +84,9 @@ def main(start: StartSession, config: Config, ends: Ends) -> int:
 
 
 def _own(config: Config, name: str, folders: Sequence[str]) -> Config:
-    """With what the machine's own file says; one with mistakes is as none, and the log has them."""
+    """The configuration with the machine's own file; a file with mistakes is not used, and the log
+    lists them.
+    """
     path = find_machine_file(map(Path, folders), name)
     if path is None:
         return config
@@ -115,7 +119,7 @@ async def _main(config: Config, ends: Ends, name: str) -> int:
 
 
 def _user(frontend: int | None) -> int:
-    """Whom the machine belongs to; the session's own where there is none."""
+    """The user that the machine belongs to; our own if there is no machine."""
     if frontend is None:
         return os.geteuid()
     with socket.socket(fileno=os.dup(frontend)) as connection:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""QMP, by which QEMU can be told everything: of that this says only that keys and buttons were pressed.
-
-The VMM is half trusted: what it answers is bounded, and read for errors alone.
+"""QMP, which controls all of QEMU: we send only that keys and buttons were pressed. The VMM is only
+half trusted: its answers are bounded, and read only for errors.
 """
 
 import json
@@ -12,17 +11,17 @@ from typing import Any
 import trio
 
 RECEIVE_BYTES = 16 * 1024
-# Of an answer, or of an event about anything.
+# The longest answer or event.
 LINE_BYTES = 1 << 20
 ANSWER_SECONDS = 5.0
 
 
 class QmpError(Exception):
-    """QEMU does not do what it was told; the text is for the log."""
+    """QEMU has refused a command; the text is for the log."""
 
 
 class Qmp:
-    """``end`` is a connection that QEMU has yet to greet, and belongs to this."""
+    """Owns ``end``, a connection on which QEMU has not sent its greeting yet."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = trio.socket.from_stdlib_socket(end)
@@ -36,7 +35,9 @@ class Qmp:
         self._end.close()
 
     async def send_events(self, events: Sequence[dict[str, Any]]) -> None:
-        """Presses and moves; returns when QEMU has done so.  ``QmpError``, and when it ``alive`` no more for good."""
+        """Sends key presses and moves; returns when QEMU has done them.  ``QmpError``; when
+        ``alive`` is false then, for good.
+        """
         async with self._turn:
             with trio.move_on_after(ANSWER_SECONDS):
                 try:
@@ -48,14 +49,15 @@ class Qmp:
                 return
             self.close()
             raise QmpError(
-                f"no answer in {ANSWER_SECONDS:g} s: QMP serves one at a time, and it may be another"
+                f"no answer in {ANSWER_SECONDS:g} s: QMP serves one client at a time, perhaps "
+                f"another"
             )
 
     async def _greet(self) -> None:
         if self._greeted:
             return
         if "QMP" not in await self._line():
-            raise ValueError("that is no QMP")
+            raise ValueError("this is not QMP")
         await self._command("qmp_capabilities", {})
         self._greeted = True
 
@@ -65,7 +67,7 @@ class Qmp:
         while line:
             line = line[await self._end.send(line) :]
         while "return" not in (answer := await self._line()):
-            # Between commands and their answers there are events.
+            # Events may come between a command and its answer.
             if "error" in answer:
                 raise QmpError(f"{name}: {_described(answer['error'])}")
 
@@ -76,14 +78,14 @@ class Qmp:
                 raise ConnectionResetError("QEMU has closed the connection")
             self._received += data
             if len(self._received) > LINE_BYTES:
-                raise ValueError("a line without end")
+                raise ValueError("a line is too long")
         line, _, self._received = self._received.partition(b"\n")
         try:
             found = json.loads(line)
         except RecursionError:
             found = None
         if not isinstance(found, dict):
-            raise ValueError("no object of JSON")
+            raise ValueError("not a JSON object")
         return found
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a device process says of its own accord: what it made, what it asks, what went wrong."""
+"""What a device process sends unasked: what it made, what it asks, what went wrong."""
 
 import errno
 from collections.abc import Callable
@@ -23,21 +23,21 @@ from vgpud.tree.messages import DEVICE_MODULE
 # A guest can have at most as many commands in flight as its queue has entries.
 MAXIMUM_QUESTIONS = 1024
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-# More than an honest process says, which limits itself.
+# More than an honest process sends, which limits itself.
 LINES_AT_ONCE = 50
 LINES_PER_SECOND = 5.0
 LINE_CHARACTERS = 1024
 
 
 class Display(Protocol):
-    """Whom the guest's questions go to; an answer is a whole response, or nothing."""
+    """Who answers the guest's questions; an answer is a whole response, or empty."""
 
     async def display_info(self) -> bytes: ...
     async def edid(self, scanout_id: int) -> bytes: ...
 
 
 class Images(Protocol):
-    """Who wants to know where pixels are, of every image and blob, besides the session's journal."""
+    """Who is told of every image and blob, besides the session's journal."""
 
     def image_created(self, created: messages.ResourceCreated, image: int) -> None: ...
     def blob_backed(self, resource_id: int, entries: bytes) -> None: ...
@@ -46,7 +46,7 @@ class Images(Protocol):
 
 
 class Reports:
-    """``nursery`` is where questions wait for their answers."""
+    """``nursery`` is where questions are answered."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Reports:
         self._maps = maps
         self._nursery = nursery
         self._questions = 0
-        self._answered = trio.Event()  # the question that came last
+        self._answered = trio.Event()  # set when the last question is answered
         self._answered.set()
         said = logger.bind(module=DEVICE_MODULE)
         self._logs = {
@@ -73,7 +73,7 @@ class Reports:
     async def receive(
         self, link: TrioConnection, report: messages.Report, descriptors: list[int]
     ) -> None:
-        """``LinkError`` when no honest process would say that, ``FrontendError`` when the session
+        """``LinkError`` when no honest process would send this, ``FrontendError`` when the session
         is over.
         """
         if isinstance(report, messages.Journal):
@@ -99,7 +99,7 @@ class Reports:
                 self._images.image_created(entry, image)
             except OSError as error:
                 self._journal.record(messages.ResourceGone(entry.resource_id), [])
-                raise LinkError(f"{entry} with an image that is none: {error}") from error
+                raise LinkError(f"{entry} with an image that is not one: {error}") from error
         elif isinstance(entry, messages.BackingAttached):
             if self._journal.blob(entry.resource_id) is not None:
                 self._images.blob_backed(entry.resource_id, entry.entries)
@@ -125,8 +125,8 @@ class Reports:
         before: trio.Event,
         answered: trio.Event,
     ) -> None:
-        """In the order of the questions: Linux looks at its displays when it has GET_DISPLAY_INFO's
-        answer, by the EDIDs that it asked for before.
+        """Answers in the order of the questions: when Linux gets GET_DISPLAY_INFO's answer, it
+        looks at its displays by the EDIDs that it asked for before.
         """
         display = self._display()
         try:

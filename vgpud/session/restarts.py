@@ -9,7 +9,7 @@ from vgpud.config.schema import DeviceProcess
 
 
 class Restarts:
-    """The first restart within the window is immediate; each that follows waits twice as long."""
+    """The first restart within the window is immediate; each further one waits twice as long."""
 
     def __init__(self, options: DeviceProcess, clock: Callable[[], float] = time.monotonic) -> None:
         self._options = options

@@ -47,7 +47,7 @@ from vgpud.tree.messages import (
 from vgpud.vhost_user import requests
 from vgpud.vhost_user.framing import Connection
 
-# The daemon takes only so long a line.
+# The daemon accepts only lines up to a limit.
 CONTEXTS_REPORTED = 1024
 RESOURCES_REPORTED = 10000
 REASON_CHARACTERS = 1024
@@ -63,12 +63,12 @@ async def serve_frontend(
     on_sender: Callable[[int], None] = lambda sender: None,
     on_made: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serves a front-end until it leaves.  Whatever it or its guest did wrong ends here; what is
-    raised is a ``RendererError``, when nobody could be served.
+    """Serves a front-end until it leaves.  Errors of the front-end or its guest are handled here;
+    only a ``RendererError`` is raised, when nothing can be served.
 
-    Inside of ``asked`` questions may come to what serves it, and be answered in tasks of that nursery;
-    ``on_sender`` is given the process that its first message came from.
-    ``on_made`` is called when everything is there that is made once, and nothing has been read yet.
+    Inside ``asked``, questions may be put to the session and are answered in tasks of that nursery.
+    ``on_sender`` is given the process that the first message came from.  ``on_made`` is called when
+    everything exists that is made only once, and nothing has been read yet.
     """
     failures: list[RendererError] = []
     logger.info("connected")
@@ -80,9 +80,11 @@ async def serve_frontend(
         failures += [RendererError(str(first_error(group)))]
         logger.error("the connection is closed: {}", failures[0])
     except* OSError as group:
-        logger.error("the connection is closed, for lack of something: {}", first_error(group))
+        logger.error(
+            "the connection is closed, since something has run out: {}", first_error(group)
+        )
     except* Exception:
-        logger.exception("the connection is closed, by a mistake in this program")
+        logger.exception("the connection is closed by a mistake in this program")
     finally:
         end.close()
     logger.info("gone")
@@ -101,7 +103,8 @@ async def _serve(
     with ExitStack() as owned:
         session = Session(config, devices, owned)
         on_made()
-        # Nobody asks any more, and whoever did has an answer or none, when what is owned is closed.
+        # When things are closed, nobody asks any more, and all questions have been answered or
+        # dropped.
         async with trio.open_nursery() as nursery:
             with asked(session, nursery):
                 nursery.start_soon(_name_sender, connection, on_sender)
@@ -116,7 +119,7 @@ async def _name_sender(connection: Connection, on_sender: Callable[[int], None])
 
 
 class Session:
-    """What belongs to one front-end; all of it is closed with ``owned``, after its tasks."""
+    """What belongs to one front-end; ``owned`` closes it, after its tasks have ended."""
 
     def __init__(self, config: Config, devices: Devices, owned: ExitStack) -> None:
         self._config = config
@@ -179,7 +182,7 @@ class Session:
         return self._frontend
 
     def report(self, serial: int) -> Report:
-        """What there is to say of the machine."""
+        """The state of the machine."""
         supervisor, outputs = self._supervisor, self._displays.outputs
         return Report(
             serial,
@@ -221,7 +224,7 @@ class Session:
         shared = self._shared
         return Limits(
             guest_memory=Use(self._memory.bytes, self._memory.limit),
-            # These two as the device process counts them.
+            # The device process counts these two.
             image_memory=Use(int(state.image_bytes), limits.image_memory),
             images=Use(int(state.images), int(state.images_max)),
             resources=Use(len(journal), limits.resources),
@@ -237,18 +240,17 @@ class Session:
         return QueueUse(ring.size, *self._state.in_flight(number))
 
     def revive(self) -> None:
-        """There is a spawner again, after a time without one."""
+        """Tries again: there is a spawner again, after a time without one."""
         self._supervisor.revive()
 
     async def look(self, scanout_id: int) -> None:
-        """Has the image brought up to date that ``screen`` gives."""
+        """Brings the image up to date that ``screen`` returns."""
         if any(one.scanout_id == scanout_id for one in self._state.scanouts()):
             await self._supervisor.read_back(scanout_id)
 
     def screen(self, scanout_id: int) -> tuple[Scanout, Size, int] | None:
-        """A scanout, the size of its image, and the image's descriptor, which is the caller's; None when it shows nothing.
-
-        What the device process says of a scanout may be anything.
+        """A scanout, the size of its image, and the image's descriptor, which the caller owns; None
+        when it shows nothing. The device process may have written anything about the scanout.
         """
         shown = {one.scanout_id: one for one in self._state.scanouts()}.get(scanout_id)
         if shown is None:
@@ -273,8 +275,8 @@ class Session:
         self._presenter.add_viewer(channel, self._config.limits.image_memory)
 
     async def set_output(self, scanout_id: int, size: Size | None) -> bool:
-        """Plugs a display of that size into an output, or none, and has the guest look; false when it will
-        see that at its next start only, since the front-end does not pass it on.
+        """Plugs a display of that size into an output, or none, and has the guest look; false when
+        the guest will see it only when it starts next, since the front-end does not pass it on.
         """
         self._displays.set_output(scanout_id, size)
         try:
@@ -284,14 +286,14 @@ class Session:
             raise ControlError(f"output {scanout_id} is changed, but {error}") from None
 
     async def _find_image(self, resource_id: int) -> None:
-        # All that the device process said before its answer has been read by then.
+        # After the answer everything that the device process sent before has been read.
         await self._supervisor.ping()
 
     def image_created(self, created: messages.ResourceCreated, image: int) -> None:
         self._cursor.add_image(created.resource_id, created.width, created.height, image)
 
     def blob_backed(self, resource_id: int, entries: bytes) -> None:
-        # What backed it before, in the words of a device process that forgot to say that it went.
+        # Its previous backing, in case the device process did not say that it was detached.
         self._cursor.remove_image(resource_id)
         self._cursor.add_blob(resource_id, entries)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The memory that outlives device processes: where queues stand, what is in flight, scanouts.
-
-A device process writes it, and may have gone mad: nothing that is read here is more than a number.
+"""The memory that outlives device processes: the queues' positions, what is in flight, scanouts. A
+device process that was taken over may write anything: whatever is read here is only a number.
 """
 
 import os
@@ -16,7 +15,7 @@ CONTROL_QUEUE, CURSOR_QUEUE = range(2)
 
 
 class SessionState:
-    """``descriptor`` is the memory file that device processes are given, ``pointer`` it, mapped."""
+    """``descriptor`` is the memory file that device processes get, ``pointer`` is its mapping."""
 
     def __init__(self) -> None:
         self.descriptor = checked(lib.session_state_create())
@@ -28,12 +27,14 @@ class SessionState:
 
     @property
     def progress(self) -> int:
-        """Goes on with each command and each wake-up of the device process."""
+        """A number that grows with each command and each wake-up of the device process."""
         return int(self.pointer.progress)
 
     @property
     def command(self) -> tuple[int, int]:
-        """Type and context of the command that the device process executes; the type is 0 when there is none."""
+        """Type and context of the command that the device process is executing; the type is 0 when
+        there is none.
+        """
         return int(self.pointer.command), int(self.pointer.command_ctx_id)
 
     def control_base(self, packed: bool) -> int:
@@ -43,7 +44,9 @@ class SessionState:
         return available | (int(queue.used) & 0xFFFF) << 16 if packed else available
 
     def scanouts(self) -> list[Scanout]:
-        """Those that are enabled, as the device process has them; resources may not exist."""
+        """The enabled scanouts, as the device process states them; their resources may not
+        exist.
+        """
         table = self.pointer.scanouts
         return [
             Scanout(number, one.resource_id, one.x, one.y, one.width, one.height)
@@ -52,10 +55,11 @@ class SessionState:
         ]
 
     def picture(self, scanout_id: int, memory: Any, blob: Blob, most: int) -> int | None:
-        """A new image of what a scanout shows of a guest blob, as guest memory has it now: its descriptor, which is the
-        caller's; None when there is nothing to be seen, or it has more than ``most`` bytes.
+        """A new image of what a scanout shows of a guest blob, from guest memory as it is now: its
+        descriptor, which the caller owns; None when nothing is shown, or it has more than ``most``
+        bytes.
         """
-        # A copy: the device process could change it while it is looked at.
+        # A copy: the device process could change it while we check it.
         shown = ffi.new("struct surface_state *", self.pointer.scanouts[scanout_id])
         count = len(blob.entries) // MEMORY_ENTRY_BYTES
         picture = int(lib.blob_picture_new(memory, blob.entries, count, blob.size, shown, most))
@@ -69,12 +73,12 @@ class SessionState:
         return len(flags), sum(bool(flag & VIRTIO_GPU_FLAG_FENCE) for flag in flags)
 
     def counters(self) -> dict[str, int]:
-        """What was done since the session began."""
+        """What was done since the session started."""
         counters = self.pointer.counters
         return {name: int(getattr(counters, name)) for name, _ in ffi.typeof(counters).fields}
 
     def forget_scanouts(self) -> None:
-        """The device was reset while there was no device process to do it."""
+        """Disables all scanouts: the device was reset while there was no device process."""
         for scanout in self.pointer.scanouts:
             scanout.resource_id = 0
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Host-visible memory: files that the VMM is asked to map into the guest, and to unmap.
 
-How the VMM does it, and what it tells of it, is in docs/blobs.md.
+How the VMM does it, and what it announces, is in docs/blobs.md.
 """
 
 import errno
@@ -28,7 +28,7 @@ from vgpud.vhost_user.messages import (
 )
 from vgpud.wire.virtio_gpu import VIRTIO_GPU_SHM_ID_HOST_VISIBLE
 
-# All that a VMM needs for what is asked of it here.
+# The features that a VMM needs for it.
 NEEDED = (
     ProtocolFeature.SHMEM
     | ProtocolFeature.BACKEND_REQ
@@ -37,18 +37,17 @@ NEEDED = (
 )
 
 
-# How long a VMM may take to tell of what it has mapped, before it is taken for one that does not; and to tell of it once more,
-# when what it told may have been about something else.
+# How long a VMM may take to announce what it has mapped before we take it for one that does not;
+# and to announce it again, when what it announced may have been something else.
 TELLING_SECONDS = 0.5
 AGAIN_SECONDS = 0.02
 
 
 class SharedMemory:
-    """``size`` is the region's, in bytes; with 0 nothing is offered.  ``ordinary_regions`` counts the
-    regions of the guest's memory.
-
-    A VMM tells of every window as of one more region of memory, and of its end.  Nothing of the guest's
-    lies there that the device would have to read: such regions are known here, and mapped nowhere.
+    """``size`` is the region's size in bytes; with 0 nothing is offered.  ``ordinary_regions``
+    counts the regions of guest memory. A VMM announces every window as one more memory region, and
+    its end too.  Nothing lies there that the device would have to read: such regions are recognized
+    here, and not mapped.
     """
 
     def __init__(
@@ -62,44 +61,45 @@ class SharedMemory:
         self._told: set[tuple[int, int, int]] = set()
         self._running = trio.Event()
         self._running.set()
-        self._tells: bool | None = None  # of what it has mapped; None: nobody knows yet
-        self._heard: list[tuple[int, int]] = []  # the files, since it was last asked
+        self._tells: bool | None = None  # whether it announces windows; None: not known yet
+        self._heard: list[tuple[int, int]] = []  # files announced since it was last asked
         self._hears = trio.Event()
         self._mapping = False
-        self._just_unmapped = False  # and nothing was heard of it yet
+        self._just_unmapped = False  # and that was not announced yet
 
-    # --- for who serves the VMM's requests
+    # --- for the task that serves the VMM's requests
 
     @property
     def offered(self) -> ProtocolFeature:
-        """What is offered for it."""
+        """The protocol features to offer for it."""
         return ProtocolFeature.SHMEM if self.region.size else ProtocolFeature(0)
 
     def sizes(self) -> dict[int, int]:
-        """The regions that there are, in bytes; whoever wants to know has them."""
+        """The regions and their sizes in bytes; a VMM that asks has host-visible memory."""
         self._asked = True
         return {VIRTIO_GPU_SHM_ID_HOST_VISIBLE: self.region.size} if self.region.size else {}
 
     @property
     def there(self) -> bool:
-        """Whether the guest has the region: a VMM may understand the feature and have none."""
+        """Whether the guest has the region: a VMM may know the feature but have no region."""
         return self._asked and NEEDED in self.protocol_features
 
     @property
     def slots(self) -> int:
-        """Regions of memory that the VMM has been promised, ordinary ones and windows together."""
+        """Memory regions that the VMM was promised, ordinary ones and windows together."""
         if ProtocolFeature.CONFIGURE_MEM_SLOTS in self.protocol_features:
             return MAXIMUM_MEMORY_SLOTS
         return MAXIMUM_TABLE_REGIONS
 
     @property
     def slots_used(self) -> int:
-        """Of those."""
+        """How many of those are used."""
         return self._ordinary_regions() + len(self.region)
 
     def is_window(self, descriptor: int) -> bool:
-        """Whether a region that the VMM adds is a window of its own making, of which it tells by that."""
-        # Mostly there is none, and the descriptor is a stranger's.
+        """Whether a region that the VMM adds announces a window."""
+        # Mostly there is no window, and the descriptor may be any file: do not touch it without
+        # need.
         if not len(self.region):
             return False
         status = os.fstat(descriptor)
@@ -119,14 +119,14 @@ class SharedMemory:
         self._told.add(region[:3])
 
     def forget(self, region: MemoryRegion) -> bool:
-        """The VMM removes a region: whether it was a window."""
+        """The VMM removes a region; returns whether it was a window."""
         if region[:3] not in self._told:
             return False
         self._told.remove(region[:3])
         return True
 
     def hold(self) -> None:
-        """The VMM stops its device: QEMU 11.1 crashes at what it is asked from then on."""
+        """The VMM stops its device: from then on QEMU 11.1 crashes when it is asked to map."""
         if self._running.is_set():
             self._running = trio.Event()
 
@@ -134,7 +134,7 @@ class SharedMemory:
         """The device runs again."""
         self._running.set()
 
-    # --- for one task that asks the VMM, one thing after another
+    # --- for the task that asks the VMM, one thing after another
 
     async def running(self) -> None:
         """Returns when the VMM can be asked."""
@@ -144,11 +144,10 @@ class SharedMemory:
     async def map(
         self, resource_id: int, offset: int, length: int, descriptor: int, file_offset: int
     ) -> None:
-        """Shows ``length`` bytes of a file to the guest, from ``offset`` of the region.  The descriptor
-        stays the caller's.
-
-        OSError: EINVAL for what the guest cannot have meant, ENOMEM when the VMM can map no more,
-        EOPNOTSUPP for what cannot be mapped, or nowhere, EIO when the VMM does not.
+        """Maps ``length`` bytes of a file for the guest, at ``offset`` of the region.  The caller
+        keeps the descriptor. OSError: EINVAL for what makes no sense, ENOMEM when the VMM can map
+        no more, EOPNOTSUPP for a file that cannot be mapped or when there is no region, EIO when
+        the VMM refuses.
         """
         if not self.there:
             raise OSError(errno.EOPNOTSUPP, "there is no host-visible memory")
@@ -156,7 +155,7 @@ class SharedMemory:
             raise OSError(errno.ENOMEM, "the VMM can map no more")
         file = memory_file.check(descriptor, file_offset, length)
         window = Window(offset, length, file)
-        # Before the VMM is asked: it may tell of the region first.
+        # Taken before the VMM is asked: it may announce the window first.
         self.region.take(window, resource_id)
         self._heard.clear()
         self._mapping = True
@@ -171,10 +170,11 @@ class SharedMemory:
             self._mapping = False
 
     async def _in_place(self, file: tuple[int, int]) -> None:
-        """Returns when the guest's processors see what is mapped.
+        """Waits until the guest's processors see the new mapping.
 
-        QEMU 11.1 answers first and changes the guest's memory then, and what a guest writes in between is lost.  It tells of its
-        regions of memory when it has: of this one, or of an earlier one that was refused.  What it tells after an UNMAP looks alike.
+        QEMU 11.1 answers before it changes the guest's memory, and what a guest writes in between
+        is lost.  After the change it announces its memory regions: this one, or an earlier one that
+        was refused.  After an UNMAP its announcement looks the same.
         """
         needed = 2 if self._just_unmapped else 1
         self._just_unmapped = False
@@ -197,8 +197,8 @@ class SharedMemory:
         self.region.give_back(window)
 
     async def unmap_all(self) -> None:
-        """The device was reset: what is mapped is nobody's any more.  A VMM that refuses has unmapped it
-        by itself; one that does not answer may have it yet.
+        """Unmaps everything: the device was reset.  A VMM that refuses has unmapped it already;
+        with one that does not answer it may still be mapped.
         """
         self.region.disown()
         for window in list(self.region):
@@ -208,7 +208,7 @@ class SharedMemory:
                 self.region.give_back(window)
         if len(self.region):
             logger.warning(
-                "{bytes} bytes of host-visible memory may be mapped yet: the VMM does not answer",
+                "{bytes} bytes of host-visible memory may still be mapped: the VMM does not answer",
                 bytes=self.region.mapped_bytes,
             )
 
@@ -239,4 +239,4 @@ class SharedMemory:
 
 def _check(answer: int, request: BackendRequest) -> None:
     if answer:
-        raise OSError(errno.EIO, f"{request.name} is refused by the VMM ({answer})")
+        raise OSError(errno.EIO, f"the VMM refuses {request.name} ({answer})")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Host-visible memory as a table: which parts of the shared memory region are taken.
-
-Where a blob is mapped is the guest's to say, and what it says comes through a process that it may
-have taken over.
+"""Host-visible memory as a table: which parts of the shared memory region are taken. The guest says
+where a blob is mapped, and its request comes through a process that it may have taken over.
 """
 
 import errno
@@ -14,9 +12,7 @@ PAGE = mmap.PAGESIZE
 
 
 class Window(NamedTuple):
-    """A part of the region, in bytes, that a file is mapped at; the device and the number of that
-    file's inode.
-    """
+    """A part of the region, in bytes, at which a file is mapped; the device and inode of that file."""
 
     offset: int
     length: int
@@ -31,7 +27,7 @@ class Window(NamedTuple):
 class SharedRegion:
     """``size`` is in bytes and whole pages; 0: there is no such region.
 
-    A window is some resource's, or nobody's any more when the VMM would not give it up.
+    A window belongs to a resource, or to none when the VMM would not unmap it.
     """
 
     def __init__(self, size: int) -> None:
@@ -46,7 +42,7 @@ class SharedRegion:
 
     @property
     def mapped_bytes(self) -> int:
-        """Of all windows."""
+        """The size of all windows."""
         return sum(window.length for window in self._windows)
 
     def of(self, resource_id: int) -> Window | None:
@@ -58,9 +54,9 @@ class SharedRegion:
         return any(window.file == file for window in self._windows)
 
     def take(self, window: Window, resource_id: int) -> None:
-        """OSError with EINVAL when the guest cannot have meant that."""
+        """Adds a window; OSError with EINVAL when it makes no sense."""
         if not window.length or window.offset % PAGE or window.length % PAGE:
-            raise _wrong(f"{window.length} bytes at {window.offset} are no whole pages")
+            raise _wrong(f"{window.length} bytes at {window.offset} are not whole pages")
         if window.end > self.size:
             raise _wrong(f"{window.length} bytes at {window.offset} of {self.size}")
         if self.of(resource_id) is not None:
@@ -70,11 +66,11 @@ class SharedRegion:
         self._windows[window] = resource_id
 
     def give_back(self, window: Window) -> None:
-        """It is free again."""
+        """Removes a window: its place is free again."""
         del self._windows[window]
 
     def disown(self) -> None:
-        """The resources have gone; their windows are there until they are given back."""
+        """The resources have gone, but their windows stay until they are given back."""
         self._windows = dict.fromkeys(self._windows)
 
 

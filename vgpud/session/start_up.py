@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a device process is told when it starts, be it the first or one that follows."""
+"""What a device process is told when it starts, the first one or a successor."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -18,14 +18,14 @@ from vgpud.session.shared_memory import SharedMemory
 from vgpud.session.vring import DESCRIPTORS, Vring
 from vgpud.tree.links import SENT_BYTES
 
-# Of records that wait to be read; see SENT_BYTES.
+# The room for records that wait to be read; see SENT_BYTES.
 PRESENTED_BYTES = 2 * SENT_BYTES
 
 
 class Parts(NamedTuple):
     """All that lives as long as the front-end's connection.
 
-    ``set_source`` gives the presenter its end of a new present channel, and does not keep it.
+    ``set_source`` gives the presenter its end of a new present channel, which the caller keeps.
     """
 
     config: Config
@@ -47,7 +47,9 @@ class Parts(NamedTuple):
             return start_message(self.config, vulkan), (self.state.descriptor, theirs.detach())
 
     def forget_unseen(self) -> None:
-        """Gives back the memory of what no scanout shows, which the next process would otherwise be killed for too."""
+        """Gives back the memory of images that no scanout shows; otherwise the next process would
+        be killed for them too.
+        """
         shown = {scanout.resource_id for scanout in self.state.scanouts()}
         forgotten = self.journal.forget_pixels(shown)
         if forgotten:
@@ -96,12 +98,14 @@ def start_message(config: Config, vulkan: bool) -> messages.Start:
 
 
 def num_scanouts(config: Config) -> int:
-    """A VMM with a display says by itself how many there are, and to the guest alone."""
+    """How many scanouts there are; a VMM with displays has its own number, and tells only the
+    guest.
+    """
     return len(config.displays) if config.display.headless else MAX_SCANOUTS
 
 
 def start_queue(vring: Vring, recover: bool) -> tuple[messages.StartQueue, list[int]]:
-    """With the descriptors that stay the vring's."""
+    """The message and its descriptors, which the vring keeps."""
     given = [which for which in DESCRIPTORS if which in vring.descriptors]
     kick, call, err = (which in given for which in DESCRIPTORS)
     message = messages.StartQueue(vring.config, vring.base, recover, kick, call, err)
@@ -109,9 +113,8 @@ def start_queue(vring: Vring, recover: bool) -> tuple[messages.StartQueue, list[
 
 
 def everything(parts: Parts) -> Iterator[tuple[Request, list[int]]]:
-    """What is, in the order in which one thing needs the other; every descriptor stays its owner's.
-
-    A request is taken as carried out, or refused, when the next is asked for.
+    """The whole state, each part after what it needs; every descriptor stays with its owner. A
+    request has been carried out, or refused, when the next one is taken.
     """
     memory, control = parts.memory, parts.control
     yield messages.SetFeatures(int(control.features), parts.shared.there), []
@@ -128,7 +131,7 @@ def everything(parts: Parts) -> Iterator[tuple[Request, list[int]]]:
 
 def _share(memory: GuestMemory) -> Iterator[tuple[Request, list[int]]]:
     regions, descriptors = memory.regions, list(memory.descriptors)
-    # The kernel takes only so many descriptors at a time, and memory may be in more pieces.
+    # The kernel takes only so many descriptors at a time, and memory may have more regions.
     whole = MAXIMUM_DESCRIPTORS
     if regions:
         yield messages.SetMemory(regions[:whole]), descriptors[:whole]

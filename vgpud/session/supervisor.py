@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Keeps a device process running for one front-end: starts it, tells it what there is, and starts
-the next when it has died.
+"""Keeps a device process running for one front-end: starts it, tells it the current state, and
+starts the next when it has died.
 """
 
 import errno
@@ -28,25 +28,26 @@ from vgpud.session.start_up import Parts
 from vgpud.session.vulkan_losses import VulkanLosses
 from vgpud.session.vulkan_watch import VulkanWatch
 
-# A device process answers between two commands; one that does not for so long is stuck.
+# A device process answers between two commands; one that has not answered for this long is stuck.
 ANSWER_SECONDS = 10.0
 START_SECONDS = 30.0
 LOOK_SECONDS = 10.0
 IDLE_LOOKS = 4
-# Of a device process and its render server, until it is known which of them has ended the other.
+# If a device process and its render server end within this time, one has ended the other.
 TOGETHER_SECONDS = 0.2
 
-UNSEEN = "an end that nobody has seen"
+UNSEEN = "an unknown status"
 
 ReplyType = TypeVar("ReplyType", bound=Reply)
 Report = Callable[[TrioConnection, messages.Report, list[int]], Awaitable[None]]
 
 
 class Supervisor:
-    """Whatever changes is noted in the parts of the session and told under ``lock``.  That a
-    process dies in between is no error: its successor is told everything.
+    """Whatever changes is noted in the parts of the session and sent under ``lock``.  If a process
+    dies in between, that is no error: its successor is told everything.
 
-    ``restarts`` counts the processes after the first, ``last_reason`` is why the last one of before ended.
+    ``restarts`` counts the processes after the first, ``last_reason`` is why the previous one
+    ended.
     """
 
     def __init__(self, devices: Devices) -> None:
@@ -61,26 +62,26 @@ class Supervisor:
         self._given_up = False
         self._fault = ""  # why we have ended the process ourselves
         self._patience = 0.0
-        """How long a command may wait for who executes Vulkan, in seconds; 0 where nobody does."""
+        """How long a command may wait for a worker, in seconds; 0 without Vulkan."""
         self._vulkan: bool | None = None
         """Whether the front-end has Vulkan; None before it has asked for what that needs: until then there is no render server."""
         self._pixels = False
-        self._settled = trio.Event()  # there is a process, or none is to be waited for
+        self._settled = trio.Event()  # there is a process, or there is none to wait for
         self._revived = trio.Event()
 
     @property
     def pid(self) -> int | None:
-        """The device process that works now."""
+        """The current device process."""
         return self._process.pid if self._process else None
 
     @property
     def given_up(self) -> bool:
-        """Whether there is no process, and none to come until the guest begins anew."""
+        """Whether there is no process, and none will be started until the guest starts again."""
         return self._given_up
 
     @property
     def device_features(self) -> int:
-        """What the device offers of VIRTIO_GPU_F_*, as far as that is known."""
+        """The VIRTIO_GPU_F_* that the device offers, as far as that is known."""
         return self._started.device_features if self._started else 0
 
     @property
@@ -90,13 +91,13 @@ class Supervisor:
 
     @property
     def renderer(self) -> str | None:
-        """What the first process said of its renderer, once it has."""
+        """What the first process has said of its renderer, once it has started."""
         return self._started.description if self._started else None
 
     async def run(self, parts: Parts, report: Report) -> None:
         """Never returns; ``RendererError`` when there cannot be a process at all.
 
-        ``report`` gets what a process says of its own accord.
+        ``report`` gets what a process sends unasked.
         """
         await self._live(parts, report)
         while True:
@@ -110,7 +111,7 @@ class Supervisor:
             await self._live_again(parts, report)
 
     async def _restart(self, parts: Parts, report: Report) -> None:
-        """As often as is allowed."""
+        """Starts processes as often as is allowed."""
         restarts = Restarts(parts.config.device_process)
         while (delay := restarts.delay()) is not None:
             await trio.sleep(delay)
@@ -123,13 +124,13 @@ class Supervisor:
         except* (OSError, RendererError) as group:
             self.last_reason = str(first_error(group))
             logger.error("no device process: {}", self.last_reason)
-            # It may have worked for a while.
+            # It may have started and worked for a while.
             if self._process is not None:
                 self._process = None
                 self._settled = trio.Event()
 
     async def _live(self, parts: Parts, report: Report) -> None:
-        """The life of one process."""
+        """Starts one process and serves it until it ends."""
         self._fault = ""
         renderer = parts.config.renderer
         vulkan = self._vulkan is not False and wants_render_server(renderer.mode, renderer.capsets)
@@ -159,7 +160,7 @@ class Supervisor:
                 f"the device process ended with {ending or UNSEEN} when it was started"
             )
         if ending is not None and self._fault:
-            # The kernel counts such kills by control group: that one was of another process.
+            # The kernel counts such kills by control group: this one was of another process.
             ending = ending._replace(out_of_memory=False)
         self.last_reason = self._fault or f"ended with {ending or UNSEEN}"
         logger.warning(
@@ -216,7 +217,7 @@ class Supervisor:
         try:
             await self._ask(process, request, Done, descriptors)
         except RequestFailedError as error:
-            # Such as backing in a region that has gone since: the device is to go on without it.
+            # For example backing in a region that has gone since: the device goes on without it.
             logger.info("the next device process refuses: {}", error)
 
     async def _try_vulkan(self, process: DeviceProcess, started: messages.Started) -> None:
@@ -230,16 +231,18 @@ class Supervisor:
             logger.warning("there is no Vulkan: {}", tried.reason)
 
     async def _watch_server(self, process: DeviceProcess) -> None:
-        """Without it the library makes no context any more: another device process gets another one."""
+        """Ends the device process when its render server has ended: the library can make no
+        contexts then.
+        """
         await process.server_started()
         ending = await process.server_ended()
         with trio.move_on_after(TOGETHER_SECONDS):
-            # It ends by itself when nobody is at the other end of its socket.
+            # The server ends when nobody is at the other end of its socket.
             await process.ended()
             return
         self.vulkan_losses.server_ended(ending)
         logger.error(
-            "the render server ended with {}: what is drawn by Vulkan, and by OpenGL, is lost",
+            "the render server ended with {}: what was drawn with Vulkan and OpenGL is lost",
             ending,
         )
         self._fault = f"lost its render server, which ended with {ending}"
@@ -252,9 +255,9 @@ class Supervisor:
         await watch.run()
 
     async def _watch(self, process: DeviceProcess, state: SessionState) -> None:
-        """Asks for a sign of life when there has been none for a while: a command may take suspiciously long,
-        or a kick not be heard at all.  A machine that stays idle is asked less and less often: each time wakes
-        two processes.
+        """Asks for a sign of life when there has been none for a while: a command may take too
+        long, or a kick may not have been heard.  A machine that stays idle is asked less and less
+        often, since each question wakes two processes.
         """
         seen, longer = None, 1
         while True:
@@ -274,7 +277,7 @@ class Supervisor:
         descriptors: Sequence[int] = (),
         seconds: float | None = None,
     ) -> ReplyType:
-        # It may wait for somebody else, who is killed first.
+        # It may wait for a worker or the render server, which are killed first.
         answer_seconds = ANSWER_SECONDS + 2 * self._patience
         with trio.move_on_after(answer_seconds if seconds is None else seconds):
             return await process.link.request(request, reply, descriptors)
@@ -287,12 +290,11 @@ class Supervisor:
         process.kill()
         raise LinkClosedError("killed")
 
-    # --- for who has the lock
+    # --- with the lock
 
     async def tell(self, request: Request, descriptors: Sequence[int] = ()) -> bool:
-        """Has a change carried out that is noted already; OSError when the device refuses it.
-
-        False when there is no process to do it now: the next one will be told.
+        """Has a change carried out that is noted already; OSError when the device refuses it. False
+        when there is no process now: the next one will be told.
         """
         if self._process is None:
             return False
@@ -304,10 +306,10 @@ class Supervisor:
             return False
         return True
 
-    # --- for who has it not
+    # --- without the lock
 
     async def started(self) -> messages.Started:
-        """What the first device process says of its renderer; waits for that."""
+        """Waits for what the first device process says of its renderer."""
         while self._started is None:
             await self._has_started.wait()
         return self._started
@@ -325,8 +327,8 @@ class Supervisor:
                     await self._try_vulkan(self._process, started)
 
     async def stop_queue(self) -> int | None:
-        """The base that the control queue can go on from, when everything in flight is answered;
-        that may take a successor.  None when there will be no process to say it.
+        """The base from which the control queue can go on, when everything in flight is answered; a
+        successor may have to do that.  None when there will be no process.
         """
         while True:
             await self._settled.wait()
@@ -347,30 +349,32 @@ class Supervisor:
                 return stopped.base
 
     async def ping(self) -> None:
-        """Returns when all has been read that the device process has said until now."""
+        """Waits until everything has been read that the device process has sent so far."""
         if self._process is not None:
             with suppress(LinkClosedError, RequestFailedError):
                 await self._ask(self._process, messages.Ping(), messages.Pong)
 
     async def show_pixels(self, pixels: bool) -> None:
-        """Has everything presented anew, and from now on as pixels, or again as it can be."""
+        """Has everything presented again, from now on as pixels, or also in DMA buffers."""
         async with self.lock:
             self._pixels = pixels
             await self.tell(messages.ShowPixels(pixels))
 
     async def read_back(self, scanout_id: int) -> None:
-        """What a DMA buffer shows is in the image afterwards, when there is a process that can do it."""
+        """Has a DMA buffer's contents read into the image, if there is a process that can do it."""
         if self._process is not None:
             with suppress(LinkClosedError, RequestFailedError):
                 await self._ask(self._process, messages.ReadBack(scanout_id), Done)
 
     def revive(self) -> None:
-        """The guest has begun anew, without what may have killed the processes before."""
+        """Allows restarts again: the guest has started again, without what may have killed earlier
+        processes.
+        """
         if self._given_up:
             self._revived.set()
 
     def kill(self) -> None:
-        """Of no more use; a successor follows."""
+        """Kills the process; a successor follows."""
         if self._process is not None:
             self._process.kill()
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A device process that serves nobody: whether the renderer starts, before readiness is claimed."""
+"""A trial: a device process that serves nobody and shows whether the renderer starts, before
+readiness is reported.
+"""
 
 import socket
 
@@ -21,7 +23,7 @@ SECONDS = 30.0
 async def try_renderer(config: Config, devices: Devices) -> str:
     """What the renderer calls itself; ``RendererError`` when it does not start."""
     state = SessionState()
-    # The presenter's end of it has nothing to read.
+    # Nobody reads the presenter's end.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         with ours, theirs:
@@ -31,7 +33,7 @@ async def try_renderer(config: Config, devices: Devices) -> str:
 
 
 async def _start(config: Config, devices: Devices, descriptors: tuple[int, int]) -> str:
-    # What is raised inside of a nursery leaves it in a group.
+    # What is raised inside a nursery leaves it in a group.
     found: messages.Started | RendererError | None = None
     vulkan = wants_render_server(config.renderer.mode, config.renderer.capsets)
     async with device_process(devices, vulkan) as process, trio.open_nursery() as nursery:
@@ -61,4 +63,4 @@ async def _ask(
 
 
 async def _ignore(report: messages.Report, descriptors: list[int]) -> None:
-    """It serves nobody."""
+    """A trial takes no reports."""

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A connection that is not served, ended here: closing what a VMM has put into it may take as long as it likes."""
+"""Ends a connection that is not served, here and not in the daemon: closing what a VMM has put into
+it may take as long as the VMM likes.
+"""
 
 import socket
 
@@ -11,7 +13,7 @@ READ_BYTES = 64 * 1024
 def discard(connection: socket.socket) -> None:
     """Takes a connection that was shut down, and closes all that is in it.
 
-    It is read and not only closed, since the daemon's own copy may be the last to be closed.
+    It is read and not only closed, since the daemon's own copy may be closed last.
     """
     with connection:
         while _read(connection):

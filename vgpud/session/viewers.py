@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Those who look at a machine's screen: each has a view process, which is given what the presenter copies for it.
-
-What a viewer says is read by that process alone, and what that process says is believed to be keys and a pointer at most.  The
-session alone holds QMP, by which all of QEMU can be controlled.
+"""The viewers of a machine's screen: each has a view process, which gets what the presenter copies
+for it. Only that process reads what a viewer sends, and all that it can pass on are keys and the
+pointer.  Only the session holds QMP, which controls all of QEMU.
 """
 
 import os
@@ -28,9 +27,9 @@ from vgpud.tree.messages import Typed
 # As many as the presenter serves (OUTBOX_VIEWERS).
 VIEWERS_MAX = 8
 RECORD = Struct(f"={len(Record._fields)}I")  # struct view_record
-# Of what a view process says: no hand is quicker.
+# How many records a view process may send: no hand is quicker.
 RECORDS_AT_ONCE, RECORDS_SECONDS = 64, 0.02
-# What a viewer held is let go of when he has gone, if QEMU still listens.
+# How long releasing a viewer's keys may take when it has gone.
 RELEASE_SECONDS = 0.3
 
 
@@ -42,8 +41,8 @@ class Views(Protocol):
 
 
 class Viewers:
-    """``add`` has the presenter tell a channel what is shown, ``show_pixels`` the device process show it once more, as pixels
-    while somebody looks.  ``count`` is how many do.
+    """``add`` has the presenter serve a view channel; ``show_pixels`` has the device process show
+    everything again, as pixels while there are viewers.  ``count`` is how many there are.
     """
 
     def __init__(
@@ -58,13 +57,13 @@ class Viewers:
         self._complain = LimitedLog(partial(logger.warning, "{}")).write
 
     def close(self) -> None:
-        """When nobody is served any more."""
+        """Called when no viewer is served any more."""
         self._let_go_of_qmp()
 
     # --- QMP
 
     def hold_qmp(self, end: socket.socket, layout: Iterable[Typed]) -> None:
-        """Takes a socket that is about to be connected; what is said to QEMU comes from here alone."""
+        """Takes a socket that is about to be connected to QMP; only this session uses it."""
         if self._held is not None:
             self._held.close()
         end.setblocking(False)
@@ -72,7 +71,9 @@ class Viewers:
         self._strokes = strokes_of(layout)
 
     def use_qmp(self, connected: bool) -> None:
-        """What was held is connected, or will not be.  One that serves already serves on."""
+        """The held socket is connected, or will not be.  A connection that works already stays in
+        use.
+        """
         held, self._held = self._held, None
         if held is None:
             return
@@ -86,7 +87,7 @@ class Viewers:
         return self._qmp is not None and self._qmp.alive
 
     def _let_go_of_qmp(self) -> None:
-        """For whoever else wants it: QEMU serves one connection at a time."""
+        """Hangs up, so that others can use it: QEMU serves one connection at a time."""
         self.use_qmp(False)
         if self._qmp is not None:
             self._qmp.close()
@@ -95,12 +96,12 @@ class Viewers:
     # --- viewers
 
     async def serve(self, connection: socket.socket, views: Views) -> None:
-        """Until the viewer has gone; takes his connection."""
+        """Serves a viewer until it has gone; takes its connection."""
         with connection, self._counted() as there_is_room:
             if there_is_room:
                 await self._serve_by(views, connection)
             else:
-                logger.warning("a viewer is turned away: {} look on already", VIEWERS_MAX)
+                logger.warning("a viewer is turned away: there are {} already", VIEWERS_MAX)
         if not self.count:
             self._let_go_of_qmp()
             views.end_views()
@@ -120,26 +121,26 @@ class Viewers:
             with trio.CancelScope(shield=True):
                 process = await views.start_view()
         except OSError as error:
-            logger.error("a viewer is turned away, for there is no process to serve him: {}", error)
+            logger.error("a viewer is turned away: no process can be started for it: {}", error)
             return
         logger.info(
-            "a viewer has come (process {view_process}){limit}",
+            "a viewer has connected (process {view_process}){limit}",
             view_process=process.pid,
-            limit="" if self._input_works else ", who sees and presses nothing",
+            limit="" if self._input_works else ", which can only look",
         )
         try:
             await self._serve(process, connection)
         except OSError as error:
-            logger.warning("a viewer is not served on: {}", error)
+            logger.warning("a viewer is no longer served: {}", error)
         finally:
             _end(process)
-        logger.info("a viewer has gone (process {view_process})", view_process=process.pid)
+        logger.info("a viewer has left (process {view_process})", view_process=process.pid)
 
     async def _serve(self, process: ViewProcess, connection: socket.socket) -> None:
         qmp = self._qmp if self._input_works else None
         first = _record(lib.VIEW_CONNECTION, int(qmp is not None))
         process.channel.sendmsg([first], rights.pack([connection.fileno()]))
-        # It is the viewer's and that process's from here on: its end is that one's to see.
+        # From here on only the view process has the connection, and sees its end.
         connection.close()
         self._add(process.channel.fileno())
         await self._show_pixels(True)
@@ -162,7 +163,7 @@ def _record(kind: int, value: int = 0) -> bytes:
 
 
 async def _listen(end: trio.socket.SocketType, take: Callable[[Record], Awaitable[None]]) -> None:
-    """Until the process has gone, or says what is no record."""
+    """Takes records until the process has gone, or sends something that is not a record."""
     while True:
         for _ in range(RECORDS_AT_ONCE):
             data = await end.recv(RECORD.size + 1)
@@ -173,11 +174,11 @@ async def _listen(end: trio.socket.SocketType, take: Callable[[Record], Awaitabl
 
 
 async def _ignore(record: Record) -> None:
-    """There is no way to QEMU."""
+    """Without QMP records are dropped."""
 
 
 def _end(process: ViewProcess) -> None:
-    # The presenter has a copy: it sees the end by this.
+    # The presenter has a copy of the channel, and sees the end by this.
     process.channel.shutdown(socket.SHUT_RDWR)
     process.channel.close()
     os.close(process.life)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a front-end has said of one ring, and when that makes the ring start and stop.
-
-A ring is *started* by SET_VRING_KICK, *stopped* by GET_VRING_BASE and *enabled* apart from both
+"""What a front-end has said of one ring, and when that makes the ring start and stop. A ring is
+*started* by SET_VRING_KICK, *stopped* by GET_VRING_BASE and *enabled* independently of both
 (*Vhost-user Protocol*, "Ring states").
 """
 
@@ -29,8 +28,8 @@ class Queue(Protocol):
 class Vring:
     """Owns its descriptors; ``descriptors`` lacks those that the front-end has not given.
 
-    ``started`` says that the ring is at work (or will be, as soon as there is a process to do it),
-    ``base`` where it starts, or where it stopped; ``begun`` is its queue's own note.
+    ``started`` says that the ring works (or will, as soon as there is a process for it), ``base``
+    where it starts, or where it stopped; ``begun`` is for its queue.
     """
 
     def __init__(self, queue: Queue) -> None:
@@ -57,7 +56,7 @@ class Vring:
 
     @property
     def config(self) -> QueueConfig:
-        """For whoever starts the queue."""
+        """The configuration for starting the queue."""
         address = self._address
         if address is None:
             raise OSError(errno.EINVAL, "a ring without addresses")
@@ -73,13 +72,16 @@ class Vring:
 
     def set_size(self, size: int) -> None:
         self._refuse_while_started("SET_VRING_NUM")
-        # How a packed ring differs is known when it starts: features may come later than this.
+        # Whether the ring is packed is known only when it starts: features may come later than
+        # this.
         if not 0 < size <= MAXIMUM_QUEUE_SIZE:
             raise FrontendError(f"a ring of {size} entries")
         self._size = size
 
     def set_base(self, base: int) -> bool:
-        """True when the ring does not go on where it stopped: the driver has reset the device."""
+        """Sets the base; true when the ring does not go on where it stopped: the driver has reset
+        the device.
+        """
         self._refuse_while_started("SET_VRING_BASE")
         anew = self._stopped and base != self.base
         self.base = base
@@ -91,15 +93,15 @@ class Vring:
         await self.start_if_ready()
 
     async def pause(self, address: VringAddress) -> None:
-        """Before another address is set while the ring runs: a migration begins or ends, and its
-        used ring is to be logged, or no more.
+        """Called before another address is set while the ring runs: a migration begins or ends, and
+        from now on its used ring is logged, or not.
         """
         if self.started and address != self._address:
             self.base = await self._queue.stop(self)
             self.started = False
 
     async def set_descriptor(self, which: str, descriptor: int | None) -> None:
-        """Takes the descriptor; None: there is none.  OSError: the one before stays."""
+        """Takes the descriptor; None: there is none.  After an OSError the previous one stays."""
         before = self._exchange(which, descriptor)
         if self.started:
             try:
@@ -116,7 +118,7 @@ class Vring:
             await self.start_if_ready()
 
     def _exchange(self, which: str, descriptor: int | None) -> int | None:
-        """Returns the one before, which is the caller's."""
+        """Returns the previous descriptor, which the caller then owns."""
         before = self.descriptors.pop(which, None)
         if descriptor is not None:
             self.descriptors[which] = descriptor
@@ -128,7 +130,7 @@ class Vring:
             await self._queue.set_enabled(self)
 
     async def start_if_ready(self) -> None:
-        """Called whenever something has come that the ring may have lacked."""
+        """Called whenever something has come that the ring may have waited for."""
         if self._kicked and not self.started and self._size and self._address:
             await self._start()
 
@@ -142,9 +144,9 @@ class Vring:
             await self._queue.start(self)
         except OSError as error:
             self.started = False
-            # Its memory may come later than its addresses.
+            # Its memory may come after its addresses.
             if error.errno != errno.EFAULT:
-                raise FrontendError(f"a ring that cannot be: {error}") from error
+                raise FrontendError(f"an impossible ring: {error}") from error
 
     async def stop(self) -> int:
         """GET_VRING_BASE."""
@@ -157,12 +159,12 @@ class Vring:
         return self.base
 
     def forget_base(self) -> None:
-        """The device was reset: wherever the ring starts is right."""
+        """Accepts any base next: the device was reset."""
         self._stopped = False
 
     def _refuse_while_started(self, request: str) -> None:
         if self.started:
-            raise FrontendError(f"{request} of a ring that runs")
+            raise FrontendError(f"{request} for a ring that runs")
 
     def close(self) -> None:
         for which in DESCRIPTORS:

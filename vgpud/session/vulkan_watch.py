@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Who executes Vulkan and hangs: found by the command that waits for him, and killed before the device process is suspected.
-
-The library has no time-outs: with a worker that does not answer it holds up the queue's thread for ever.
+"""Finds a process that executes Vulkan and hangs, by the command that waits for it, and has it
+killed before the device process is suspected. The library has no time-outs: if a worker does not
+answer, it blocks the queue's thread for ever.
 """
 
 import trio
@@ -18,15 +18,15 @@ from vgpud.wire.virtio_gpu import (
     VIRTIO_GPU_CMD_RESOURCE_UNREF,
 )
 
-# In the time that a command may take, while there is somebody to hang.
+# How often to look, within the time that a command may take, while there are contexts.
 LOOKS = 4
-# Those that may wait for the server, or for a worker whose context they do not name.
+# Commands that may wait for the server, or for a worker whose context they do not name.
 OF_NOBODY = {VIRTIO_GPU_CMD_CTX_CREATE, VIRTIO_GPU_CMD_CTX_DESTROY, VIRTIO_GPU_CMD_RESOURCE_UNREF}
 VENUS = CAPSETS["venus"].capset_id
 
 
 class VulkanWatch:
-    """Of one device process; a command may take so many ``seconds``."""
+    """Watches one device process, in which a command may take ``seconds``."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class VulkanWatch:
         self._seen: tuple[int, int, int] | None = None
         self._since = 0.0
         self._suspected = 0
-        """How many have been killed because of this command: a worker, then the server."""
+        """How many processes were killed because of this command: a worker, then the server."""
 
     async def run(self) -> None:
         """Never returns."""
@@ -71,7 +71,8 @@ class VulkanWatch:
         name = self._contexts().get(ctx_id)
         if name is not None and self._suspected == 0:
             logger.error(
-                "context {context} ({name}) does not answer within {seconds:g} s: its process is killed, and what it draws is lost",
+                "context {context} ({name}) does not answer within {seconds:g} s: its process is "
+                "killed, and what it has drawn is lost",
                 context=ctx_id,
                 name=name,
                 seconds=self._seconds,
@@ -83,7 +84,8 @@ class VulkanWatch:
             self._suspected = 1
         elif (name is not None or command in OF_NOBODY) and self._suspected < 2:
             logger.error(
-                "command {command:#06x} waits for the render server: it is killed, and what is drawn by Vulkan is lost",
+                "command {command:#06x} waits for the render server: the server is killed, and "
+                "what was drawn with Vulkan is lost",
                 command=command,
             )
             self._losses.server_killed(f"command {command:#06x} waited for the render server")

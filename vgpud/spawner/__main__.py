@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``python -m vgpud.spawner ORDERS REPORTS``: started by the daemon alone, with the numbers of two descriptors."""
+"""``python -m vgpud.spawner ORDERS REPORTS``: only the daemon starts it, with the numbers of two
+descriptors.
+"""
 
 import sys
 
@@ -11,7 +13,7 @@ from vgpud.spawner.spawner import serve
 def main(arguments: list[str]) -> int:
     """Returns the process's exit status."""
     if len(arguments) != 2 or not all(map(str.isdecimal, arguments)):
-        sys.stderr.write("vgpud.spawner: it is vgpud that starts this program\n")
+        sys.stderr.write("vgpud.spawner: only vgpud can start this program\n")
         return EXIT_INTERNAL
     prepare()
     return serve(*map(int, arguments))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Forks processes that keep what they are given, and nothing else of ours."""
+"""Forks processes that keep the descriptors that they are given, and no others of ours."""
 
 import os
 import sys
@@ -10,19 +10,20 @@ from vgpud.errors import EXIT_INTERNAL
 from vgpud.tree.messages import DEVICE, RENDER_SERVER, SESSION, VIEW
 from vgpud.tree.process import allow_many_descriptors, go_before_others, name_process
 
-# Of the descriptors that the daemon may have: who is less trusted has less.
+# Shares of the descriptors that the daemon may have: the less a process is trusted, the fewer.
 SHARES = {SESSION: 0.75, DEVICE: 0.5, RENDER_SERVER: 0.5, VIEW: 0.25}
-# Who is killed first when memory runs out: a worker of a render server's, of which a context dies, before a device process, which
-# is replaced, before a session, with which a machine loses its GPU, and all before the daemon and the spawner.  Small numbers: of
-# two machines it is the larger one that goes, and a device process of a few MiB does not go for a program of the host that has eaten
-# a tenth of the memory.  A viewer comes again.
+# What is killed first when memory runs out: a worker of a render server, which costs a context;
+# then a device process, which is replaced; then a session, which costs a machine its GPU; all of
+# them before the daemon and the spawner.  The numbers are small, so that the larger of two machines
+# is hit, and a device process of a few MiB is not killed for a program that has taken a tenth of
+# the host's memory.  A viewer can connect again.
 OOM_POINTS = {SESSION: 50, DEVICE: 100, RENDER_SERVER: 150, VIEW: 150}
 STANDARD_ERROR = 2
 FIRST = 3  # after the standard streams
 
 
 class Child:
-    """A process of this one's, until it is reaped."""
+    """A child of this process, until it is reaped."""
 
     def __init__(self, machine: int, kind: str, pid: int) -> None:
         self.machine = machine
@@ -32,9 +33,10 @@ class Child:
 
 
 def fork(machine: int, kind: str, log: int, kept: Iterable[int], work: Callable[[], int]) -> Child:
-    """A child that does the work, and ends with the status that this returns; OSError when there cannot be one.
+    """A child that calls ``work`` and ends with the status that it returns; OSError when there
+    cannot be one.
 
-    It has ``log`` as its standard error, and of all other descriptors those that are ``kept``.
+    It has ``log`` as its standard error, and of all other descriptors only those that are ``kept``.
     """
     pid = os.fork()
     if pid:
@@ -52,7 +54,7 @@ def fork(machine: int, kind: str, log: int, kept: Iterable[int], work: Callable[
         traceback.print_exc()
     finally:
         _say_last_words()
-        # Nothing of what the spawner has begun is the child's to finish.
+        # The child must not run the spawner's exit handlers.
         os._exit(status)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""One machine as the spawner knows it: how its session asks, its one device process with its render server, and those that serve
-viewers.
+"""One machine as the spawner knows it: its session's wishes, its one device process with its render
+server, and its view processes.
 """
 
 import errno
@@ -16,7 +16,8 @@ from vgpud.spawner.children import Child
 from vgpud.tree import codec
 from vgpud.tree.wishes import Wishes
 
-# More device processes, or more view processes, than this are no honest session's wish: each costs everybody a fork.
+# No honest session asks for more device processes, or more view processes, than this; each fork
+# delays everybody.
 FORKS_AT_ONCE = 20
 FORKS_PER_SECOND = 2.0
 # Viewers at the same time: each has a process.
@@ -24,14 +25,14 @@ VIEWS_MAX = 8
 
 
 class Allowance:
-    """How often something may be had."""
+    """How often something may happen."""
 
     def __init__(self) -> None:
         self._left = float(FORKS_AT_ONCE)
         self._last = time.monotonic()
 
     def take(self) -> bool:
-        """Whether it may be had once more now."""
+        """Whether it may happen once more now."""
         now = time.monotonic()
         grown = self._left + (now - self._last) * FORKS_PER_SECOND
         self._left, self._last = min(grown, float(FORKS_AT_ONCE)), now
@@ -42,8 +43,8 @@ class Allowance:
 
 
 class Machine:
-    """Owns its descriptors.  ``log`` is what its device and view processes have as standard error; of its ``config`` the
-    spawner needs what render servers are started with.
+    """Owns its descriptors.  ``log`` is what its device and view processes have as standard error.
+    Of ``config`` the spawner needs only what render servers are started with.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class Machine:
         """Its end of the socket whose other one the device process has, while it has not begun; -1: there is none."""
         self.views: set[Child] = set()
         self._grants = grants
-        # Apart: those who look on are no reason to have no device process.
+        # Counted separately: many viewers must not prevent a device process.
         self._devices, self._viewers = Allowance(), Allowance()
 
     def refusal(self) -> int:
-        """Why there can be no device process for it now, as an errno; 0 when there can."""
+        """The errno for which it can have no device process now; 0 when it can."""
         if self.device is not None:
             return errno.EBUSY
         return 0 if self._devices.take() else errno.EAGAIN
@@ -76,7 +77,9 @@ class Machine:
         return 0 if self._viewers.take() else errno.EAGAIN
 
     def grant(self, message: Any, descriptors: Sequence[int] = ()) -> None:
-        """One that its session does not take is lost, as the session then is to itself."""
+        """Sends a grant; one that the session does not take is lost, and that is the session's loss
+        only.
+        """
         with suppress(OSError):
             codec.send(self._grants, message, descriptors)
 

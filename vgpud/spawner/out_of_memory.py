@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Whether the kernel has killed a process of ours because there was no more memory for its control group.
 
-Who is killed so cannot tell, and whoever is told of it hears of SIGKILL, as anybody may send it; only the group's own
-count shows it (Linux' Documentation/admin-guide/cgroup-v2.rst, memory.events).
+The killed process cannot tell, and its parent only sees SIGKILL, which anybody may send.  Only the
+group's own count shows it (Linux' Documentation/admin-guide/cgroup-v2.rst, memory.events).
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
-# The line of version 2's only hierarchy.
+# How the line of version 2's only hierarchy begins.
 UNIFIED = "0::"
 COUNT = "oom_kill"
 
 
 class OutOfMemoryKills:
-    """Of the control group that this process is in, all below it included."""
+    """Counts the kills in this process's control group and all groups below it."""
 
     def __init__(self, groups: Path = GROUPS, own_groups: Path = OWN_GROUPS) -> None:
         self._events = _events_of_own_group(groups, own_groups)
         self._seen = self._count()
 
     def more(self) -> bool:
-        """Whether there have been any since this was asked last; not where nobody counts them."""
+        """Whether there were any since the last call; false where nobody counts them."""
         before, self._seen = self._seen, self._count()
         return self._seen > before
 

@@ -58,15 +58,15 @@ from vgpud.tree.wishes import (
 from vgpud.view import process as view
 
 WISHES_AT_ONCE = 16
-# What a daemon that does not read is kept for at most.
+# The most that is kept for a daemon that does not read.
 REPORTS_BYTES_MAX = 1 << 20
-# Until a look at workers that were killed with their server.
+# Until workers are reaped that were killed with their server.
 ORPHANS_MILLISECONDS = 20
 
 
 def serve_forked(orders: int, reports: int) -> int:
     """As ``serve``, in a process that the daemon has forked once it was prepared."""
-    # What a terminal sends to all of a job is for the daemon alone.
+    # Signals that a terminal sends to a whole job are for the daemon only.
     os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
@@ -74,9 +74,11 @@ def serve_forked(orders: int, reports: int) -> int:
 
 
 def serve(orders: int, reports: int) -> int:
-    """Serves a daemon until it says Stop, or has gone together with the last child; the exit status."""
+    """Serves a daemon until it sends Stop, or until it and the last child have gone; returns the
+    exit status.
+    """
     name_process("vgpud-spawner")
-    # Workers of a render server that has died.
+    # For the workers of a render server that has died.
     adopt_orphans()
     spawner = Spawner(socket.socket(fileno=orders), reports)
     while spawner.needed:
@@ -85,7 +87,7 @@ def serve(orders: int, reports: int) -> int:
 
 
 class Spawner:
-    """Whatever one machine's processes do costs the others at most the time of a fork."""
+    """What one machine's processes ask for delays the others by the time of a fork at most."""
 
     def __init__(self, orders: socket.socket, reports: int) -> None:
         self._orders: socket.socket | None = orders
@@ -113,10 +115,10 @@ class Spawner:
         return self._orders is not None or bool(self._children)
 
     def work(self) -> None:
-        """What there is to do now; waits for it."""
+        """Waits until there is something to do, and does it."""
         self._flush()
         for descriptor, _ in self._poll.poll(ORPHANS_MILLISECONDS if self._groups.reap() else None):
-            # Something that came before it in the list may have ended it.
+            # An earlier one in the list may have removed it.
             if handler := self._ready.get(descriptor):
                 handler()
 
@@ -161,7 +163,7 @@ class Spawner:
             self._stop()
 
     def _lose_daemon(self, orders: socket.socket) -> None:
-        """Whom we have forked goes on, and may want another device process."""
+        """Sessions go on without the daemon, and may want another device process."""
         self._unwatch(orders.fileno())
         orders.close()
         self._orders = None
@@ -172,7 +174,7 @@ class Spawner:
             if child.kind == RENDER_SERVER:
                 end_server(child)
             kill(child.pidfd)
-        # One that cannot be killed, since a file holds it up, is not waited for.
+        # A child that cannot be killed, since it hangs in a file, is not waited for.
         os._exit(EXIT_OK)
 
     def _report(self, message: Any) -> None:
@@ -181,7 +183,9 @@ class Spawner:
             self._flush()
 
     def _flush(self) -> None:
-        """As much as the daemon takes now; the rest when it says something again, or a child ends."""
+        """Sends as much as the daemon takes now; the rest when it sends something, or a child
+        ends.
+        """
         if not self._unreported or self._orders is None:
             return
         try:
@@ -227,7 +231,7 @@ class Spawner:
                 end_worker(machine.server, number)
 
     def _remove_machine(self, machine: Machine) -> None:
-        """Its session has ended."""
+        """Forgets a machine whose session has ended."""
         self._end_device(machine)
         self._end_server(machine)
         self._end_views(machine)

@@ -29,13 +29,15 @@ def fork_server(machine: Machine, end: int, life: int) -> Child | None:
 
 
 def end_server(server: Child) -> None:
-    """And its workers: they are a process group, once it has begun."""
+    """Kills a server and its workers: they are a process group once it has started."""
     kill(server.pidfd)
     end_group(server.pid)
 
 
 def end_worker(server: Child, ctx_id: int) -> None:
-    """Kills the worker of a context.  Where none calls itself so, as one may that its guest has taken over, all of them."""
+    """Kills the worker of a context, which is found by its name.  If none has that name (a guest
+    that has taken one over may change it), kills all of them.
+    """
     workers = list(_workers(server.pid))
     # The library prints numbers with a sign.
     prefix = f"virgl-{ctx_id - (ctx_id >> 31 << 32)}-"
@@ -59,11 +61,11 @@ def _name(pid: int) -> str:
 
 
 def _kill_child(parent: int, pid: int) -> None:
-    """If it is that one's child still, which the number may not be by now."""
+    """Kills a process if it is still that parent's child: its number may have been used again."""
     with suppress(OSError, IndexError):
         pidfd = os.pidfd_open(pid)
         try:
-            # The second field behind the name, which may have anything in it.
+            # The second field after the name, which may have anything in it.
             fields = (PROC / f"{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
             if fields[1] == str(parent):
                 kill(pidfd)
@@ -72,7 +74,7 @@ def _kill_child(parent: int, pid: int) -> None:
 
 
 class Groups:
-    """Process groups of servers that have ended, whose workers have come to this process."""
+    """Process groups of servers that have ended, whose workers are now children of this process."""
 
     def __init__(self) -> None:
         self._ending: set[int] = set()
@@ -82,6 +84,6 @@ class Groups:
         self._ending.add(group)
 
     def reap(self) -> bool:
-        """Whether some are yet to end."""
+        """Reaps them; whether some have not ended yet."""
         self._ending = {group for group in self._ending if not reap_group(group)}
         return bool(self._ending)

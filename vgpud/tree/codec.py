@@ -12,7 +12,7 @@ from vgpud.tree.messages import descriptors_of
 
 PACKET_BYTES = 64 * 1024
 LINE_BYTES = 2 * 1024 * 1024
-# Of all packets' messages none has more.
+# No message has more.
 DESCRIPTORS_MAX = 8
 ANCILLARY_BYTES = socket.CMSG_SPACE(DESCRIPTORS_MAX * 4)
 
@@ -20,7 +20,7 @@ Kinds = Sequence[type[Any]]
 
 
 def encode(message: Any) -> bytes:
-    """Without a line feed in it, and with one at its end."""
+    """The line of a message: one line feed, at its end."""
     values = {name: printable(value) for name, value in message._asdict().items()}
     return json.dumps([type(message).__name__, values], separators=(",", ":")).encode() + b"\n"
 
@@ -36,18 +36,21 @@ def decode(data: bytes, kinds: Kinds) -> Any:
             kind = next((kind for kind in kinds if kind.__name__ == name), None)
             if kind is not None:
                 return structured(kind, values)
-    raise LinkError(f"no message of this link: {data[:80]!r}")
+    raise LinkError(f"not a message of this link: {data[:80]!r}")
 
 
 def send(end: socket.socket, message: Any, descriptors: Sequence[int] = ()) -> None:
-    """Sends a packet with copies of the descriptors, without waiting: OSError, BlockingIOError among them."""
+    """Sends a packet with copies of the descriptors, without waiting; OSError, also
+    BlockingIOError.
+    """
     end.sendmsg([encode(message)], rights.pack(descriptors), socket.MSG_DONTWAIT)
 
 
 def receive(end: socket.socket, kinds: Kinds) -> tuple[Any, list[int]] | None:
     """The next packet's message and its descriptors, which the caller owns; None at the end of the link.
 
-    ``BlockingIOError`` when there is none yet, ``LinkError`` for what is no message of these kinds.
+    ``BlockingIOError`` when there is none yet, ``LinkError`` for anything but a message of these
+    kinds.
     """
     return read_packet(
         end.recvmsg(PACKET_BYTES, ANCILLARY_BYTES, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC),
@@ -58,7 +61,7 @@ def receive(end: socket.socket, kinds: Kinds) -> tuple[Any, list[int]] | None:
 def read_packet(
     packet: tuple[bytes, list[rights.Ancillary], int, Any], kinds: Kinds
 ) -> tuple[Any, list[int]] | None:
-    """What recvmsg() of a packet gave, likewise."""
+    """Likewise, from the result of recvmsg() for a packet."""
     data, ancillary, flags, _ = packet
     descriptors = rights.unpack(ancillary)
     try:
@@ -78,15 +81,15 @@ def _whole(data: bytes, flags: int, descriptors: int, kinds: Kinds) -> Any:
 
 
 class Lines:
-    """Puts lines together from what a pipe gives; ``LinkError`` for one longer than ``limit``."""
+    """Puts lines together from a pipe's bytes; ``LinkError`` for a line longer than ``limit``."""
 
     def __init__(self, limit: int = LINE_BYTES) -> None:
         self._limit = limit
         self._rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The lines that are whole now."""
+        """The lines that are complete now."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > self._limit:
-            raise LinkError("a line without end")
+            raise LinkError("a line is too long")
         return lines

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The pipe that a process of a machine lives by: who closes its other end ends the process."""
+"""The pipe on which a process's life depends: closing its other end ends the process."""
 
 import fcntl
 import os
@@ -10,10 +10,11 @@ F_SETSIG = 10  # <fcntl.h>
 
 
 def end_with(life: int, group: bool = False) -> None:
-    """Has the kernel kill this process, or its process group, when the pipe has no writing end any more.
+    """Has the kernel kill this process, or its process group, when the pipe has no writing end
+    left.
 
-    Whoever hangs in a library does not look at a link, and PR_SET_PDEATHSIG is about the parent, which the
-    session is not.
+    A process that hangs in a library does not read its link, and PR_SET_PDEATHSIG follows the
+    parent, which the session is not.
     """
     fcntl.fcntl(life, F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp() if group else os.getpid())
@@ -23,7 +24,7 @@ def end_with(life: int, group: bool = False) -> None:
 
 
 def _is_closed(life: int) -> bool:
-    """For one that was closed before the kernel knew."""
+    """Whether the pipe was closed before the kernel was told."""
     looking = poll()
     looking.register(life, 0)
     return bool(looking.poll(0))

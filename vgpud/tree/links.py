@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The pairs of descriptors that links are, made by whoever is above."""
+"""The pairs of descriptors of links, made by the process above."""
 
 import fcntl
 import os
@@ -10,17 +10,20 @@ from typing import Self
 
 PIPE_BYTES = 16 * 1024
 BELL_BYTES = 4 * 1024
-"""Of a pipe that carries single bytes.  Pipes are small, since the kernel counts their pages for each user."""
+"""The size of a pipe that carries single bytes.  Pipes are small, since the kernel counts their
+pages for each user.
+"""
 
 SENT_BYTES = 4 * 1024
-"""Of what a device process has sent, that may wait to be read: each packet may carry 253 descriptors, which the kernel counts
-for the user.
+"""How much that a device process has sent may wait to be read: each packet may carry 253
+descriptors, which the kernel counts for the user.
 """
 
 
 class NewLinks:
-    """Links under construction, in a ``with`` statement: lower ends, which somebody else is sent copies of, are
-    closed at its end; upper ones, which the maker keeps, only when it ends with an error.
+    """Links under construction, in a ``with`` statement.  At its end the lower ends are closed, of
+    which other processes get copies; the upper ends, which the maker keeps, are closed only after
+    an error.
     """
 
     def __init__(self) -> None:
@@ -42,8 +45,8 @@ class NewLinks:
             self._upper.close()
 
     def orders(self) -> tuple[socket.socket, int]:
-        """Both ends for packets that go down: nothing can be queued towards the upper one, whoever gets the
-        lower.
+        """Both ends for packets that go down: nothing can be queued towards the upper end, whoever
+        has the lower.
         """
         upper, lower = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._upper.callback(upper.close)
@@ -54,31 +57,34 @@ class NewLinks:
         return upper, lower.fileno()
 
     def reports(self, size: int = PIPE_BYTES, keep: bool = False) -> tuple[int, int]:
-        """The reading, upper end of a pipe and the writing one, which is to be kept as well or not.  Neither
-        waits.
+        """The reading (upper) end of a pipe and the writing end, which is kept too with ``keep``.
+        Neither blocks.
         """
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._upper.callback(os.close, reading)
         (self._upper if keep else self._lower).callback(os.close, writing)
         with suppress(PermissionError):
-            # A user who has as many pages as the kernel wants him to have gets two, which may not grow: they do.
+            # A user at the kernel's soft limit gets pipes of two pages, which may not grow; they
+            # are enough.
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, size)
         return reading, writing
 
     def keep_nothing(self) -> None:
-        """The upper ends are sent to somebody else as well."""
+        """The upper ends go to other processes too."""
         self._keeps = False
 
     def link(self) -> tuple[int, int]:
-        """A session's end and its device process's, both to be sent below."""
+        """A session's end and its device process's, both sent to processes below."""
         ours, theirs = socket.socketpair()
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         return self.lend(ours), self.lend(theirs)
 
     def view_channel(self) -> tuple[int, int]:
-        """A session's end and its view process's, for packets in both directions; both to be sent below."""
+        """A session's end and its view process's, for packets in both directions; both sent to
+        processes below.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # A panorama that nobody takes keeps its memory: few are under way.
+        # A panorama under way keeps its memory, so few fit.
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
         return self.lend(ours), self.lend(theirs)
@@ -89,6 +95,6 @@ class NewLinks:
         return self.lend(one), self.lend(other)
 
     def lend(self, end: socket.socket) -> int:
-        """A socket that is sent below."""
+        """Takes over a socket that is sent to a process below."""
         self._lower.callback(end.close)
         return end.fileno()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What daemon, spawner and session say to each other, and the descriptors that travel beside it.
+"""The messages between daemon, spawner and session, and the descriptors that travel with them.
 
-A class names the meaning; docs/links.md says who may send it and who believes it.  Numbers are unsigned.
+A class's name says what it means; docs/links.md says who may send it and who trusts it.  Numbers
+are unsigned.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ SESSION, DEVICE, RENDER_SERVER, VIEW = "session", "device", "render-server", "vi
 """The kinds of process that the spawner forks."""
 
 DEVICE_MODULE = "vgpud.device"
-"""Where a line in the log comes from that a device process has given."""
+"""The module of log lines that come from a device process."""
 
 # --- parts of messages
 
@@ -30,7 +31,7 @@ class Scanout(NamedTuple):
 
 
 class ResourceUse(NamedTuple):
-    """A resource; ``kind`` is 2d or 3d, ``bytes`` those of the host, as far as ``known``."""
+    """A resource; ``kind`` is 2d or 3d, ``bytes`` are host memory, if ``known``."""
 
     resource_id: int
     kind: str
@@ -42,7 +43,9 @@ class ResourceUse(NamedTuple):
 
 
 class QueueUse(NamedTuple):
-    """A virtqueue: its entries, chains that were taken and not given back, those of them with a fence."""
+    """A virtqueue: its entries, the chains that were taken and not given back, and those with a
+    fence.
+    """
 
     size: int
     in_flight: int
@@ -50,7 +53,9 @@ class QueueUse(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """What a device has done since its session began (``struct counters`` of native/shared/state.h)."""
+    """What a device has done since its session started (``struct counters`` of
+    native/shared/state.h).
+    """
 
     commands: int
     errors: int
@@ -68,7 +73,7 @@ class Counters(NamedTuple):
 
 
 class Presented(NamedTuple):
-    """What a machine's displays were given: frames, those of them in DMA buffers, and bytes."""
+    """What was sent to a machine's displays: frames, those in DMA buffers, and bytes."""
 
     updates: int
     dmabuf_updates: int
@@ -113,8 +118,9 @@ class VulkanLosses(NamedTuple):
 
 
 class Driver(NamedTuple):
-    """How far the guest's driver has come: the features that were offered and those that were accepted, as virtio numbers
-    them, the capability sets that it has got, and how many contexts it has made since it began.
+    """How far the guest's driver has come: the features that were offered and those that were
+    accepted, with VIRTIO's numbers, the capability sets that it has got, and how many contexts it
+    has made since it started.
     """
 
     offered: int
@@ -130,8 +136,8 @@ class StartSession(NamedTuple):
     """Forks a session.  Descriptors: orders, reports, log, log of its device processes; its meeting socket
     if it ``meets``; the connection if there is a ``frontend``.  ``config`` is the text of config.plain.
 
-    With a ``refusal`` it serves nobody, and only closes the connection.  ``called`` is what the machine is called if its
-    VMM does not say that, ``folders`` are where its own file may be.
+    With a ``refusal`` it serves nobody, and only closes the connection.  ``called`` is the
+    machine's name if its VMM does not say one, ``folders`` are where its own file may be.
     """
 
     machine: int
@@ -144,8 +150,8 @@ class StartSession(NamedTuple):
 
 
 class AdoptSession(NamedTuple):
-    """A session of another spawner's asks this one from now on.  Descriptors: grants, wishes, log of its
-    device processes.  ``config`` as in StartSession.
+    """A session of another spawner asks this one from now on.  Descriptors: grants, wishes, log of
+    its device processes.  ``config`` as in StartSession.
     """
 
     machine: int
@@ -159,14 +165,14 @@ class Ping(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """The end."""
+    """Asks the process to end."""
 
 
 # --- from the spawner to the daemon
 
 
 class Forked(NamedTuple):
-    """A process of that kind is there."""
+    """A process of that kind was forked."""
 
     machine: int
     kind: str
@@ -174,7 +180,7 @@ class Forked(NamedTuple):
 
 
 class NotForked(NamedTuple):
-    """It is not; ``error`` is an errno."""
+    """It was not forked; ``error`` is an errno."""
 
     machine: int
     kind: str
@@ -267,7 +273,9 @@ class AskReport(NamedTuple):
 
 
 class ServeClient(NamedTuple):
-    """A control client asks for this machine; ``request`` is its line.  Descriptors: its connection."""
+    """A client of the control socket asks for this machine; ``request`` is its line.  Descriptors:
+    its connection.
+    """
 
     request: str
 
@@ -276,7 +284,8 @@ SHIFT, ALTGR = 1, 2
 
 
 class Stroke(NamedTuple):
-    """A key by QEMU's name of it (QKeyCode), with those of SHIFT and ALTGR in ``modifiers``, and of the others in ``matters``
+    """A key by QEMU's name (QKeyCode), with those of SHIFT and ALTGR in ``modifiers``, and of the
+    others in ``matters``
     without.  ``capitals``: Caps Lock does to it what Shift does.
     """
 
@@ -287,44 +296,46 @@ class Stroke(NamedTuple):
 
 
 class Typed(NamedTuple):
-    """How a keyboard types what X11 calls ``keysym``: keys one after the other, of which the last may be held."""
+    """How a keyboard types X11's ``keysym``: keys one after the other, of which the last may be
+    held.
+    """
 
     keysym: int
     strokes: tuple[Stroke, ...]
 
 
 class HoldQmp(NamedTuple):
-    """``layout`` is the guest's keyboard, empty: that of the USA.  Descriptors: a socket that is about to be connected to the
-    VMM's QMP: whatever that puts into it is the session's.
+    """``layout`` is the guest's keyboard, empty: the US layout.  Descriptors: a socket that is
+    about to be connected to the VMM's QMP: whatever the VMM puts into it is the session's.
     """
 
     layout: tuple[Typed, ...]
 
 
 class ServeViewer(NamedTuple):
-    """Somebody wants to see this machine's screen.  ``qmp``: what was held is connected.  Descriptors: his connection,
-    unread.
+    """Somebody wants to see this machine's screen.  ``qmp``: the socket of HoldQmp is connected.
+    Descriptors: the viewer's connection, unread.
     """
 
     qmp: bool
 
 
 class SetLogLevel(NamedTuple):
-    """As the configuration names it."""
+    """The level, as the configuration names it."""
 
     level: str
 
 
 class CloseConnection(NamedTuple):
-    """Another of this machine's user, which is refused.  Descriptors: that connection."""
+    """A connection of the same user that is refused.  Descriptors: that connection."""
 
 
 class UseSpawner(NamedTuple):
-    """Whom to ask for device processes from now on.  Descriptors: grants, wishes."""
+    """The spawner to ask for device processes from now on.  Descriptors: grants, wishes."""
 
 
 class Meet(NamedTuple):
-    """From the next daemon.  Descriptors: orders, reports, log."""
+    """The next daemon takes over.  Descriptors: orders, reports, log."""
 
     level: str
 
@@ -333,10 +344,10 @@ class Meet(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What there is to say of a machine.  ``renderer`` is empty before it has started, ``device_process`` 0
-    when there is none; ``outputs`` holds when the VMM does not decide them.  ``last_reason`` is why there was a
-    restart last, and empty before; ``given_up``: there will be no other until the guest begins anew.  ``viewers`` is how
-    many look on.
+    """The state of a machine.  ``renderer`` is empty before it has started, ``device_process`` 0
+    when there is none; ``outputs`` are used when the VMM does not decide them.  ``last_reason`` is
+    the reason of the last restart, empty before the first; ``given_up``: there is no other restart
+    until the guest starts again.  ``viewers`` is how many viewers there are.
     """
 
     serial: int
@@ -364,8 +375,8 @@ class Report(NamedTuple):
 
 class Hello(NamedTuple):
     """``sender`` is the process that the VMM's first message came from, 0 when that is not known;
-    ``user`` is who it runs as, ``milliseconds`` are those since the session began, ``name`` is what the machine is
-    called, empty when that is not known.
+    ``user`` is who it runs as, ``milliseconds`` is the session's age, ``name`` is the machine's
+    name, empty when that is not known.
     """
 
     sender: int
@@ -375,13 +386,13 @@ class Hello(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """The renderer starts, and calls itself so."""
+    """The renderer starts; ``description`` is what it calls itself."""
 
     description: str
 
 
 class NotTried(NamedTuple):
-    """It does not."""
+    """The renderer does not start."""
 
     reason: str
     exit_code: int

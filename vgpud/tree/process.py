@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a process of the tree says of itself to the kernel, by prctl(2) and waitid(2)."""
+"""What a process of the tree tells or asks the kernel, by prctl(2), waitid(2) and others."""
 
 import ctypes
 import errno
@@ -23,20 +23,24 @@ def _prctl(option: int, value: object) -> None:
 
 
 def name_process(name: str) -> None:
-    """As ps(1) and top(1) show it, in at most 15 characters: forked processes share their command line."""
+    """Sets the name in ps(1) and top(1), at most 15 characters: forked processes share their
+    command line.
+    """
     _prctl(PR_SET_NAME, name.encode())
 
 
 def adopt_orphans() -> None:
-    """The children of a child that has died become ours: somebody has to reap them."""
+    """Makes the children of a child that has died ours: somebody has to reap them."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def allow_many_descriptors(share: float = 1.0) -> None:
-    """Each image of each guest is a descriptor: of as many as the administrator allows this share, for good.
+    """Raises the limit of descriptors to this share of what the administrator allows, for good:
+    each image of each guest takes one.
 
-    The kernel counts those that are under way in sockets for the user, and checks that against the sender's
-    limit: whoever may have fewer cannot use up what those with more need.
+    The kernel counts the descriptors under way in sockets for the user, and compares the count with
+    the sender's limit: a process with a lower limit cannot use up what those with a higher one
+    need.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = int(hard * share)
@@ -44,10 +48,11 @@ def allow_many_descriptors(share: float = 1.0) -> None:
 
 
 def go_before_others(points: int) -> None:
-    """When memory runs out the kernel looks at the size of each process; ``points`` thousandths of all memory (of the unit's, when
-    that is what has run out) are added to ours (proc(5), oom_score_adj).  Everybody may raise his own.
+    """When memory runs out the kernel compares the sizes of processes; ``points`` thousandths of
+    all memory (of the unit's, when that has run out) are added to ours (proc(5), oom_score_adj).
+    Every process may raise its own.
 
-    A daemon that is protected, by a number below 0, does not protect who is forked below it.
+    A daemon that is protected by a negative number does not protect processes forked below it.
     """
     try:
         with Path(OOM_SCORE_ADJ).open("r+") as file:
@@ -55,7 +60,7 @@ def go_before_others(points: int) -> None:
             file.seek(0)
             file.write(str(min(max(before, 0) + points, OOM_SCORE_ADJ_MAX)))
     except OSError as error:
-        # No reason to serve nobody: the order of those that are killed is the kernel's own then.
+        # We serve all the same; the kernel then chooses by size alone.
         sys.stderr.write(f"vgpud: {OOM_SCORE_ADJ}: {error.strerror}\n")
 
 
@@ -81,7 +86,7 @@ class Ending(NamedTuple):
 
 
 def reap(pidfd: int) -> Ending | None:
-    """Of a process that has ended; None while it has not, and where it is somebody else's child."""
+    """How a process ended; None while it runs, and if it is not our child."""
     try:
         found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
@@ -94,13 +99,13 @@ def reap(pidfd: int) -> Ending | None:
 
 
 def end_group(group: int) -> None:
-    """SIGKILL for a process group, if there is still anybody in it."""
+    """SIGKILL for a process group, if any process is left in it."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
 def reap_group(group: int) -> bool:
-    """Those of our children in a process group that have ended; whether there are no others."""
+    """Reaps our ended children in a process group; whether none is left."""
     while True:
         try:
             found = os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG)
@@ -111,7 +116,7 @@ def reap_group(group: int) -> bool:
 
 
 def kill(pidfd: int) -> None:
-    """SIGKILL, if it is still there."""
+    """SIGKILL, if it still runs."""
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except OSError as error:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""All that a session can ask its spawner for: a few words of one byte, of which one has a number."""
+"""All that a session can ask its spawner for: a few wishes of one byte each, one of them with a
+number.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ WISH_VULKAN = b"R"
 WISH_SERVER = b"B"
 """The beginning of that."""
 WISH_END = b"K"
-"""That one's end."""
+"""The end of its device process."""
 WISH_SERVER_END = b"S"
 """The end of its render server and all of its workers."""
 WISH_WORKER_END = b"C"
@@ -20,24 +22,24 @@ WISH_WORKER_END = b"C"
 WISH_VIEW = b"V"
 """A view process."""
 WISH_END_VIEWS = b"W"
-"""The end of all of those."""
+"""The end of all of its view processes."""
 
 _NUMBER = struct.Struct("<I")
 
 
 def worker_end(ctx_id: int) -> bytes:
-    """WISH_WORKER_END as it is written."""
+    """The bytes of WISH_WORKER_END and its number."""
     return WISH_WORKER_END + _NUMBER.pack(ctx_id)
 
 
 class Wishes:
-    """From the bytes of the pipe to wishes; those that there are not are passed over."""
+    """Makes wishes from the bytes of the pipe; whoever takes them passes over unknown ones."""
 
     def __init__(self) -> None:
         self._begun = b""
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, int]]:
-        """What is whole now, each with its number, or 0."""
+        """The wishes that are complete now, each with its number, or 0."""
         self._begun += data
         while self._begun:
             wish, number = self._begun[:1], self._begun[1 : 1 + _NUMBER.size]

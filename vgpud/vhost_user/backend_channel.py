@@ -23,12 +23,12 @@ _ANSWER = Struct("=3IQ")
 class BackendChannel:
     """Owns the descriptor; ``FrontendError`` when it is no stream socket.
 
-    :meth:`run` has to run for anything to be answered.  It also reads what nobody has asked for:
-    the front-end may have put descriptors on their way here, its own connection's among them, which
-    would stay open for as long as they are not received.
+    Nothing is answered unless :meth:`run` runs.  It also reads what nobody has asked for: the
+    front-end may have sent descriptors, even that of its own connection, which would stay open
+    until they are received.
 
-    The front-end may need the main socket to carry out what is asked here, so a question is a
-    task's own business, never that of whoever reads requests.
+    The front-end may need the main socket to carry out what is asked here, so a question has its
+    own task, and is never asked by the one that reads requests.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -91,9 +91,9 @@ class BackendChannel:
 
 
 class _Answer:
-    """Of the size that every answer has; what follows it was not asked for.
+    """An answer, of the size that all answers have; what follows it was not asked for.
 
-    ``come`` is set also when nothing will come.
+    ``come`` is also set when nothing will come.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ async def _in_time() -> AsyncIterator[None]:
     try:
         with trio.fail_after(ANSWER_SECONDS):
             yield
-    # OSError: the front-end has gone, or the socket is connected to nobody; ClosedResourceError:
-    # another channel has replaced this one.
+    # OSError: the front-end has gone, or the socket is not connected; ClosedResourceError: another
+    # channel has replaced this one.
     except (OSError, trio.TooSlowError, trio.ClosedResourceError) as error:
         raise FrontendError("the backend channel is not answered") from error

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """One request after another from a stream socket, with its descriptors.
 
-The front-end sends descriptors with the first byte of a header.  So a header is read by itself: a
+The front-end sends descriptors with the first byte of a header.  So a header is read alone: a
 larger read would join the descriptors of one message with the bytes of the message before.
 """
 
@@ -24,8 +24,8 @@ ANCILLARY_BYTES = rights.ANCILLARY_BYTES + CREDENTIALS_BYTES
 
 
 class Message:
-    """A request; in a ``with`` statement, whoever wants a descriptor takes it out of the list, and
-    what is left is closed.
+    """A request; at the end of a ``with`` statement the descriptors are closed that nobody has
+    taken out of the list.
     """
 
     def __init__(self, header: Header, payload: bytes, descriptors: list[int]) -> None:
@@ -54,8 +54,8 @@ class Message:
 class Connection:
     """Owns the socket.
 
-    Who has the other end may share this one too, and with it the file's flags: it is never waited
-    for but by the event loop.
+    The process at the other end may share this end too, and so its flags: only the event loop ever
+    waits for it.
     """
 
     def __init__(self, end: SocketType) -> None:
@@ -72,16 +72,18 @@ class Connection:
 
     @property
     def sender_known(self) -> trio.Event:
-        """The first request has come."""
+        """Set when the first request has come."""
         return self._sender.known
 
     async def sender_left(self) -> int:
-        """Returns a front-end's process that has ended while others hold its connection open."""
+        """Returns the front-end's process once it has ended while others hold its connection
+        open.
+        """
         return await self._sender.left(self._socket)
 
     def check_foreign(self, descriptors: Iterable[int]) -> None:
-        """``FrontendError`` when one of them leads back to this connection, or to where such
-        connections are made.
+        """``FrontendError`` when one of them leads back to this connection, or to the socket that
+        front-ends connect to.
         """
         for descriptor in descriptors:
             check_foreign(descriptor, self._socket)
@@ -117,7 +119,7 @@ class Connection:
         return data
 
     async def _receive_rest(self, length: int) -> bytes:
-        # No room for descriptors: the kernel drops those that come later than they may.
+        # No room for descriptors: the kernel drops those that come after the header.
         data = bytearray()
         while len(data) < length:
             try:
@@ -125,7 +127,7 @@ class Connection:
             except ConnectionResetError:
                 more = b""
             if not more:
-                raise FrontendError("the frontend has gone in the middle of a request")
+                raise FrontendError("the front-end has gone in the middle of a request")
             data += more
         return bytes(data)
 

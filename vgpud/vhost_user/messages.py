@@ -136,14 +136,14 @@ class VringAddress(NamedTuple):
 
 
 class VringDescriptor(NamedTuple):
-    """Of SET_VRING_KICK, CALL and ERR; not ``present``: no descriptor comes along."""
+    """Of SET_VRING_KICK, CALL and ERR; if not ``present`` there is no descriptor."""
 
     vring: int
     present: bool
 
 
 class ConfigAccess(NamedTuple):
-    """``size`` bytes of the configuration space from ``offset``; ``data`` has as many."""
+    """``size`` bytes of the configuration space from ``offset``; ``data`` is that long."""
 
     offset: int
     size: int
@@ -160,7 +160,7 @@ class LogArea(NamedTuple):
 
 class SharedWindow(NamedTuple):
     """Of SHMEM_MAP and SHMEM_UNMAP, in bytes: ``length`` from ``offset`` of the shared memory region
-    ``region``, and from ``file_offset`` of the descriptor that comes along.
+    ``region``, and from ``file_offset`` of the descriptor that comes with it.
     """
 
     region: int
@@ -197,7 +197,7 @@ def parse_header(data: bytes) -> Header:
 
 
 def reply(request: int, payload: bytes) -> bytes:
-    """A whole reply: QEMU rejects one with other flags or another number than the request's."""
+    """A whole reply: QEMU rejects one whose flags differ, or whose number is not the request's."""
     return HEADER.pack(request, VERSION | FLAG_REPLY, len(payload)) + payload
 
 
@@ -205,7 +205,7 @@ def reply(request: int, payload: bytes) -> bytes:
 
 
 def nothing(payload: bytes) -> None:
-    """No payload.  What there is all the same is not looked at: QEMU 11.1 has sent some."""
+    """No payload.  If there is one it is ignored: QEMU 11.1 has sent some."""
 
 
 def u64(payload: bytes) -> int:
@@ -230,7 +230,7 @@ def vring_descriptor(payload: bytes) -> VringDescriptor:
 
 
 def memory_region(payload: bytes) -> MemoryRegion:
-    """The region of ADD_MEM_REG and REM_MEM_REG, behind 8 bytes of padding."""
+    """The region of ADD_MEM_REG and REM_MEM_REG, after 8 bytes of padding."""
     _, *region = _unpack(_ONE_REGION, payload)
     return MemoryRegion(*region)
 
@@ -248,7 +248,7 @@ def memory_table(payload: bytes) -> tuple[MemoryRegion, ...]:
 
 
 def config_access(payload: bytes) -> ConfigAccess:
-    """GET_CONFIG comes with as many bytes as are to come back, SET_CONFIG with what is to be set."""
+    """GET_CONFIG has as many bytes as its answer, SET_CONFIG has the bytes to set."""
     if len(payload) < _CONFIG.size:
         raise FrontendError(f"an access to the configuration space of {len(payload)} bytes")
     offset, size, flags = _CONFIG.unpack_from(payload)
@@ -281,7 +281,7 @@ def pack_config(access: ConfigAccess) -> bytes:
 
 
 def pack_shared_regions(sizes: Mapping[int, int]) -> bytes:
-    """The shared memory regions by their ids; one of no bytes is none."""
+    """The shared memory regions by their ids; 0 bytes mean no region."""
     every = (sizes.get(region, 0) for region in range(SHMEM_REGIONS))
     return _SHARED_REGIONS.pack(len(sizes), 0, *every)
 

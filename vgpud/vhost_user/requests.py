@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What each request is: how its payload reads, how many descriptors belong to it, who carries it
-out, and what is answered.
+"""Each request: how its payload is parsed, how many descriptors belong to it, who carries it out,
+and what is answered.
 """
 
 import errno
@@ -34,16 +34,16 @@ REFUSED = 1
 class Backend(ABC):
     """Carries out requests.
 
-    A method raises ``FrontendError`` for what no front-end may say, ``OSError`` for what cannot be
-    had, which a front-end that asks for acknowledgements survives.  It takes the descriptors that
-    it keeps out of the list.
+    A method raises ``FrontendError`` for what no front-end may send, and ``OSError`` when something
+    cannot be done, which a front-end that asks for acknowledgements survives.  It takes the
+    descriptors that it keeps out of the list.
     """
 
     protocol_features: ProtocolFeature
 
     @abstractmethod
     async def run(self) -> None:
-        """Goes on beside the requests, until there are no more."""
+        """Runs beside the requests, until there are no more."""
 
     @abstractmethod
     async def get_features(self) -> int: ...
@@ -61,7 +61,7 @@ class Backend(ABC):
     ) -> None: ...
     @abstractmethod
     async def add_memory_region(self, region: MemoryRegion, descriptors: Descriptors) -> bool:
-        """False: it is not used, and not acknowledged."""
+        """False if the region is not used, and so not acknowledged."""
 
     @abstractmethod
     async def remove_memory_region(self, region: MemoryRegion) -> None: ...
@@ -100,8 +100,8 @@ class Backend(ABC):
 
 
 class Entry(NamedTuple):
-    """``descriptors`` says of a parsed payload how many may belong to it; ``pack`` makes the reply,
-    None if there is none.
+    """``descriptors`` returns how many descriptors may belong to a parsed payload; ``pack`` makes
+    the reply, None if there is none.
     """
 
     parse: Callable[[bytes], Any]
@@ -123,7 +123,7 @@ def _vring_descriptor(which: str) -> Entry:
 
 
 async def _ignored(backend: Backend, parsed: Any, descriptors: Descriptors) -> None:
-    """Nothing depends on it: there is one owner, and no log's eventfd is ever signalled."""
+    """A request without effect: there is one owner, and a log's eventfd is never signalled."""
 
 
 REQUESTS: dict[int, Entry] = {
@@ -160,10 +160,10 @@ REQUESTS: dict[int, Entry] = {
     Request.REM_MEM_REG: Entry(
         messages.memory_region,
         lambda backend, region, fds: backend.remove_memory_region(region),
-        # Some front-ends send the region's descriptor once more.
+        # Some front-ends send the region's descriptor again.
         descriptors=lambda region: (0, 1),
     ),
-    # The one request whose reply depends on what is negotiated; LOG_SHMFD is, or there is no
+    # The only request whose reply depends on negotiation; LOG_SHMFD is negotiated, or there is no
     # descriptor.
     Request.SET_LOG_BASE: Entry(
         messages.log_area,
@@ -283,7 +283,8 @@ async def _dispatch(backend: Backend, message: Message) -> bytes | None:
 
 
 def _wants_acknowledgement(backend: Backend, message: Message) -> bool:
-    # Looked at when the request has been carried out: SET_PROTOCOL_FEATURES may ask for its own.
+    # Checked after the request was carried out: SET_PROTOCOL_FEATURES may turn on its own
+    # acknowledgement.
     return message.needs_reply and ProtocolFeature.REPLY_ACK in backend.protocol_features
 
 
@@ -293,5 +294,5 @@ def _has_reply(message: Message) -> bool:
 
 
 def name(request: int) -> str:
-    """For a log."""
+    """The name of a request, for the log."""
     return Request(request).name if request in REQUESTS else f"request {request}"

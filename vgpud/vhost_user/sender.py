@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Which process a front-end is, by what the kernel says of who sent its messages.
+"""Which process a front-end is, from what the kernel says about the sender of its messages.
 
-Who connected, or made the pair of sockets, may be another: libvirt does both for QEMU.  And the end
-of a connection's file is no sure sign that its front-end has gone, since anybody may hold the other end
-open: we ourselves, when it was given to us as a display.
+Another process may have connected, or made the socket pair: libvirt does both for QEMU.  And a
+front-end may have gone although its connection has not ended, since anybody may hold the other end
+open, even we ourselves, when it was given to us as a display.
 """
 
 import os
@@ -17,7 +17,7 @@ from vgpud.link import credentials
 from vgpud.link.rights import Ancillary
 
 CREDENTIALS_BYTES = socket.CMSG_SPACE(credentials.BYTES)
-# How long after its process's end a connection may go on without a word of anybody else's.
+# How long a connection may go on after its process's end before another process sends something.
 GRACE_SECONDS = 1.0
 
 
@@ -37,7 +37,7 @@ def sender_in(ancillary: Iterable[Ancillary]) -> int:
 
 
 class Sender:
-    """Of the last message: another process may go on with a connection, after a change of programs.
+    """The sender of the last message: another process may go on with a connection.
 
     ``known`` is set with the first message.
     """
@@ -48,7 +48,7 @@ class Sender:
         self._watching = trio.CancelScope()
 
     def note(self, process_id: int) -> None:
-        """``process_id`` is 0 for one that cannot be named."""
+        """``process_id`` is 0 for a process that cannot be named here."""
         self.known.set()
         if (process_id or None) != self.pid:
             self.pid = process_id or None
@@ -56,7 +56,7 @@ class Sender:
 
     async def left(self, end: trio.socket.SocketType) -> int:
         """Returns the sender when it has ended and nothing follows at ``end``, not even the end of
-        the file.  Of one that cannot be named nothing is known.
+        the file.  Never returns for a sender that cannot be named.
         """
         while True:
             with trio.CancelScope() as self._watching:
@@ -69,7 +69,7 @@ class Sender:
 
 
 async def _end_of(process_id: int | None) -> None:
-    """Of one that cannot be named, or watched, it is never seen."""
+    """Waits for the end of a process; for ever if it cannot be named or watched."""
     try:
         process = None if process_id is None else os.pidfd_open(process_id)
     except ProcessLookupError:
@@ -85,7 +85,7 @@ async def _end_of(process_id: int | None) -> None:
 
 
 def _has_more(end: trio.socket.SocketType) -> bool:
-    """Whether there is something to be read yet, the end of the file included."""
+    """Whether there is something to read, also the end of the file."""
     poll = select.poll()
     poll.register(end.fileno(), select.POLLIN | select.POLLRDHUP)
     return bool(poll.poll(0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The view process, forked by the spawner for one viewer, who says whatever he likes."""
+"""The view process, forked by the spawner for one viewer, which may send anything."""
 
 import errno
 import os
@@ -13,17 +13,18 @@ from vgpud.walls import landlock, missing, seccomp
 def main(channel: int, life: int) -> int:
     """Serves the viewer whose connection comes by the channel; the process's exit status.
 
-    When the other end of the pipe ``life`` is closed, by the session or with it, the process is no more.
+    When the session closes the other end of the pipe ``life``, or dies, the kernel kills this
+    process.
     """
     end_with(life)
     try:
-        # It brings libvncserver, and what that needs: nobody else is to have these.
+        # It loads libvncserver and what that needs, which no other process may have.
         import vgpud._view as extension
     except ImportError as error:
         return _fail(str(error))
     for door in missing(landlock.confine_to_nothing) + missing(seccomp.confine, "view"):
         sys.stderr.write(f"<4>a view process is not confined in full: {door}\n")
-    # What a viewer says is read from here on, and nothing of it before.
+    # Only from here on is anything read that the viewer sends.
     result = int(extension.lib.view_serve(channel))
     if result in (0, -errno.EPIPE):
         return EXIT_OK

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What the processes of a machine give up before they read anything of a VMM's or a guest's: by Landlock files, by seccomp all
-system calls but those of a list.  Nothing of it can be undone.
+"""What the processes of a machine give up before they read anything of a VMM's or a guest's: files
+by Landlock, and by seccomp all system calls that are not in a list.  None of it can be undone.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ Arguments = ParamSpec("Arguments")
 
 
 class WallError(Exception):
-    """This computer cannot put up a wall; the text says why."""
+    """This host cannot put up a wall; the text says why."""
 
 
 def missing(
     confine: Callable[Arguments, None], *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> list[str]:
-    """Why that wall is not there, which is no reason not to serve: not every kernel has everything."""
+    """Why a wall is missing.  We serve without it: not every kernel has everything."""
     try:
         confine(*arguments, **named)
     except WallError as error:

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The system calls that each kind of process may make once its wall is up, and with which arguments.
 
-What is not here does not exist for it (ENOSYS), which libraries know how to live with: kernels lack calls too.  Three rules make
-the lists.  Nothing is done to another process, by whatever way the kernel would do it for us.  Nothing is changed by its path.
-Nothing is made that the kernel counts for the user and not for the process, since that is other machines' as well.
+A call that is not here fails with ENOSYS, which libraries can handle, since kernels lack calls too.
+The lists follow three rules.  Nothing is done to another process, not even through the kernel.
+Nothing is changed by its path.  Nothing is made that the kernel counts for the user instead of the
+process, since other machines share that count.
 """
 
 from typing import NamedTuple
 
 MAX_U64 = (1 << 64) - 1
 OWN_PROCESS = 0x5AFE_0001
-"""Stands for the number of the process itself, which is known when the list is in force."""
+"""Stands for the number of the process itself, which is known only when the list is put in
+force.
+"""
 
 
 class Argument(NamedTuple):
-    """The argument at ``place`` has in the bits of ``mask`` the ``value``."""
+    """The bits of ``mask`` in the argument at ``place`` must be ``value``."""
 
     place: int
     value: int
@@ -22,9 +25,9 @@ class Argument(NamedTuple):
 
 
 Condition = tuple[Argument, ...]
-"""All of these arguments hold; of an empty one, whatever they are."""
+"""All of these must hold; an empty condition always holds."""
 Calls = dict[str, tuple[Condition, ...]]
-"""Of each call the conditions, of which one has to hold."""
+"""The conditions of each call, of which one has to hold."""
 
 
 def plain(names: str) -> Calls:
@@ -59,7 +62,7 @@ CLONE_DETACHED = 0x400000
 THREAD = 0x3D0F00
 # fork(), with glibc and with musl.
 FORKS = (0x1200011, 17)
-# <sys/mman.h>, <linux/memfd.h>: large pages are few, and are there for guests' memory.
+# <sys/mman.h>, <linux/memfd.h>: huge pages are few, and are meant for guests' memory.
 MAP_HUGETLB, MFD_HUGETLB = 0x40000, 0x4
 # <sys/socket.h>
 AF_UNIX, SOCK_STREAM, SOCK_SEQPACKET = 1, 1, 5
@@ -72,10 +75,10 @@ TCGETS, FIONBIO, FIONREAD, FIOCLEX, SIOCOUTQ = 0x5401, 0x5421, 0x541B, 0x5451, 0
 # <sys/prctl.h>
 PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
 SIGABRT = 6
-# <sys/resource.h>: the other kinds of a priority are of a process group or a user.
+# <sys/resource.h>: the other kinds are the priority of a process group or a user.
 PRIO_PROCESS = 0
 KCMP_FILE = 0
-# <linux/falloc.h>, with FALLOC_FL_KEEP_SIZE, without which it is refused.
+# <linux/falloc.h>, with FALLOC_FL_KEEP_SIZE, without which the kernel refuses it.
 FALLOC_FL_PUNCH_HOLE = 0x2 | 0x1
 
 READ_ONLY = O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE
@@ -84,13 +87,13 @@ EXISTING = O_CREAT | O_TRUNC | O_TMPFILE
 THREADS: Calls = {"clone": ((Argument(0, THREAD, MAX_U64 & ~CLONE_DETACHED),),)}
 
 COMMON: Calls = joined(
-    # What is open already.
+    # For what is open already.
     plain(
         "read readv pread64 write writev close lseek dup dup2 dup3 fstat poll ppoll epoll_ctl epoll_wait epoll_pwait epoll_pwait2"
         " sendmsg recvmsg recvfrom shutdown getsockopt getsockname ftruncate"
     ),
     {
-        # No owner, no signal: the kernel would send it for us.
+        # Not the commands that set an owner or a signal: the kernel would send signals for us.
         "fcntl": one_of(
             1,
             F_DUPFD,
@@ -102,9 +105,9 @@ COMMON: Calls = joined(
             F_ADD_SEALS,
             F_GET_SEALS,
         ),
-        # By type FIOSETOWN is one of these as well.
+        # Listed one by one, since FIOSETOWN has the same type.
         "ioctl": one_of(1, TCGETS, FIONBIO, FIONREAD, FIOCLEX, SIOCOUTQ),
-        # No address.
+        # Only without an address.
         "sendto": one_of(4, 0),
     },
     # Memory.
@@ -129,7 +132,8 @@ COMMON: Calls = joined(
     ),
     {
         "prctl": one_of(0, PR_SET_NAME, PR_GET_NAME, PR_SET_VMA),
-        # As abort(3) does.  Any other signal could be queued without end, and those are counted for the user.
+        # As abort(3) does.  Any other signal could be queued without end, and queued signals are
+        # counted for the user.
         "tgkill": ((Argument(0, OWN_PROCESS), Argument(2, SIGABRT)),),
         "sched_getaffinity": one_of(0, 0, OWN_PROCESS),
         "getrlimit": ((),),
@@ -142,7 +146,7 @@ SESSION: Calls = joined(
     THREADS,
     plain("accept accept4 getpeername recvmmsg pidfd_open splice vmsplice"),
     {
-        # To each device process a present channel, from each display its replies.
+        # For the present channel of each device process, and for the replies of each display.
         "socketpair": tuple(
             (Argument(0, AF_UNIX), Argument(1, kind, MAX_U64 & ~SOCK_FLAGS))
             for kind in (SOCK_STREAM, SOCK_SEQPACKET)
@@ -151,13 +155,13 @@ SESSION: Calls = joined(
             (Argument(1, SOL_SOCKET), Argument(2, option))
             for option in (SO_SNDBUF, SO_SNDBUFFORCE, SO_PASSCRED)
         ),
-        # To give memory back; any other kind takes some.
+        # To give memory back; any other mode takes some.
         "fallocate": one_of(1, FALLOC_FL_PUNCH_HOLE),
     },
 )
 
 DEVICE: Calls = joined(COMMON, plain("sendmmsg fallocate"))
-"""Of one that draws in 2D: no thread, and nothing to open but to read it."""
+"""Of a device process that draws in 2D: no threads, and files are opened only for reading."""
 
 GRAPHICS_TYPES = {
     "direct rendering": ord("d"),
@@ -170,12 +174,12 @@ GRAPHICS_TYPES = {
     "NVIDIA's displays": ord("m"),
     "NVIDIA's memory": 0x00,
 }
-"""The second byte of an ioctl: whose it is."""
+"""The second byte of an ioctl, its type."""
 
 GRAPHICS: Calls = joined(
     DEVICE,
     THREADS,
-    # The first few are of libraries' own files and threads; the rest of memory.
+    # The first ones are for libraries' own files and threads, the others for memory.
     plain(
         "statfs fstatfs fadvise64 eventfd2 timerfd_create timerfd_settime timerfd_gettime getpeername"
         " sched_get_priority_min sched_get_priority_max mincore msync"
@@ -186,7 +190,7 @@ GRAPHICS: Calls = joined(
         "ioctl": tuple((Argument(1, kind << 8, 0xFF00),) for kind in GRAPHICS_TYPES.values()),
         # Whether two descriptors are one file.
         "kcmp": ((Argument(0, OWN_PROCESS), Argument(1, OWN_PROCESS), Argument(2, KCMP_FILE)),),
-        # A thread's own; another's number cannot be told from another process's.
+        # Only the calling thread: another thread's number looks like another process's.
         "sched_setaffinity": one_of(0, 0, OWN_PROCESS),
         "sched_getscheduler": one_of(0, 0, OWN_PROCESS),
         "sched_getparam": one_of(0, 0, OWN_PROCESS),
@@ -200,14 +204,17 @@ GRAPHICS: Calls = joined(
 
 WAYLAND: Calls = joined(
     GRAPHICS,
-    # By the path of a socket: which one, no list can tell.
+    # By the path of a socket, which no list can check.
     plain("connect epoll_create1"),
     {"socket": ((Argument(0, AF_UNIX), Argument(1, SOCK_STREAM, MAX_U64 & ~SOCK_FLAGS)),)},
 )
-"""Of a device process whose guest speaks to a compositor of the host: each of its contexts has a connection of its own."""
+"""Of a device process whose guest speaks to a compositor of the host: each context has its own
+connection.
+"""
 
 VIEW: Calls = joined(
-    # What is open already, and what the session sends; nothing is opened any more, not to be read either.
+    # For what is open already, and for what the session sends; nothing is opened, not even for
+    # reading.
     plain(
         "read readv write writev close dup fstat poll ppoll select pselect6 sendmsg recvmsg recvfrom shutdown"
         " getsockopt getsockname getpeername lseek"
@@ -219,7 +226,7 @@ VIEW: Calls = joined(
         "ioctl": one_of(1, FIONBIO, FIONREAD),
         "sendto": one_of(4, 0),
         "setsockopt": ((Argument(1, IPPROTO_TCP), Argument(2, TCP_NODELAY)),),
-        # As glibc has fstat().
+        # glibc's fstat().
         "newfstatat": one_of(3, AT_EMPTY_PATH),
     },
     plain("brk munmap mprotect mremap madvise"),
@@ -235,27 +242,27 @@ VIEW: Calls = joined(
         "prlimit64": ((Argument(0, 0), Argument(2, 0)),),
     },
 )
-"""Of one that serves a viewer: no thread, no file."""
+"""Of a view process: no threads, no files."""
 
 NOT_SEALED: Calls = {"fcntl": one_of(1, F_ADD_SEALS)}
-"""Calls of a render server that do nothing, and say that they have: memory that it gives away is sealed by whoever takes it, who may
-have to make it longer first, and drivers give up memory that they cannot seal.
+"""Calls of a render server that do nothing and return success.  Whoever takes its memory seals it,
+perhaps after extending it, and drivers do not use memory that they cannot seal.
 """
 
 VULKAN: Calls = joined(
     GRAPHICS | {"fcntl": tuple(one for one in GRAPHICS["fcntl"] if one not in NOT_SEALED["fcntl"])},
-    # The first few are what every program begins with; the rest of workers that have ended.
+    # The first ones are what every program starts with, the others are for workers that have ended.
     plain("execve arch_prctl set_tid_address pselect6 signalfd4 waitid flock"),
     {
         "clone": one_of(0, *FORKS),
-        # From the server to a worker, and from that to the device process.
+        # Between the server and a worker, and between a worker and the device process.
         "socketpair": SESSION["socketpair"],
     },
 )
 """Of the render server and its workers, one for each context, which execute what a guest wants of Vulkan.
 
-It is in force before the server is executed, and Landlock lets nothing else be executed.  No signal can be sent: a worker ends by
-itself when the server hangs up, if it does not hang.
+It is in force before the server is executed, and Landlock lets nothing else be executed.  No signal
+can be sent: a worker that does not hang ends when the server hangs up.
 """
 
 SIGKILL = 9
@@ -263,7 +270,9 @@ SIGN = 1 << 31
 
 VULKAN_SCOPED: Calls = joined(
     VULKAN,
-    # Of one process, not of all or a group.
+    # To one process, not to all or a group.
     {"kill": ((without(0, SIGN), Argument(1, SIGKILL)),)},
 )
-"""The same where Landlock confines signals to what is confined together: the server ends workers of contexts that have gone."""
+"""The same where Landlock confines signals to processes confined together: there the server kills
+the workers of contexts that have gone.
+"""

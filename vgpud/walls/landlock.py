@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Files that a process may open, and whom it may signal, by Landlock.
-
-It has no library in the distributions; three system calls, which are the kernel's promised interface, are all of it.
+"""The files that a process may open, and the processes that it may signal, by Landlock. The
+distributions have no library for it; it is only three system calls, whose interface the kernel
+promises not to change.
 """
 
 import ctypes
@@ -29,19 +29,19 @@ KINDS = {1: 13, 2: 14, 3: 15, 4: 15}
 KINDS_NOW = 16
 SCOPES_SINCE = 6
 NEWEST = 6
-"""Of the versions of the interface the last whose whole is used here."""
+"""The last version of the interface that is used completely here."""
 
 PROGRAMS = ("/usr", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix/store", "/gnu/store")
-# What graphics drivers want to know of the computer.
+# What graphics drivers read about the host.
 HARDWARE = ("/run/opengl-driver", "/sys", "/proc", "/dev")
-# Folders and files that the environment adds, of those variables that a device process gets.
+# Variables, of those that a device process gets, that add folders and files.
 READABLE_VARIABLES = (
     "LD_LIBRARY_PATH", "LD_PRELOAD", "LIBGL_DRIVERS_PATH", "GBM_BACKENDS_PATH", "XAUTHORITY",
     "PYTHONPATH", "VK_ICD_FILENAMES", "VK_DRIVER_FILES", "__EGL_VENDOR_LIBRARY_DIRS",
     "__EGL_VENDOR_LIBRARY_FILENAMES",
 )  # fmt: skip
 WRITABLE = ("/dev/null", "/dev/zero", "/dev/udmabuf")
-# Of programs, which the kernel executes for them.
+# The dynamic linkers, which the kernel executes for programs.
 LOADERS = ("lib*/ld-*.so*", "usr/lib*/ld-*.so*", "lib/*/ld-*.so*")
 GRAPHICS_DEVICES = ("dri", "nvidia*", "kfd", "mali*")
 
@@ -50,33 +50,33 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def confine_to_programs() -> None:
-    """They may be read, since Python imports some things when they are wanted; nothing is written."""
+    """Only programs may be read, since Python imports some things late; nothing may be written."""
     _confine(map(Path, (*PROGRAMS, *_python())), ())
 
 
 def confine_to_nothing() -> None:
-    """For who has loaded all that is to be loaded."""
+    """No file at all: for a process that has loaded everything."""
     _confine((), ())
 
 
 def confine_to_graphics(gpu_device: str) -> None:
-    """Only ``gpu_device`` may be written, or where it is empty any graphics device."""
+    """Only ``gpu_device`` may be written, or if it is empty any graphics device."""
     _confine(_readable(os.environ), _writable(gpu_device))
 
 
 def confine_to_vulkan(gpu_device: str, program: Path) -> None:
-    """As to graphics; nothing but ``program`` can be executed."""
+    """As confine_to_graphics; only ``program`` can be executed."""
     loaders = (path for pattern in LOADERS for path in Path("/").glob(pattern))
     _confine(_readable(os.environ), _writable(gpu_device), (program, *loaders))
 
 
 def scopes_signals() -> bool:
-    """Whether those that are confined can signal nobody but those that are confined with them."""
+    """Whether confined processes can signal only those confined together with them."""
     return version() >= SCOPES_SINCE
 
 
 def version() -> int:
-    """Of the kernel's interface; ``WallError`` when it has none."""
+    """The version of the kernel's interface; ``WallError`` when it has none."""
     found = int(_libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
     if found < 1:
         raise WallError(f"Landlock: {_reason()}")
@@ -110,7 +110,7 @@ def _confine(
 def _python() -> Iterator[str]:
     package = str(Path(vgpud.__file__).parent.parent)
     for path in (sys.prefix, sys.base_prefix, package, *sys.path):
-        # What has no slash would be the folder that we are in.
+        # A relative path would depend on the current folder.
         if path.startswith("/"):
             yield path
 
@@ -132,7 +132,7 @@ def _allow(ruleset: int, path: Path, access: int) -> None:
     try:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
-        return  # nothing there, nothing to allow
+        return  # it does not exist, so there is nothing to allow
     try:
         allowed = access if path.is_dir() else access & FILE_ACCESS
         _landlock(ADD_RULE, ruleset, RULE_PATH_BENEATH, struct.pack("=Qi", allowed, place), 0)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Lists of system calls, compiled by libseccomp and put in force.
-
-libseccomp is opened where it is, which is wherever systemd is.  A list is compiled once, in the process that forks all others: these
-have the compiled program, and of the library nothing.
+"""Lists of system calls, compiled by libseccomp and put in force. libseccomp is there wherever
+systemd is.  A list is compiled once, in the process that forks all others: these have only the
+compiled program, not the library.
 """
 
 import ctypes
@@ -57,7 +56,9 @@ JUMP_IF_EQUAL = 0x15
 
 
 class Program(NamedTuple):
-    """A compiled list, the offsets at which OWN_PROCESS still stands in it, and the number that seccomp(2) has here."""
+    """A compiled list, the offsets at which it has OWN_PROCESS, and the number of seccomp(2)
+    here.
+    """
 
     instructions: bytes
     own_process: tuple[int, ...]
@@ -67,7 +68,7 @@ class Program(NamedTuple):
 def prepare() -> None:
     """Compiles every list, for the processes that are forked from this one.
 
-    Where that cannot be done each of those says so.
+    If that fails, each of those logs it.
     """
     for name in LISTS:
         try:
@@ -77,7 +78,9 @@ def prepare() -> None:
 
 
 def confine(name: str) -> None:
-    """From now on every thread of this process, those of libraries too, makes the calls of that list only."""
+    """From now on every thread of this process, also those of libraries, can make only the calls of
+    that list.
+    """
     program = compiled(name)
     instructions = ctypes.create_string_buffer(program.instructions, len(program.instructions))
     for offset in program.own_process:
@@ -87,7 +90,7 @@ def confine(name: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise WallError(f"no_new_privs: {os.strerror(ctypes.get_errno())}")
-    # More than 0 is the number of a thread that has another filter.
+    # A number above 0 is a thread that has another filter.
     if libc.syscall(program.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, filter_):
         raise WallError(f"seccomp: {os.strerror(ctypes.get_errno())}")
 
@@ -102,7 +105,7 @@ def compiled(name: str) -> Program:
     library.seccomp_init.restype = ctypes.c_void_p
     made = library.seccomp_init(SCMP_ACT_ENOSYS)
     if made is None:
-        raise WallError("libseccomp: no list can be made")
+        raise WallError("libseccomp cannot make a list")
     context = ctypes.c_void_p(made)
     try:
         _check(library.seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE))
@@ -141,7 +144,7 @@ def _exported(library: Any, context: ctypes.c_void_p) -> bytes:
 
 
 def _own_process(instructions: bytes) -> Iterator[int]:
-    """Where an instruction compares with the number of the process itself."""
+    """The offsets where an instruction compares with OWN_PROCESS."""
     for index, (code, _, _, value) in enumerate(INSTRUCTION.iter_unpack(instructions)):
         if code == JUMP_IF_EQUAL and value == OWN_PROCESS:
             yield (index + 1) * INSTRUCTION.size - VALUE.size

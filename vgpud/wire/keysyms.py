@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""X11's names of keys that are no characters (X Window System Protocol, appendix A); a character's is its Latin-1 code."""
+"""X11's keysyms of keys that are not characters (X Window System Protocol, appendix A); a
+character's keysym is its Latin-1 code.
+"""
 
 from enum import IntEnum
 from typing import NamedTuple
 
-# A character of Latin-1 is its code, any other may be this and its code.
+# The keysym of a Latin-1 character is its code; that of any other may be this plus its code.
 UNICODE, LATIN_1_MAX = 0x01000000, 0xFF
 
 
@@ -66,7 +68,7 @@ class Keysym(IntEnum):
 
 
 class Accent(NamedTuple):
-    """What a dead key puts onto the character behind it (Unicode), and what it is before a space."""
+    """What a dead key adds to the next character (Unicode), and what it is before a space."""
 
     combining: str
     alone: str

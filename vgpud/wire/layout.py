@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A little-endian C structure, declared as a named tuple whose annotations say how each field lies.
+"""A little-endian C structure, declared as a named tuple whose annotations give each field's
+layout.
 
     class virtio_gpu_rect(NamedTuple):
         x: le32
         y: le32
 
-``pack``, ``unpack``, ``size_of`` and ``offsets_of`` work on any such class.  A precompiled Struct
-into a named tuple is the cheapest readable way that CPython has (about 0.2 µs for a header).
+``pack``, ``unpack``, ``size_of`` and ``offsets_of`` work on any such class.  In CPython a
+precompiled Struct that fills a named tuple is the fastest readable way (about 0.2 µs for a header).
 """
 
 import struct
@@ -88,13 +89,15 @@ def _item(array: Any) -> type[Any]:
 
 
 def _count(declared: Any) -> int:
-    """How many values struct makes of the field."""
+    """How many values struct unpacks for the field."""
     struct = Struct("<" + _format(declared))
     return len(struct.unpack(bytes(struct.size)))
 
 
 def _maker(declared: Any) -> Callable[[Values], Any]:
-    """What makes a field, or a whole structure, of the values that struct has unpacked."""
+    """A function that makes a field, or a whole structure, from the values that struct has
+    unpacked.
+    """
     if not hasattr(declared, "__metadata__"):
         return _structure_maker(declared)
     if isinstance(declared.__metadata__[0], int):

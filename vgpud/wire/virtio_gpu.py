@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """VIRTIO 1.2, section 5.7: the GPU device, named as in <linux/virtio_gpu.h>.
 
-A command's structure is what follows its ``virtio_gpu_ctrl_hdr``, which is decoded apart; so is a
-response's.  What a command carries behind its structure (entries, a command stream) is not in it.
+A command's or response's structure is what follows its ``virtio_gpu_ctrl_hdr``, which is decoded
+separately.  What a command has after its structure (entries, a command stream) is not in it.
 """
 
 from typing import Annotated, NamedTuple
@@ -337,7 +337,7 @@ class virtio_gpu_cursor_pos(NamedTuple):
 
 
 class virtio_gpu_update_cursor(NamedTuple):
-    """Of UPDATE_CURSOR and MOVE_CURSOR; the latter looks at ``pos`` alone."""
+    """Of UPDATE_CURSOR and MOVE_CURSOR; the latter uses only ``pos``."""
 
     pos: virtio_gpu_cursor_pos
     resource_id: le32

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a guest does that has taken over its device process.
-
-Each attack is a function that gets the device; it may raise, return (the process then goes on as an honest one) or never return.
-What the confinement forbids fails with an error, which is no attack's end: see :func:`_try`.
+"""What a guest may do that has taken over its device process. Each attack is a function that gets
+the device; it may raise, return (then the process goes on honestly) or never return. What the
+confinement forbids fails with an error, which does not end the attack: see :func:`_try`.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def attack(name: str) -> Callable[[Callable[[Any], object]], Callable[[Any], obj
 
 
 def _try(function: Callable[..., object], *arguments: object) -> None:
-    """Whatever comes of it."""
+    """Ignores all errors."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         function(*arguments)
 
@@ -84,7 +83,7 @@ def _send(descriptor: int, data: bytes, descriptors: Sequence[int] = (), flags: 
 
 
 def _raw(device: Any, data: bytes) -> None:
-    """All of it to the session, however long that takes."""
+    """Sends all of it to the session, however long that takes."""
     while data:
         data = data[_send(device.link.fileno(), data) :]
 
@@ -177,7 +176,7 @@ def _descriptors_without_end(device: Any) -> None:
 
 @attack("an unfinished message with descriptors")
 def _unfinished(device: Any) -> None:
-    """The receiver keeps what has no message yet; then silence."""
+    """The receiver keeps descriptors that have no message yet; then silence."""
     image = _memory()
     _send(device.link.fileno(), _header(_kind(m.ResourceCreated), 60_000, 0, 1), [image] * 200)
     for _ in range(50):
@@ -195,7 +194,7 @@ def _descriptors_everywhere(device: Any) -> None:
 
 @attack("sockets inside sockets")
 def _nested(device: Any) -> None:
-    """Each end of what it has goes into each other, so that a copy lives where nobody looks."""
+    """Sends each of its ends into every other, so that a copy stays where nobody reads."""
     ends = _sockets()
     for end in ends:
         for other in ends:
@@ -252,7 +251,7 @@ def _standard_error(device: Any) -> None:
 
 @attack("a flood on every descriptor")
 def _everywhere(device: Any) -> None:
-    """Whatever else was inherited: a process of one machine is to have nothing of the others."""
+    """Whatever else was inherited: a process of one machine must have nothing of the others."""
     for _ in range(20):
         for number, what in _open_descriptors():
             if stat.S_ISSOCK(what.st_mode):
@@ -308,7 +307,7 @@ def _present_noise(device: Any) -> None:
 
 @attack("records of anything")
 def _records(device: Any) -> None:
-    """Each kind of record, with numbers at their ends, and a file that is no image."""
+    """Each kind of record, with numbers at their limits, and a file that is not an image."""
     image = _memory()
     numbers = (0, 1, 64, 2**31, 2**32 - 1)
     for end in _sockets():
@@ -393,7 +392,9 @@ def _deaf() -> None:
 # --- others
 
 OTHERS: list[int] = []
-"""Processes that are none of this machine's.  The guest names them, so that nobody else on this computer is hit."""
+"""Processes of other machines.  The guest names them, so that no other process on this computer is
+hit.
+"""
 
 PATHS: list[str] = []
 """Files of others, likewise."""
@@ -434,7 +435,7 @@ def _files_of_others(device: Any) -> None:
             lambda: os.chmod(path, 0),  # noqa: B023, PTH101
             lambda: os.chown(path, 65534, 65534),  # noqa: B023
             lambda: os.truncate(path, 0),  # noqa: B023
-            # Which Landlock looks at from its third version on.
+            # Landlock checks this from its third version on.
             lambda: os.close(os.open(path, os.O_RDONLY | os.O_TRUNC)),  # noqa: B023
             lambda: os.rename(path, f"{path}.gone"),  # noqa: B023, PTH104
             lambda: os.unlink(path),  # noqa: B023, PTH108
@@ -552,7 +553,9 @@ def _all_of_it(device: Any) -> None:
 
 @attack("every call")
 def _every_call(device: Any) -> None:
-    """Which of them are there.  The first of ``OTHERS`` are those that nobody could tell of any more."""
+    """The attacks that exist.  After the first ones of ``OTHERS`` no process could report
+    anything.
+    """
     made = []
     for number in set(range(CALLS)) - set(OTHERS):
         ctypes.set_errno(0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A session that its VMM has taken over: it says word by word what it is told, to whomever it has a link to.
+"""A session that its VMM has taken over: it sends word by word what it is told, on any of its
+links.
 
 It is one whose connection begins with ``MAGIC``; a line of :mod:`speech` follows another.
 """
@@ -26,7 +27,7 @@ speech = importlib.import_module(f"{__package__}.speech" if __package__ else "sp
 
 
 def announced(frontend: int) -> bool:
-    """Whether somebody there wants a liar; waits for his first word."""
+    """Whether the VMM wants a liar; waits for its first bytes."""
     waiting = select.poll()
     waiting.register(frontend, select.POLLIN)
     if not waiting.poll(FIRST_WORD_SECONDS * 1000):
@@ -60,7 +61,7 @@ class Session:
         }
 
     def run(self) -> int:
-        """Until the VMM leaves; confined as an honest one is when it hears him."""
+        """Runs until the VMM leaves, confined like an honest session."""
         speech.prepare()
         importlib.import_module("vgpud.session.confinement").confine()
         os.set_blocking(self._ends.frontend, True)

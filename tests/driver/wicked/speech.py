@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What is to be said for somebody else: bytes and descriptors for ends of his, word by word.
+"""What another process is told to send: bytes and descriptors for its ends, word by word.
 
-A speech travels as lines of JSON, each a word.  A device process says them here, when its guest sends them in a command; a session in
-``lying_session``.
+A speech travels as lines of JSON, each a word.  A device process sends them here, when its guest
+puts them into a command; a session does so in ``lying_session``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ F_ADD_SEALS, F_SEAL_SHRINK = 1033, 2  # linux/fcntl.h
 
 
 class Word(NamedTuple):
-    """``end`` is what the speaker calls it; ``data`` is hexadecimal; ``descriptors`` are kinds of ``MADE``.
-
-    ``place`` is where in a file that is, for an end that is one.
+    """``end`` is the speaker's name for it; ``data`` is hexadecimal; ``descriptors`` are kinds of
+    ``MADE``. ``place`` is the position in a file, for an end that is a file.
     """
 
     end: str
@@ -121,7 +120,7 @@ def send(end: int, word: Word) -> None:
 
 
 def obey(device: Any, request: bytes) -> None:
-    """Says what the guest wants said, if this is what it asks for."""
+    """Sends what the guest wants, if this is what it asks for."""
     if request[: len(MAGIC)] != MAGIC:
         return
     for word in decode(request[HEADER_BYTES:]):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""All checks, in a table; each in a thread of its own, so that none waits for another, and nobody for one that hangs."""
+"""All checks, in a table.  Each runs in its own thread, so that none waits for another, and the
+user does not wait for one that hangs.
+"""
 
 import threading
 import time
@@ -42,7 +44,7 @@ MACHINE = "machine"
 
 
 class Result(NamedTuple):
-    """A finding, and the name of the check that has it."""
+    """A finding, and the name of its check."""
 
     check: str
     finding: Finding
@@ -54,7 +56,9 @@ def examine(
     checks: dict[str, Check] | None = None,
     seconds: float = SECONDS,
 ) -> list[Result]:
-    """Everything there is to say; of the machines only what is said of ``machine``, if one is named."""
+    """The findings of all checks; if ``machine`` is named, of the running machines only that
+    one's.
+    """
     table = dict(CHECKS if checks is None else checks)
     table[MACHINE] = lambda host: _machines(machine)
     running = [_Running(name, check, host) for name, check in table.items()]
@@ -77,16 +81,17 @@ class _Running(threading.Thread):
         try:
             found = list(self._check(self._host))
         except Exception as error:
-            # What a strange host brings to light in one check is no reason to say nothing of all others.
+            # A strange host may make one check fail, which must not hide the results of the others.
             found = [limited(f"this check has failed: {type(error).__name__}: {error}")]
         self._found = found
 
     def findings(self, seconds: float) -> list[Finding]:
-        """Those of a check that has ended, or that it has not."""
+        """Those of a check that has ended, or a finding that it has not."""
         if self._found is None:
             return [
                 limited(
-                    f"this check has not ended within {seconds:g} s: something hangs that it asks for"
+                    f"this check has not ended within {seconds:g} s: something that it asks for "
+                    f"hangs"
                 )
             ]
         return self._found
@@ -111,5 +116,6 @@ def _examined(daemon: Found, machine: Fields) -> Finding:
     except (KeyError, TypeError):
         version = daemon.status.get("version")
         return limited(
-            f"the daemon at {daemon.path} is of another version, {version}, and says other things"
+            f"the daemon at {daemon.path} has another version, {version}, whose status vgpuctl "
+            f"cannot read"
         )

@@ -12,12 +12,12 @@ from vgpud.ctl.doctor.kernel import version
 OLDEST = (7, 2)
 WITHOUT_KVM = (8, 0)
 DEVICES = ("vhost-user-gpu-pci", "vhost-user-vga")
-# Red Hat's is in no search path.
+# Red Hat's is not in the search path.
 PLACES = ("qemu-system-{}", "qemu-kvm", "/usr/libexec/qemu-kvm", "kvm")
 
 
 def program(host: Host) -> str | None:
-    """The QEMU that is meant, or that is there."""
+    """The QEMU that the user has named, or the one that is installed."""
     if host.program is not None:
         return host.which(host.program)
     found = (host.which(place.format(host.machine)) for place in PLACES)
@@ -32,21 +32,22 @@ def qemu(host: Host) -> Iterator[Finding]:
             yield broken(f"there is no program {host.program}")
             return
         yield limited(
-            "QEMU is not installed, or not in PATH (--qemu names it); another VMM may do",
+            "QEMU is not installed, or not in PATH (name it with --qemu); another VMM may work",
             host.install(f"qemu-system-{_debian(host)}", f"qemu-system-{host.machine}"),
         )
         return
     output = host.run(path, "--version")
     here = version(output.text) if output and output.status == 0 else ()
     if not here:
-        yield broken(f"{path} --version does not say which", f"{path} --version")
+        yield broken(f"{path} --version names no version", f"{path} --version")
     elif here[:2] < OLDEST:
         yield broken(
             f"{path} is QEMU {_dotted(here)}: its vhost-user-gpu is too old, 7.2 or newer is needed"
         )
     elif here[:2] < WITHOUT_KVM and not host.may("/dev/kvm"):
         yield broken(
-            f"{path} is QEMU {_dotted(here)}: before 8.0 this device needs KVM, which this user has not",
+            f"{path} is QEMU {_dotted(here)}: before 8.0 this device needs KVM, which this user "
+            f"may not use",
             f"sudo adduser {host.user_name} kvm  # and log in again",
         )
     else:
@@ -62,7 +63,7 @@ def _dotted(numbers: tuple[int, ...]) -> str:
 
 
 def devices(host: Host) -> Iterator[Finding]:
-    """Whether it was built with them, and its module is there."""
+    """Whether QEMU was built with the devices, and their module is installed."""
     path = program(host)
     output = host.run(path, "-device", "help") if path else None
     if output is None:
@@ -80,7 +81,9 @@ def devices(host: Host) -> Iterator[Finding]:
 
 
 class Display(NamedTuple):
-    """A display of QEMU's: the flag, what ``-display help`` calls it, and why it does not work here; empty when it does."""
+    """A display of QEMU: its flag, what ``-display help`` calls it, and why it does not work here;
+    empty when it does.
+    """
 
     flag: str
     needs: str
@@ -92,14 +95,14 @@ def _nothing(host: Host) -> str:
 
 
 def _no_buffers(host: Host) -> str:
-    """What takes a GPU's buffers into a window of X or Wayland."""
+    """Why a window of X or Wayland cannot take DMA buffers here; empty when it can."""
     if host.render_nodes or mesa_version(host) >= (26,):
         return ""
-    return "without a GPU that needs Mesa 26"
+    return "without a GPU this needs Mesa 26"
 
 
 def _no_node(host: Host) -> str:
-    return "" if host.render_nodes else "that needs a render node"
+    return "" if host.render_nodes else "this needs a render node"
 
 
 DISPLAYS = (
@@ -110,7 +113,10 @@ DISPLAYS = (
     Display("-display dbus,gl=on", "dbus", _no_node),
     Display("-display egl-headless", "egl-headless", _no_node),
 )
-REFUSED = "QEMU refuses -vnc, and gtk and sdl without gl=on, with any vhost-user GPU; to look at a machine all the same:"
+REFUSED = (
+    "QEMU refuses -vnc, and gtk and sdl without gl=on, with any vhost-user GPU; "
+    "to see a machine's screen anyway:"
+)
 VIEWER = "vgpud --view unix:/run/vgpud/view …; vncviewer /run/vgpud/view"
 
 

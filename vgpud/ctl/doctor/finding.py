@@ -9,13 +9,13 @@ from vgpud.ctl.doctor.host import Host
 
 
 class Verdict(IntEnum):
-    """In the order of how bad it is."""
+    """From good to bad."""
 
     OK = 0
     LIMITED = 1
-    """It works, and less well than it could, or not all of it."""
+    """It works, but less well than it could, or not all of it."""
     BROKEN = 2
-    """Something that somebody wants does not work at all."""
+    """Something that a user may want does not work at all."""
 
 
 class Finding(NamedTuple):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What OpenGL and Vulkan are drawn by on this host."""
+"""What draws OpenGL and Vulkan on this host."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ ICD_FOLDERS = ("/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d")
 
 
 def is_software(renderer: str) -> bool:
-    """Whether what draws is the processor."""
+    """Whether the processor draws."""
     return any(name in renderer.lower() for name in SOFTWARE)
 
 
@@ -39,9 +39,10 @@ def render_nodes(host: Host) -> Iterator[Finding]:
     """GPUs, and whether this user may use them."""
     if not host.render_nodes:
         yield limited(
-            "there is no render node (/dev/dri/renderD128): OpenGL is drawn by the processor, and QEMU's displays egl-headless "
-            "and dbus,gl=on do not work",
-            "ls -l /dev/dri; lspci -k | grep -A 3 -E 'VGA|3D|Display'  # is there a GPU, and has it a driver?",
+            "there is no render node (/dev/dri/renderD128): the processor draws OpenGL, and QEMU's "
+            "displays egl-headless and dbus,gl=on do not work",
+            "ls -l /dev/dri; lspci -k | grep -A 3 -E 'VGA|3D|Display'  # is there a GPU, and does "
+            "it have a driver?",
         )
     for node in host.render_nodes:
         driver = host.driver_of(node) or "an unknown driver"
@@ -50,43 +51,46 @@ def render_nodes(host: Host) -> Iterator[Finding]:
         else:
             group = host.group_of(node) or "render"
             yield limited(
-                f"{host.user_name} may not use {node} ({driver}): what this user draws is drawn by the processor",
+                f"{host.user_name} may not use {node} ({driver}): for this user the processor "
+                f"draws",
                 f"sudo adduser {host.user_name} {group}  # and log in again",
             )
 
 
 QEMU_USERS = ("libvirt-qemu", "qemu", "vgpud")
-"""Whom the distributions run machines as, and our units the daemon."""
+"""The users that distributions run machines as, and our units the daemon."""
 
 
 def groups(host: Host) -> Iterator[Finding]:
-    """Users that are not this one: libvirt's machines and vgpud run as QEMU's, the units as vgpud."""
+    """Whether other users are in the groups that they need: libvirt runs QEMU and vgpud as QEMU's
+    user, the units run as vgpud.
+    """
     found = False
     for user in host.users(*QEMU_USERS):
         found = True
         missing = [name for name in _groups_needed(host) if name not in host.groups(user)]
         if user == "vgpud" and "render" in missing:
-            missing.remove("render")  # the unit gives it to him
+            missing.remove("render")  # the unit gives it this group
         if missing:
             yield limited(
                 f"the user {user} is not in the group {' and '.join(missing)}",
                 *(f"sudo adduser {user} {name}" for name in missing),
             )
         else:
-            yield ok(f"the user {user} is in every group that is needed")
+            yield ok(f"the user {user} is in all groups that it needs")
     if not found:
-        yield ok(f"none of the users {', '.join(QEMU_USERS)} is there")
+        yield ok(f"none of the users {', '.join(QEMU_USERS)} exists")
 
 
 def _groups_needed(host: Host) -> list[str]:
     needed = ["kvm"] if host.path("/dev/kvm").exists() else []
-    # A node that belongs to root alone is opened to nobody by a group.
+    # For a node of the group root no other group helps.
     nodes = {host.group_of(node) for node in host.render_nodes} - {"", "root"}
     return [*needed, *sorted(nodes)]
 
 
 def virglrenderer(host: Host) -> Iterator[Finding]:
-    """Whether OpenGL works, tried as libvirt does; and what it is drawn by."""
+    """Whether OpenGL works, tried as libvirt does; and what draws it."""
     renderers = host.capabilities.get("renderers")
     if not renderers:
         yield broken("vgpud --print-capabilities says nothing", "vgpud --print-capabilities")
@@ -101,11 +105,11 @@ def virglrenderer(host: Host) -> Iterator[Finding]:
     text = f"OpenGL for guests by {host.renderer}"
     if is_software(host.renderer) and host.render_nodes:
         yield limited(
-            f"{text}: the processor draws, though there is a GPU",
+            f"{text}: the processor draws, although there is a GPU",
             f"vgpud --gpu-mode virglrenderer --gpu-device {host.render_nodes[0]} …",
         )
     elif is_software(host.renderer):
-        yield ok(f"{text}, which is the processor")
+        yield ok(f"{text}, on the processor")
     else:
         yield ok(text)
 
@@ -119,19 +123,20 @@ def gpu(host: Host) -> Iterator[Finding]:
         return
     node = host.render_nodes[0]
     yield limited(
-        f"OpenGL does not start on {' or '.join(host.render_nodes)}: libvirt is not told of them",
+        f"OpenGL does not start on {' or '.join(host.render_nodes)}, so libvirt is not told of a "
+        f"render node",
         f"vgpud --gpu-mode virglrenderer --gpu-device {node} --socket-path /tmp/vgpud-try.sock  # says why",
     )
 
 
 def mesa(host: Host) -> Iterator[Finding]:
-    """The drivers that are installed, beside those that are needed."""
+    """The drivers that are installed, compared with those that are needed."""
     vendors = host.names("/usr/share/glvnd/egl_vendor.d/*.json")
     drivers = {path.name.removesuffix("_dri.so") for path in _library_files(host, "dri/*_dri.so")}
     if not vendors or not drivers:
         missing = "EGL" if not vendors else "OpenGL drivers"
         yield limited(
-            f"Mesa's {missing} are not installed: virglrenderer has nothing to draw by",
+            f"Mesa's {missing} are not installed: virglrenderer has nothing to draw with",
             host.install("libegl1 libegl-mesa0 libgl1-mesa-dri", "swrast_dri.so"),
         )
         return
@@ -148,7 +153,7 @@ def mesa(host: Host) -> Iterator[Finding]:
 
 
 def mesa_version(host: Host) -> tuple[int, ...]:
-    """From 24.2 on a library is named by it; empty for those of before."""
+    """From 24.2 on a library has the version in its name; empty for older ones."""
     return tuple(map(int, _mesa_version(host).strip().split("."))) if _mesa_version(host) else ()
 
 
@@ -182,20 +187,21 @@ def vulkan(host: Host) -> Iterator[Finding]:
     nvidia = version(host.text("/sys/module/nvidia/version"))
     if nvidia and nvidia[:2] < NVIDIA_DRIVER:
         yield limited(
-            f"NVIDIA's driver {nvidia[0]}.{nvidia[1]}: Vulkan for guests takes 570.86 and virglrenderer 1.2"
+            f"NVIDIA's driver {nvidia[0]}.{nvidia[1]}: Vulkan for guests needs 570.86 and "
+            f"virglrenderer 1.2"
         )
 
 
 def gfxstream(host: Host) -> Iterator[Finding]:
-    """Whether the mode starts, which is by rutabaga."""
+    """Whether the mode gfxstream starts, which needs rutabaga."""
     found = host.capabilities.get("renderers", {}).get("gfxstream")
     if found is None:
         return
     if "unavailable" in found:
-        # Nobody lacks it who draws by virglrenderer.
+        # Not a defect: most guests draw with virglrenderer.
         yield Finding(
             Verdict.OK if host.renderer else Verdict.LIMITED,
-            f"the mode gfxstream is not there: {found['unavailable']}",
+            f"the mode gfxstream is not available: {found['unavailable']}",
         )
     else:
         yield ok(f"the mode gfxstream starts: {found.get('library')}")

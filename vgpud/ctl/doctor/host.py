@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What checks ask of the computer: its files, its programs, who runs this.  Every question has an answer soon."""
+"""What checks ask of the computer: its files, its programs, who runs this.  No question takes
+long.
+"""
 
 import grp
 import json
@@ -19,19 +21,21 @@ import vgpud
 
 TOOL_SECONDS = 10.0
 TEXT_BYTES = 1 << 20
-# It tries the renderer, on each render node once more, with twenty seconds each.
+# The program tries the renderer, and again on each render node, with twenty seconds each.
 CAPABILITIES_SECONDS = 50.0
 
 
 class Output(NamedTuple):
-    """Of a program that has ended: its exit status, and what it wrote."""
+    """What a program that has ended left: its exit status and its output."""
 
     status: int
     text: str
 
 
 class Host:
-    """``root`` is where its files begin, ``program`` the QEMU that is asked for."""
+    """A computer: ``root`` is where its files begin, ``program`` the QEMU that the user has
+    named.
+    """
 
     def __init__(self, program: str | None = None, root: Path = Path("/")) -> None:
         self.root = root
@@ -40,7 +44,7 @@ class Host:
         self.user = os.geteuid()
         self.machine = os.uname().machine
         self.release = os.uname().release
-        # Checks run at the same time, and what takes long is done once.
+        # Checks run at the same time, but what takes long is done only once.
         self._once = {name: threading.Lock() for name in ("capabilities", "libraries")}
         self._known: dict[str, Any] = {}
 
@@ -50,23 +54,23 @@ class Host:
         return self.root / name.lstrip("/")
 
     def text(self, name: str) -> str:
-        """Of a file; empty when it cannot be read."""
+        """The text of a file; empty when it cannot be read."""
         with suppress(OSError), self.path(name).open(errors="replace") as file:
             return file.read(TEXT_BYTES)
         return ""
 
     def names(self, pattern: str) -> list[Path]:
-        """Of the files that are called so, with wildcards."""
+        """The files whose names match a pattern."""
         with suppress(OSError):
             return sorted(self.root.glob(pattern.lstrip("/")))
         return []
 
     def may(self, name: str, mode: int = os.R_OK | os.W_OK) -> bool:
-        """Whether this user may use the file, which is not opened: a driver may hang at that."""
+        """Whether this user may use the file; it is not opened, since a driver may hang at that."""
         return os.access(self.path(name), mode)
 
     def group_of(self, name: str) -> str:
-        """The group that a file belongs to; empty where that has no name."""
+        """The name of the group that a file belongs to; empty if it has none."""
         with suppress(OSError, KeyError):
             return grp.getgrgid(self.path(name).stat().st_gid).gr_name
         return ""
@@ -92,7 +96,7 @@ class Host:
 
     @cached_property
     def distribution(self) -> set[str]:
-        """Its name and those that it is like, as os-release(5) has them."""
+        """Its name and those of the distributions that it is like, from os-release(5)."""
         fields = dict(
             line.split("=", 1) for line in self.text("/etc/os-release").splitlines() if "=" in line
         )
@@ -100,7 +104,9 @@ class Host:
         return set(words.replace('"', "").split())
 
     def install(self, debian: str, file: str) -> str:
-        """The line that installs what is missing: by its package on Debian, by a file of it elsewhere."""
+        """The line that installs what is missing: by the package's name on Debian, by one of its
+        files elsewhere.
+        """
         if self.distribution & {"debian", "ubuntu"}:
             return f"sudo apt install {debian}"
         if self.distribution & {"fedora", "rhel", "centos"}:
@@ -109,7 +115,7 @@ class Host:
 
     @property
     def libraries(self) -> dict[str, str]:
-        """Those that the dynamic linker knows: name → file."""
+        """The libraries that the dynamic linker knows: name → file."""
         return self._find("libraries", self._find_libraries)
 
     def _find(self, name: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -134,7 +140,7 @@ class Host:
         return [f"/dev/dri/{path.name}" for path in self.names("/dev/dri/renderD*")]
 
     def driver_of(self, node: str) -> str:
-        """The kernel's driver of a render node; empty when it does not say."""
+        """The kernel's driver of a render node; empty when the kernel does not say."""
         link = self.path(f"/sys/class/drm/{Path(node).name}/device/driver")
         with suppress(OSError):
             return link.readlink().name
@@ -142,7 +148,9 @@ class Host:
 
     @property
     def capabilities(self) -> dict[str, Any]:
-        """What ``vgpud --print-capabilities`` says, as libvirt asks it; empty when it says nothing."""
+        """The output of ``vgpud --print-capabilities``, as libvirt runs it; empty when there is
+        none.
+        """
         return self._find("capabilities", self._find_capabilities)
 
     def _find_capabilities(self) -> dict[str, Any]:
@@ -154,17 +162,17 @@ class Host:
 
     @property
     def renderer(self) -> str:
-        """What OpenGL would be drawn by; empty where it would not."""
+        """What would draw OpenGL; empty if nothing would."""
         return drawn_by(self.capabilities)
 
     def users(self, *names: str) -> Iterator[str]:
-        """Those of them that exist."""
+        """The users of these names that exist."""
         for name in names:
             with suppress(KeyError):
                 yield pwd.getpwnam(name).pw_name
 
     def groups(self, user: str) -> set[str]:
-        """The names of all that a user is in."""
+        """The names of all groups that a user is in."""
         with suppress(KeyError):
             primary = pwd.getpwnam(user).pw_gid
             return {one.gr_name for one in grp.getgrall() if user in one.gr_mem} | {
@@ -180,7 +188,7 @@ class Host:
 
 
 def capabilities_in(text: str) -> dict[str, Any]:
-    """The line of JSON among what a program has written; empty when there is none."""
+    """The line of JSON in a program's output; empty when there is none."""
     for line in text.splitlines():
         with suppress(ValueError):
             found = json.loads(line)
@@ -190,5 +198,5 @@ def capabilities_in(text: str) -> dict[str, Any]:
 
 
 def drawn_by(capabilities: dict[str, Any]) -> str:
-    """The renderer of OpenGL; empty when there is none."""
+    """What draws OpenGL; empty when nothing does."""
     return str(capabilities.get("renderers", {}).get("virglrenderer", {}).get("library", ""))

@@ -11,11 +11,11 @@ from vgpud.ctl.doctor.host import Host
 from vgpud.ctl.status import size
 
 OLDEST = (6, 1)
-"""Debian 12's: older ones were not tried."""
+"""Debian 12's kernel: older ones were not tried."""
 
 
 def version(text: str) -> tuple[int, ...]:
-    """The first numbers with a point between in a text; empty where there are none."""
+    """The first dotted numbers in a text; empty if there are none."""
     found = re.search(r"\d+(?:\.\d+)+", text)
     return tuple(map(int, found.group().split("."))) if found else ()
 
@@ -45,14 +45,16 @@ def kvm(host: Host) -> Iterator[Finding]:
         yield ok("/dev/kvm may be used")
 
 
-# Where memory of a GPU that is mapped into a guest would be cached in the wrong way, and what mends it.
+# Where GPU memory that is mapped into a guest would be cached in the wrong way, and what helps.
 AMD_KERNEL = (6, 13)
 PAT_KERNEL = (6, 16)
 PAT_QEMU = "qemu-system-x86_64 -accel kvm,honor-guest-pat=on …  # QEMU 11 or newer"
 
 
 def page_attributes(host: Host) -> Iterator[Finding]:
-    """What matters once memory of the GPU itself is mapped into guests, as for Vulkan; not in 2D, and not for OpenGL."""
+    """What matters when memory of the GPU itself is mapped into guests, as for Vulkan; not in 2D,
+    and not for OpenGL.
+    """
     drivers = {host.driver_of(node) for node in host.render_nodes} - {""}
     here = version(host.release)[:2]
     processor = host.text("/proc/cpuinfo")
@@ -62,25 +64,26 @@ def page_attributes(host: Host) -> Iterator[Finding]:
     if "amdgpu" in drivers and here < AMD_KERNEL:
         found = True
         yield limited(
-            f"amdgpu on Linux {host.release}: memory of the GPU that is mapped into a guest, as for Vulkan, "
-            "takes Linux 6.13; 2D and OpenGL do not need it"
+            f"amdgpu on Linux {host.release}: mapping memory of the GPU into a guest, as for "
+            f"Vulkan, needs Linux 6.13; 2D and OpenGL do not need it"
         )
     if intel and (drivers & {"amdgpu", "nvidia", "nouveau", "xe"} or (drivers and meteor_lake)):
         found = True
         names = ", ".join(sorted(drivers))
         if here < PAT_KERNEL:
             yield limited(
-                f"{names} on an Intel processor and Linux {host.release}: memory of the GPU that is mapped into a guest, "
-                "as for Vulkan, takes Linux 6.16 and QEMU's honor-guest-pat; 2D and OpenGL do not need it"
+                f"{names} on an Intel processor and Linux {host.release}: mapping memory of the "
+                f"GPU into a guest, as for Vulkan, needs Linux 6.16 and QEMU's honor-guest-pat; 2D "
+                f"and OpenGL do not need it"
             )
         else:
             yield limited(
-                f"{names} on an Intel processor: memory of the GPU that is mapped into a guest, as for Vulkan, "
-                "takes QEMU's honor-guest-pat; 2D and OpenGL do not need it",
+                f"{names} on an Intel processor: mapping memory of the GPU into a guest, as for "
+                f"Vulkan, needs QEMU's honor-guest-pat; 2D and OpenGL do not need it",
                 PAT_QEMU,
             )
     if not found:
-        yield ok("no GPU here is known to need anything for memory that is mapped into guests")
+        yield ok("no GPU here is known to need anything special to map its memory into guests")
 
 
 def walls(host: Host) -> Iterator[Finding]:
@@ -94,7 +97,8 @@ def walls(host: Host) -> Iterator[Finding]:
     except WallError as error:
         yield limited(
             f"{error}: a process that a guest has taken over could read files of its user",
-            "cat /sys/kernel/security/lsm  # landlock has to be in it (boot parameter lsm=landlock,…)",
+            "cat /sys/kernel/security/lsm  # landlock must be in it (boot parameter "
+            "lsm=landlock,…)",
         )
     if not any(name.startswith("libseccomp.so.2") for name in host.libraries):
         yield limited(
@@ -109,9 +113,7 @@ def walls(host: Host) -> Iterator[Finding]:
 
 def _more(here: int, newest: int) -> str:
     return (
-        ""
-        if here >= newest
-        else f"; a newer kernel has {newest}, which says less to others' processes"
+        "" if here >= newest else f"; a newer kernel has {newest}, which separates processes better"
     )
 
 
@@ -119,11 +121,11 @@ FILES = "/dev/shm"  # noqa: S108 — it is only looked at
 
 
 def shared_memory(host: Host) -> Iterator[Finding]:
-    """The guest's memory is the VMM's to share: from memfd, or files in /dev/shm."""
+    """Whether a VMM can share the guest's memory: from memfd, or files in /dev/shm."""
     try:
         os.close(os.memfd_create("vgpuctl-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
     except OSError as error:
-        yield broken(f"no memory file can be made: {error.strerror}; nothing works without")
+        yield broken(f"no memory file can be made: {error.strerror}; nothing works without one")
         return
     yield ok("memory files can be made: -object memory-backend-memfd,share=on")
     try:
@@ -133,8 +135,8 @@ def shared_memory(host: Host) -> Iterator[Finding]:
     whole = there.f_blocks * there.f_frsize
     if whole < 1 << 30:
         yield limited(
-            f"{FILES} has {size(whole)}: a guest whose memory is a file there ends with SIGBUS; memory-backend-memfd "
-            "does not use it",
+            f"{FILES} has only {size(whole)}: a guest whose memory is a file there ends with "
+            f"SIGBUS; memory-backend-memfd does not use it",
             "sudo mount -o remount,size=50% /dev/shm",
         )
 
@@ -143,11 +145,12 @@ DESCRIPTORS_MIN = 4096
 
 
 def descriptors(host: Host) -> Iterator[Finding]:
-    """Each image that a guest draws into is one, in two processes."""
+    """How many descriptors a process may have: each image takes one in two processes."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < DESCRIPTORS_MIN:
         yield limited(
-            f"a process may have {hard} descriptors at most: a desktop's images and some machines need more",
+            f"a process may have only {hard} descriptors: a desktop's images, or several machines, "
+            f"need more",
             "ulimit -Hn 524288  # as root; for a unit LimitNOFILE=524288",
         )
     else:

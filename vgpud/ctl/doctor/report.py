@@ -15,7 +15,7 @@ INDENT = " " * 9
 
 
 def worst(results: list[Result]) -> Verdict:
-    """Of all."""
+    """The worst verdict of all."""
     return max((result.finding.verdict for result in results), default=Verdict.OK)
 
 
@@ -41,7 +41,7 @@ def _lines(result: Result) -> Iterator[str]:
         break_on_hyphens=False,
         break_long_words=False,
     )
-    # These are to be copied: never broken.
+    # These will be copied, so they are never wrapped.
     for line in finding.remedy:
         yield f"{INDENT}  {line}"
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Who starts vgpud, and what keeps it from being started and reached: sockets, libvirt's descriptors, AppArmor, SELinux."""
+"""Who starts vgpud, and what may prevent starting and reaching it: sockets, libvirt's descriptors,
+AppArmor, SELinux.
+"""
 
 import json
 import os
@@ -19,7 +21,8 @@ def sockets(host: Host) -> Iterator[Finding]:
     """Where a daemon can listen, and those that do."""
     if runtime_folder(host.environment, host.user) is None:
         yield limited(
-            "there is no runtime folder of this user (XDG_RUNTIME_DIR): a daemon has to be told a place for its socket",
+            "this user has no runtime folder (XDG_RUNTIME_DIR): tell a daemon where to put its "
+            "socket",
             "vgpud --socket-path /tmp/vgpud.sock",
         )
     found = survey()
@@ -40,7 +43,9 @@ def sockets(host: Host) -> Iterator[Finding]:
 # --- libvirt
 
 DESCRIPTORS = ("/etc/qemu/vhost-user", "/usr/share/qemu/vhost-user")
-"""As libvirt reads them: the first file of a name is the one that counts, then by name."""
+"""In the order in which libvirt reads them: of files with the same name the first counts, then all
+are sorted by name.
+"""
 
 
 def libvirt(host: Host) -> Iterator[Finding]:
@@ -50,20 +55,20 @@ def libvirt(host: Host) -> Iterator[Finding]:
         return
     found = list(_descriptors(host))
     if not found:
-        yield limited("libvirt finds no vhost-user GPU: no descriptor is there", SETUP)
+        yield limited("libvirt finds no vhost-user GPU: there is no descriptor", SETUP)
         return
     path, descriptor = found[0]
     binary = str(descriptor.get("binary", ""))
     if "vgpud" not in Path(binary).name:
-        yield limited(f"libvirt takes {binary}, by {path}, before vgpud", SETUP)
+        yield limited(f"libvirt starts {binary} instead of vgpud, by {path}", SETUP)
     elif not os.access(host.path(binary), os.X_OK):
-        yield broken(f"libvirt is told of {binary} by {path}, and there is no such program")
+        yield broken(f"{path} tells libvirt of {binary}, but there is no such program")
     else:
         yield ok(f"libvirt starts {binary}, by {path}")
 
 
 def _descriptors(host: Host) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Of GPUs, in libvirt's order.  An empty file hides those of its name behind it."""
+    """The descriptors of GPUs, in libvirt's order.  An empty file hides later ones of its name."""
     files: dict[str, Path] = {}
     for folder in DESCRIPTORS:
         for file in host.names(f"{folder}/*.json"):
@@ -98,10 +103,11 @@ def apparmor(host: Host) -> Iterator[Finding]:
 
 
 def selinux(host: Host) -> Iterator[Finding]:
-    """It was not tried."""
+    """SELinux was not tried, so say that."""
     if host.text("/sys/fs/selinux/enforce").strip() != "1":
         return
     yield limited(
-        "SELinux enforces its policy, with which vgpud was not tried: where a machine cannot start it, look for denials",
+        "SELinux enforces its policy, and vgpud was not tried with it: if a machine cannot start "
+        "vgpud, look for denials",
         "sudo ausearch -m avc -c vgpud",
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The systemd unit: how it does, and whether its sandbox lets a renderer start.
+"""The systemd unit: its state, and whether its sandbox lets a renderer start.
 
-What is in force for it, drop-ins too, is asked of systemd.  Root has the renderer tried in the very same sandbox, in a unit that
-is gone afterwards; others are told what the settings mean.
+systemd is asked for the settings in force, drop-ins included.  For root the renderer is tried in
+the same sandbox, in a transient unit; other users are told what the settings mean.
 """
 
 import tempfile
@@ -43,13 +43,13 @@ def unit(host: Host) -> Iterator[Finding]:
         yield _state(here)
         hindrances = list(_hindrances(host, here))
         yield from hindrances
-        # That it starts says little where it is known not to go on.
+        # That it starts says little if it is known to fail later.
         if not any(found.verdict == Verdict.BROKEN for found in hindrances):
             yield _tried(host, here)
 
 
 def _properties(host: Host) -> Properties:
-    """As systemd has them now; a property that is a list may come more than once."""
+    """The properties as systemd has them now; a property that is a list may come more than once."""
     output = host.run("systemctl", "show", UNIT, f"--property={','.join(STATE + SANDBOX)}")
     found: Properties = {}
     if output is None or output.status:
@@ -85,13 +85,14 @@ def _one(here: Properties, name: str) -> str:
 def _hindrances(host: Host, here: Properties) -> Iterator[Finding]:
     if _one(here, "MemoryDenyWriteExecute") == "yes":
         yield broken(
-            f"{UNIT} has MemoryDenyWriteExecute=yes: graphics drivers compile shaders while they run, which that forbids",
+            f"{UNIT} has MemoryDenyWriteExecute=yes, which forbids compiling shaders, as graphics "
+            f"drivers do while they run",
             f"{EDIT}  # [Service] MemoryDenyWriteExecute=no",
         )
     calls = _one(here, "SystemCallFilter")
     if calls and not calls.startswith("~") and "mincore" not in calls.split():
         yield limited(
-            f"{UNIT} does not allow mincore(2), by which Mesa asks whether an address is one",
+            f"{UNIT} does not allow mincore(2), with which Mesa checks addresses",
             f"{EDIT}  # [Service] SystemCallFilter=mincore",
         )
     if host.render_nodes:
@@ -104,19 +105,19 @@ def _devices(host: Host, here: Properties) -> Iterator[Finding]:
     nodes = "char-drm" in allowed or "/dev/dri" in allowed
     if _one(here, "PrivateDevices") == "yes" or (closed and not nodes):
         yield limited(
-            f"{UNIT} keeps the daemon from render nodes: OpenGL is drawn by the processor",
+            f"{UNIT} does not let the daemon use render nodes: the processor draws OpenGL",
             f"{EDIT}  # [Service] PrivateDevices=no, DeviceAllow=char-drm rw",
         )
     nvidia = any(host.driver_of(node) == "nvidia" for node in host.render_nodes)
     if nvidia and closed and "nvidia" not in allowed:
         yield limited(
-            f"{UNIT} keeps the daemon from NVIDIA's own devices",
+            f"{UNIT} does not let the daemon use NVIDIA's own devices",
             f"{EDIT}  # [Service] DeviceAllow=char-nvidia* rw; see vgpud(8), SYSTEMD",
         )
     group = host.group_of(host.render_nodes[0])
     if group not in ("", "root", *_one(here, "SupplementaryGroups").split()):
         yield limited(
-            f"{UNIT} has not the group {group} of {host.render_nodes[0]}",
+            f"{UNIT} does not have the group {group} of {host.render_nodes[0]}",
             f"{EDIT}  # [Service] SupplementaryGroups={group}",
         )
 
@@ -128,7 +129,7 @@ def _tried(host: Host, here: Properties) -> Finding:
     if host.user:
         return Finding(
             Verdict.OK,
-            "whether the unit's sandbox lets a renderer start is tried for root only",
+            "only root can try whether the unit's sandbox lets a renderer start",
             ("sudo vgpuctl doctor",),
         )
     found, said = _in_sandbox(host, here)
@@ -141,17 +142,17 @@ def _tried(host: Host, here: Properties) -> Finding:
     if outside and not inside:
         why = found.get("renderers", {}).get("virglrenderer", {}).get("unavailable", "")
         return broken(
-            f"OpenGL starts here, and not in the unit's sandbox: {why}", f"systemctl cat {UNIT}"
+            f"OpenGL starts here, but not in the unit's sandbox: {why}", f"systemctl cat {UNIT}"
         )
     if not inside:
         return ok("there is no OpenGL in the unit's sandbox, and none outside")
     if outside != inside:
-        return limited(f"in the unit's sandbox OpenGL is drawn by {inside}, outside by {outside}")
+        return limited(f"in the unit's sandbox {inside} draws OpenGL, outside {outside}")
     return ok(f"OpenGL starts in the unit's sandbox: {inside}")
 
 
 def _in_sandbox(host: Host, here: Properties) -> tuple[dict[str, Any] | None, str]:
-    """What ``--print-capabilities`` says there; or None, and why it cannot be had."""
+    """The output of ``--print-capabilities`` there; or None, and why there is none."""
     program = _one(here, "ExecStart").partition("path=")[2].partition(" ;")[0]
     settings = [
         f"--property={name}={value}"
@@ -159,9 +160,9 @@ def _in_sandbox(host: Host, here: Properties) -> tuple[dict[str, Any] | None, st
         for value in here.get(name, ())
         if value != "[not set]"
     ]
-    # Not in /tmp, which may be a mount that systemd makes on this occasion.
+    # Not in /tmp, which may be a mount that systemd makes for the unit.
     with tempfile.TemporaryDirectory(prefix="vgpuctl-doctor-", dir=host.path("/run")) as folder:
-        # systemd opens it, before the sandbox is there.  Its own pipe would need a D-Bus.
+        # systemd opens it, before it makes the sandbox.  A pipe of systemd-run's would need D-Bus.
         file = Path(folder) / "capabilities"
         output = host.run(
             "systemd-run", "--quiet", "--collect", "--property=Type=oneshot", f"--property=StandardOutput=file:{file}",

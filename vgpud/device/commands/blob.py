@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Blob resources (VIRTIO 1.2, 5.7.6.8): the guest's own memory, in every mode; the host's, where the renderer's library makes such."""
+"""Blob resources (VIRTIO 1.2, 5.7.6.8): the guest's own memory, in every mode; host memory, where
+the renderer's library makes such blobs.
+"""
 
 import os
 from collections.abc import Callable
@@ -55,7 +57,9 @@ def create(device: Device, request: Request, command: virtio_gpu_resource_create
 def _create_guest_blob(
     device: Device, request: Request, command: virtio_gpu_resource_create_blob
 ) -> Answer:
-    """What the flags permit is the guest's own affair: nothing of it is mapped or exported here."""
+    """Creates a blob.  What the flags permit matters only to the guest: a guest blob is not mapped
+    or exported here.
+    """
     if command.blob_id:
         raise _wrong(f"blob_id {command.blob_id:#x} of a guest blob")
     entries = entries_of(device, request, command.nr_entries)
@@ -75,7 +79,7 @@ def _create_host_blob(
     device: Device, request: Request, command: virtio_gpu_resource_create_blob
 ) -> Answer:
     if not device.renderer.host_blobs:
-        raise _wrong(f"blob_mem {command.blob_mem}: there are guest blobs only")
+        raise _wrong(f"blob_mem {command.blob_mem}: there are only guest blobs")
     entries = entries_of(device, request, command.nr_entries)
     device.plane.resource_create_host_blob(request.hdr.ctx_id, command, entries)
     device.link.send(HostBlobCreated(command.resource_id, command.size))
@@ -108,7 +112,7 @@ def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanou
 
 
 def map_blob(device: Device, request: Request, command: virtio_gpu_resource_map_blob) -> Answer:
-    """Answered when the VMM has mapped it, or has not."""
+    """The answer follows when the VMM has mapped it, or has refused."""
     resource_id, offset = command.resource_id, command.offset
     _check_host_blob(device, resource_id)
     file = device.plane.host_blob_export(resource_id)
@@ -130,7 +134,7 @@ def _mapped(file: BlobFile, answer: messages.Answer) -> Response:
 
 
 def unmap_blob(device: Device, request: Request, command: virtio_gpu_resource_unmap_blob) -> Answer:
-    """Also of one that an earlier process has made: it may be mapped yet."""
+    """Also for a blob that an earlier process has made: it may still be mapped."""
     resource_id = command.resource_id
     _check_host_blob(device, resource_id)
     return device.questions.ask(

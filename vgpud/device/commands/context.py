@@ -26,12 +26,14 @@ def create(device: Device, request: Request, command: virtio_gpu_ctx_create) -> 
 
 
 def _check_context_init(device: Device, context_init: int) -> None:
-    """Whether there are such contexts: 0 is the renderer's choice, and whoever offers no set looks at none."""
+    """Checks that such contexts exist: 0 is the renderer's choice; a renderer that offers no set
+    ignores it.
+    """
     offered = [capset.capset_id for capset in device.renderer.capsets]
     if offered and context_init not in (0, *(capset.capset_id for capset in device.capsets)):
         raise GuestError(
             VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER,
-            f"context_init {context_init:#x} is of no capset that is offered",
+            f"context_init {context_init:#x} names no capset that is offered",
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""GET_DISPLAY_INFO and GET_EDID: what the display says, which is asked anew each time."""
+"""GET_DISPLAY_INFO and GET_EDID: the display is asked again each time."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +33,7 @@ SIZES = {
 
 
 def get_display_info(device: Device, request: Request, command: None) -> Answer:
-    """Without a display the configured ones are reported."""
+    """Without a display the configured displays are reported."""
     configured = display_info(device.displays)
     finish = partial(_finish, VIRTIO_GPU_RESP_OK_DISPLAY_INFO, configured)
     return device.questions.ask(request.chain, messages.GetDisplayInfo, finish)
@@ -56,7 +56,7 @@ def _finish(response_type: int, otherwise: Response, answer: messages.Answer) ->
 
 
 def checked(response: bytes, response_type: int) -> Response | None:
-    """The response of a display, if it is a whole one of the type that was asked for."""
+    """The response of a display, if it is complete and of the type that was asked for."""
     try:
         header = unpack(virtio_gpu_ctrl_hdr, response)
     except TruncatedError:

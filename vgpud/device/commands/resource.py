@@ -80,7 +80,7 @@ def assign_uuid(
 
 
 def new_uuid() -> bytes:
-    """A random UUID (RFC 4122, version 4), without the import of ``uuid``."""
+    """A random UUID (RFC 4122, version 4), without importing ``uuid``."""
     value = bytearray(os.urandom(16))
     value[6] = value[6] & 0x0F | 0x40
     value[8] = value[8] & 0x3F | 0x80

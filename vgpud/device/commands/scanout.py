@@ -14,6 +14,6 @@ def set_scanout(device: Device, request: Request, command: virtio_gpu_set_scanou
     device.plane.scanout_set(command.scanout_id, resource_id, *command.r)
     device.pictures.tell()
     if not had_image:
-        # A texture was shown for the first time, which has given it one.
+        # A texture was shown for the first time, and so has got an image.
         device.link.send(ImageMade(resource_id), [device.plane.resource_image_fd(resource_id)])
     return OK

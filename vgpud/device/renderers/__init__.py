@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The renderers, each behind the same interface; one is imported when it is asked for, or all before a fork."""
+"""The renderers, all with the same interface; one is imported when it is asked for, or all before a
+fork.
+"""
 
 from importlib import import_module
 
@@ -18,6 +20,6 @@ def renderer_class(mode: str) -> type[Renderer]:
 
 
 def import_all() -> None:
-    """So that processes forked from now on share what that takes.  No library is opened."""
+    """Imports all, so that processes forked later share their memory.  No library is opened."""
     for mode in available_modes():
         renderer_class(mode)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``gfxstream``: Vulkan and OpenGL ES by gfxstream, and the host's Wayland by cross-domain contexts, through librutabaga_gfx_ffi."""
+"""``gfxstream``: Vulkan and OpenGL ES with gfxstream, and the host's Wayland with cross-domain
+contexts, through librutabaga_gfx_ffi.
+"""
 
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import NO_SERVER, Server
@@ -9,7 +11,7 @@ from vgpud.link.messages import RendererOptions
 
 
 class Gfxstream(Library3D):
-    """2D stays in memory whatever a context does, where the library has no textures."""
+    """Where the library has no textures, 2D resources stay images whatever a context does."""
 
     description = "gfxstream"
 
@@ -18,7 +20,7 @@ class Gfxstream(Library3D):
     ) -> None:
         super().__init__(plane, options)
         self.library = RutabagaLibrary(options)
-        # The release shows only when the library has been opened.
+        # The release is known only when the library has been opened.
         self.description = f"gfxstream ({self.library.description})"
         plane.set_library(self.library.pointer)
         self.host_blobs = plane.has_host_blobs()

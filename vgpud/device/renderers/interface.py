@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a renderer is to the commands: options → library, capability sets, warnings.
-
-Resources, contexts and what is done with them are the data plane's, whose table of operations (``struct
-gpu_operations``) the renderer's library fills.
+"""What the commands need of a renderer: from options to library, capability sets and warnings. The
+data plane has the resources, the contexts and what is done with them; the renderer's library fills
+its table of operations (``struct gpu_operations``).
 """
 
 from enum import Enum
@@ -43,7 +42,7 @@ class Capset(NamedTuple):
 class Renderer:
     """How a device draws: what the guest may use, and what the data plane uses for it.
 
-    A renderer need not have what belongs to groups that it does not name.  What it refuses is a ``GuestError``.
+    A renderer needs nothing of groups that it does not name.  It refuses with a ``GuestError``.
     """
 
     draws: ClassVar[bool] = True
@@ -52,11 +51,11 @@ class Renderer:
     device_features: ClassVar[int]
     groups: ClassVar[frozenset[Group]]
     uses_drivers: ClassVar[bool] = False
-    """Whether it opens libraries and devices, and starts threads: its walls are wider then."""
+    """Whether it opens libraries and devices, and starts threads: then its walls are wider."""
     host_blobs: bool = False
     """Whether the guest may have the library's memory mapped."""
     warnings: tuple[str, ...] = ()
-    """What was asked for and cannot be had, which is done without."""
+    """What was asked for but is not possible; the renderer works without it."""
 
     def __init__(
         self, plane: DataPlane, options: RendererOptions, server: Server = NO_SERVER

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What renderers with a 3D library have in common: 2D stays in memory until a context may touch it."""
+"""What renderers with a 3D library have in common: a 2D resource stays an image until a context may
+touch it.
+"""
 
 from vgpud.device.renderers.interface import Capset, Group
 from vgpud.device.renderers.offered import Offered
@@ -8,7 +10,7 @@ from vgpud.wire.virtio_gpu import VIRTIO_GPU_F_CONTEXT_INIT, VIRTIO_GPU_F_VIRGL
 
 
 class Library3D(Software2D):
-    """``offered`` are the capability sets, as guests are to see them."""
+    """``offered`` are the capability sets, as guests see them."""
 
     device_features = (
         Software2D.device_features | 1 << VIRTIO_GPU_F_VIRGL | 1 << VIRTIO_GPU_F_CONTEXT_INIT

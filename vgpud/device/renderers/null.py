@@ -8,8 +8,8 @@ from vgpud.link.messages import RendererOptions
 
 
 class Null(Software2D):
-    """Everything has its number, its backing and its place as elsewhere, so that a guest's mistakes get the same
-    answers; images have no pixels, blobs are memory that nobody draws into.
+    """Resources have numbers and backing as in the other modes, so that a guest's mistakes get the
+    same answers; images have no pixels, blobs are memory that nobody draws into.
     """
 
     draws = False

@@ -15,12 +15,12 @@ class Offered(NamedTuple):
 
 
 def offer(library: Any, capset_id: int) -> Offered | None:
-    """One of a library's (``struct gpu_library``); ``None``: it has not that one."""
+    """A set of a library (``struct gpu_library``); ``None``: it does not have it."""
     version = ffi.new("uint32_t *")
     size = lib.gpu_library_capset_size(library, capset_id, version)
     if size <= 0:
         return None
     data = ffi.new("uint8_t[]", size)
-    # It takes milliseconds and never changes.
+    # Filled once: it takes milliseconds and never changes.
     lib.gpu_library_capset_fill(library, capset_id, version[0], data)
     return Offered(Capset(capset_id, int(version[0]), size), bytes(ffi.buffer(data)))

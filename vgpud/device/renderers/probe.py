@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``python -m vgpud.device.renderers.probe OPTIONS``: whether a mode that needs a library can start, in a process that may die.
+"""``python -m vgpud.device.renderers.probe OPTIONS``: tries whether a mode that needs a library can
+start, in a process that may die.
 
 ``OPTIONS`` is a JSON object with the fields of ``RendererOptions``, and ``vulkan_memory``.  Standard output gets one JSON object:
 what was found, or the reason why not; the exit code is 0 or 69.
@@ -35,7 +36,7 @@ def _probe_rutabaga(options: RendererOptions) -> dict[str, object]:
 
 
 def _probe_virgl(options: RendererOptions, vulkan_memory: int | None) -> dict[str, object]:
-    """Without Vulkan where no memory is given for that."""
+    """Tries Vulkan only if memory is given for it."""
     server = -1
     if vulkan_memory is not None and wants_render_server(options.mode, options.capsets):
         server = _start_server(options.gpu_device, vulkan_memory)
@@ -50,7 +51,9 @@ def _probe_virgl(options: RendererOptions, vulkan_memory: int | None) -> dict[st
 
 
 def _start_server(gpu_device: str, memory: int) -> int:
-    """As the spawner does; the socket, or -1 where it is not installed.  It ends with this process, whose pipe it watches."""
+    """Starts a render server as the spawner does; its socket, or -1 if it is not installed.  It
+    ends with this process, by its life pipe.
+    """
     program = render_server.find()
     if program is None:
         return -1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """librutabaga_gfx_ffi as Python sees it: started for the capability sets that were chosen, which are then compared with what it offers.
 
-It is started once in a process, and a process that cannot start it may be ended by it: whoever only wants to know starts
-``python -m vgpud.device.renderers.probe``.
+It can be started once in a process, and may end a process that cannot start it: to find out whether
+it starts, use ``python -m vgpud.device.renderers.probe``.
 """
 
 import os
@@ -20,15 +20,19 @@ from vgpud.native import ffi, lib
 MODE = "gfxstream"
 CROSS_DOMAIN, GLES = "cross-domain", "gfxstream-gles"
 
-# The library's words for: host memory is made as files that others can map.
+# Tells the library to make host memory as files that others can map.
 FEATURES = "ExternalBlob:enabled:SystemBlob:enabled"
 
-# The Vulkan loader's word for drivers that it is to leave out (its document LoaderInterfaceArchitecture.md).
+# The Vulkan loader's pattern for drivers to leave out (its document
+# LoaderInterfaceArchitecture.md).
 FOR_GUESTS = ",".join(f"{name}*" for name in render_server.FOR_GUESTS)
 
-HOW_TO_GET_IT = "install it (Fedora: rutabaga-gfx-ffi, Arch: rutabaga-ffi; other systems build it from source), or take --gpu-mode 2d"
+HOW_TO_GET_IT = (
+    "install it (Fedora: rutabaga-gfx-ffi, Arch: rutabaga-ffi; other systems build it from source), "
+    "or use --gpu-mode 2d"
+)
 HOW_TO_GET_GFXSTREAM = (
-    "take a library that was built with gfxstream, or --capset cross-domain, or --gpu-mode 2d"
+    "use a library that was built with gfxstream, or --capset cross-domain, or --gpu-mode 2d"
 )
 
 
@@ -44,17 +48,17 @@ def mask_of(names: tuple[str, ...]) -> int:
 
 
 def needs_gfxstream(names: tuple[str, ...]) -> bool:
-    """Whether more than cross-domain, which is a part of the library itself, is among them."""
+    """Whether any of them is not cross-domain, which is part of the library itself."""
     return names != (CROSS_DOMAIN,)
 
 
 def not_taken(options: RendererOptions, names: tuple[str, ...]) -> tuple[str, ...]:
-    """What was asked for and the library has no word for, a line each."""
+    """A line for each option that the library does not have."""
     lines = []
     if options.glx:
-        lines.append("--use-glx is not passed on: the library draws by EGL alone")
+        lines.append("--use-glx is not passed on: the library draws only by EGL")
     if GLES in names and not options.egl:
-        lines.append("--use-egl=false is not passed on: the library draws OpenGL ES by EGL alone")
+        lines.append("--use-egl=false is not passed on: the library draws OpenGL ES only by EGL")
     if not options.surfaceless:
         lines.append("--use-surfaceless=false is not passed on: the library uses no window system")
     if options.gpu_device and needs_gfxstream(names):
@@ -69,9 +73,9 @@ def not_taken(options: RendererOptions, names: tuple[str, ...]) -> tuple[str, ..
 
 
 def _prepare(environment: MutableMapping[str, str]) -> None:
-    # Its OpenGL ES waits for a window system otherwise, for ever.
+    # Otherwise its OpenGL ES waits for a window system, for ever.
     environment["EGL_PLATFORM"] = "surfaceless"
-    # Its Vulkan asks every driver that is installed, those too that speak to a device such as we are.
+    # Its Vulkan asks every installed driver, also those for guests.
     environment.setdefault("VK_LOADER_DRIVERS_DISABLE", FOR_GUESTS)
 
 
@@ -89,12 +93,12 @@ class RutabagaLibrary:
         if needs_gfxstream(names):
             _prepare(os.environ)
         self.pointer = self._open(options, names)
-        # Some releases draw in 2D, in silence, when they cannot do what they were asked to.
+        # Some releases silently draw in 2D when they cannot do what they were asked to.
         self.offered = tuple(self._offer(name) for name in names)
         self.warnings = not_taken(options, names)
 
     def _open(self, options: RendererOptions, names: tuple[str, ...]) -> Any:
-        """Describes it, too."""
+        """Opens and describes it."""
         text = ffi.new("char[]", lib.RUTABAGA_TEXT)
         features = FEATURES if needs_gfxstream(names) else ""
         pointer = lib.rutabaga_open(
@@ -119,5 +123,5 @@ def _advice(names: tuple[str, ...], reason: str) -> str:
     if "cannot open shared object" in reason:
         return HOW_TO_GET_IT
     if " has no " in reason:
-        return "take release 0.1.3 or a later one of it, or --gpu-mode 2d"
-    return HOW_TO_GET_GFXSTREAM if needs_gfxstream(names) else "take --gpu-mode 2d"
+        return "use its release 0.1.3 or a later one, or --gpu-mode 2d"
+    return HOW_TO_GET_GFXSTREAM if needs_gfxstream(names) else "use --gpu-mode 2d"

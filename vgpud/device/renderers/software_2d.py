@@ -10,7 +10,7 @@ from vgpud.wire.virtio_gpu import (
 
 
 class Software2D(Renderer):
-    """All of it is the data plane's."""
+    """The data plane does all of it."""
 
     description = "2D in software"
     device_features = (

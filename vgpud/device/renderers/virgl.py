@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""``virglrenderer``: OpenGL and Vulkan by libvirglrenderer; 2D stays in memory until a context may touch it."""
+"""``virglrenderer``: OpenGL and Vulkan with libvirglrenderer; a 2D resource stays an image until a
+context may touch it.
+"""
 
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import NO_SERVER, Server
@@ -10,7 +12,7 @@ from vgpud.link.messages import RendererOptions
 
 
 class Virgl(Library3D):
-    """Here is what is asked of the library before the guest comes."""
+    """What is asked of the library before the guest starts."""
 
     description = "virglrenderer"
 
@@ -19,7 +21,7 @@ class Virgl(Library3D):
     ) -> None:
         super().__init__(plane, options)
         self.library = VirglLibrary(options, server)
-        # The release shows only when the library has been opened.
+        # The release is known only when the library has been opened.
         self.description = self._describe()
         plane.set_library(self.library.pointer)
         # What OpenGL makes in software has no files that a VMM could map.
@@ -43,7 +45,9 @@ class Virgl(Library3D):
         return reason
 
     def _export_buffers(self, plane: DataPlane, options: RendererOptions) -> str:
-        """Shows textures without a copy, where there is a GPU; why not, when that was asked for."""
+        """Shows textures without a copy, where there is a GPU; returns why not, if it was asked
+        for.
+        """
         forced = options.transport == "dmabuf"
         reason = "" if options.transport == "pixels" else why_not_exported(options, self.library)
         if options.transport != "pixels" and not reason:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """libvirglrenderer as Python sees it: started with the flags that were chosen, asked for its capability sets.
 
-It belongs to the thread that started it, and a process that cannot start it may be ended by it: whoever only wants to
-know starts ``python -m vgpud.device.renderers.probe``.
+It belongs to the thread that started it, and may end a process that cannot start it: to find out
+whether it starts, use ``python -m vgpud.device.renderers.probe``.
 """
 
 import grp
@@ -25,7 +25,7 @@ from vgpud.wire.virtio_gpu import VIRTIO_GPU_CAPSET_VIRGL2
 def flags_of(options: RendererOptions, names: tuple[str, ...], display: bool) -> int:
     """The library's flags for these capability sets; ``RendererError`` for combinations that it cannot take.
 
-    ``display``: whether there is an X server to be used.
+    ``display``: whether there is an X server to use.
     """
     vulkan = (lib.VIRGL_VENUS | lib.VIRGL_RENDER_SERVER) if VENUS in names else 0
     if names == (VENUS,):
@@ -53,13 +53,16 @@ def _opengl_flags(options: RendererOptions, display: bool) -> int:
 VENUS, DRM = "venus", "drm"
 
 NO_NATIVE_CONTEXTS = (
-    "the capability set drm is not available: DRM native contexts let a guest's own driver of the host's GPU speak to that GPU,"
-    " and need a library that was built for its vendor; take venus for Vulkan"
+    "the capability set drm is not available: DRM native contexts let a guest's own driver for the "
+    "host's GPU speak to that GPU,"
+    " and need a library that was built for its vendor; use venus for Vulkan"
 )
 
 
 def wanted_capsets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The capability sets to offer, in their order; ``RendererError`` for what there is not."""
+    """The capability sets to offer, in their order; ``RendererError`` for one that does not
+    exist.
+    """
     available = available_capsets("virglrenderer")
     if DRM in names:
         raise RendererError(NO_NATIVE_CONTEXTS)
@@ -72,11 +75,13 @@ def wanted_capsets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 VENUS_BYTES = 160
-"""Of virglrenderer 1.1's and later ones' venus; earlier releases have a shorter one."""
+"""The length of venus since virglrenderer 1.1; earlier releases have a shorter one."""
 
 
 _CAPS_V2_RENDERER = slice(696, 760)
-"""The field ``renderer`` of struct virgl_caps_v2, a protocol's structure: fields are only ever added."""
+"""The field ``renderer`` of struct virgl_caps_v2, which is part of a protocol: fields are only
+added.
+"""
 
 
 _CAPS_V2_BITS = slice(392, 396)
@@ -85,15 +90,15 @@ _BUFFER_STORAGE = 1 << 31
 
 
 def gl_renderer(offered: Offered) -> str:
-    """GL_RENDERER of the host's GL, as virgl2 has it for the guest's; empty when it has not."""
+    """GL_RENDERER of the host's GL, which virgl2 has for the guest; empty without it."""
     if offered.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
         return ""
     return offered.data[_CAPS_V2_RENDERER].partition(b"\0")[0].decode(errors="replace")
 
 
 def without_mapped_buffers(offered: Offered) -> Offered:
-    """For a guest that has host-visible memory, but none for OpenGL's buffers: with it a driver takes this bit for the word
-    that they can be mapped there.
+    """For a guest with host-visible memory into which OpenGL's buffers cannot be mapped: its driver
+    takes this bit to mean that they can.
     """
     if offered.capset.capset_id != VIRTIO_GPU_CAPSET_VIRGL2:
         return offered
@@ -140,7 +145,7 @@ class VirglLibrary:
 
     @property
     def vulkan(self) -> str:
-        """Whether there is any, for a description."""
+        """Whether there is Vulkan, for a description."""
         if self.has_vulkan:
             return "; Vulkan by Venus"
         return f"; without Vulkan: {self.without_vulkan}" if self.without_vulkan else ""
@@ -160,7 +165,7 @@ class VirglLibrary:
     def _do_without(
         self, options: RendererOptions, names: tuple[str, ...], reason: str
     ) -> tuple[str, ...]:
-        """The others, unless Vulkan was asked for."""
+        """The sets without venus, unless Vulkan was asked for."""
         if VENUS in options.capsets:
             raise RendererError(f"Vulkan (the capability set venus) cannot start: {reason}")
         self.without_vulkan = reason
@@ -178,7 +183,7 @@ class VirglLibrary:
     def try_vulkan(self) -> str:
         """Empty when there can be contexts, which the set does not prove; waits for who is at the other end of the socket."""
         if lib.gpu_library_try_context(self.pointer, CAPSETS[VENUS].capset_id) != 0:
-            return f"{render_server.PROGRAM} makes no context"
+            return f"{render_server.PROGRAM} cannot make a context"
         return ""
 
     def give_up_vulkan(self, reason: str) -> None:
@@ -205,7 +210,9 @@ DRM_MAJOR = 226
 
 
 def _check_device(path: str) -> None:
-    """The library's own word for a device that cannot be opened would be -1, and one that is none it draws without."""
+    """Checks the device, since the library itself would only say -1 for one that cannot be opened,
+    and would ignore one that is not a GPU.
+    """
     if not path:
         return
     try:
@@ -215,7 +222,7 @@ def _check_device(path: str) -> None:
     except PermissionError:
         group = _group(Path(path).stat().st_gid)
         raise RendererError(
-            f"the GPU {path} may not be used by user {os.geteuid()}, who is not in its group, {group}"
+            f"user {os.geteuid()} may not use the GPU {path}: the user is not in its group, {group}"
         ) from None
     except OSError as error:
         raise RendererError(
@@ -224,11 +231,11 @@ def _check_device(path: str) -> None:
     kind = os.fstat(fd)
     os.close(fd)
     if not stat.S_ISCHR(kind.st_mode) or os.major(kind.st_rdev) != DRM_MAJOR:
-        raise RendererError(f"the GPU {path} cannot be used: it is no DRM device; {_nodes()}")
+        raise RendererError(f"the GPU {path} cannot be used: it is not a DRM device; {_nodes()}")
 
 
 def _nodes() -> str:
-    """Which render nodes there are instead."""
+    """Which render nodes exist instead."""
     nodes = ", ".join(map(str, sorted(RENDER_NODES.glob("renderD*"))))
     return f"this host has {nodes}" if nodes else NO_NODES
 
@@ -242,11 +249,11 @@ def _group(number: int) -> str:
 
 def _advice(options: RendererOptions, reason: str) -> str:
     if "cannot open shared object" in reason:
-        return "install libvirglrenderer1, or take --gpu-mode 2d"
+        return "install libvirglrenderer1, or use --gpu-mode 2d"
     if " has no " in reason or "malloc()" in reason:
-        return "install another release of libvirglrenderer1, or take --gpu-mode 2d"
+        return "install another release of libvirglrenderer1, or use --gpu-mode 2d"
     if options.gpu_device:
         return "try without --gpu-device, or --gpu-mode 2d"
     if options.gles:
         return "try --use-gles=false, or --gpu-mode 2d"
-    return "install Mesa's EGL (libegl1, libgl1-mesa-dri), or take --gpu-mode 2d"
+    return "install Mesa's EGL (libegl1, libgl1-mesa-dri), or use --gpu-mode 2d"
