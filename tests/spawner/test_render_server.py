@@ -15,6 +15,8 @@ from vgpud.tree.messages import (
     DeviceEnded,
     DeviceStarted,
     Forked,
+    Ping,
+    Pong,
     ServerEnded,
     ServerNotStarted,
     ServerStarted,
@@ -60,13 +62,14 @@ class Server:
         self.ends += ends
         self.pid = server.pid
         assert spawner.says(Forked) == Forked(7, "render-server", self.pid)
-        assert wait_until(lambda: {"1", "2", "3"} <= self.workers().keys())
+        assert wait_until(lambda: {"1", "2", "3", "-1"} == self.workers().keys())
         self.all = [self.device, self.pid, *self.workers().values()]
 
     def workers(self) -> dict[str, int]:
         """By the numbers of their contexts."""
         names = {process_name(pid): pid for pid in children(self.pid)}
-        return {name.split("-")[1]: pid for name, pid in names.items() if "-" in name}
+        found = {name.removeprefix("virgl-").rpartition("-")[0]: pid for name, pid in names.items()}
+        return {ctx_id: pid for ctx_id, pid in found.items() if ctx_id}
 
     def close(self) -> None:
         rights.close(self.ends)
@@ -83,6 +86,8 @@ def server(spawner: Spawner) -> Iterator[Server]:
 def test_a_worker_is_ended_alone(server: Server) -> None:
     workers = server.workers()
     server.session.wish(worker_end(2))
+    assert wait_until(lambda: server.workers().keys() == {"1", "3", "-1"})
+    server.session.wish(worker_end((1 << 32) - 1))
     assert wait_until(lambda: server.workers().keys() == {"1", "3"})
     assert all(map(is_running, (server.device, server.pid, workers["1"], workers["3"])))
 
@@ -166,14 +171,21 @@ def test_a_device_process_without_one_has_none(spawner: Spawner) -> None:
 
 def test_who_waits_for_one_that_never_comes_sees_that(spawner: Spawner) -> None:
     """Nothing of it is left with the spawner when the device process has ended."""
-    before = settled_descriptors(spawner.process.pid)
+
+    def sockets() -> list[str]:
+        found = settled_descriptors(spawner.process.pid)
+        return [name for name in found if name.startswith("socket:")]
+
+    spawner.tell(Ping(1))
+    spawner.says(Pong)
+    before = sockets()
     session = Session(spawner, 7)
     session.wish(b"R")
     _, ends = session.granted()
     rights.close(ends)
     assert isinstance(session.granted()[0], DeviceEnded)
     session.close()
-    assert wait_until(lambda: settled_descriptors(spawner.process.pid) == before)
+    assert wait_until(lambda: sockets() == before, 20)
 
 
 def test_wishes_may_come_in_pieces() -> None:
