@@ -6,7 +6,7 @@
 #include "device/resource_kind.h"
 #include "device/scanout.h"
 
-/* Of what the scanout shows; a picture that is blank is filled whole. */
+/* What the picture lacks of a rectangle; a blank picture is filled whole. */
 static struct rectangle missing(const struct scanout *scanout, const struct rectangle *rectangle) {
     return scanout->blank ? scanout->surface.shown
                           : rectangle_common(rectangle, &scanout->surface.shown);
@@ -53,7 +53,7 @@ int blob_pictures_fill(struct device *device, struct resource *resource,
     return error;
 }
 
-/* What a flush is about to copy. */
+/* How much a flush will copy. */
 static uint64_t missing_bytes(const struct device *device, const struct resource *resource,
                               const struct rectangle *rectangle) {
     uint64_t bytes = 0;

@@ -27,7 +27,7 @@ static uint32_t transfer_to_host(struct device *device, struct resource *resourc
     return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
-/* All of it lies in the blob, and the backing has no less. */
+/* All of it is inside the blob, and the backing is at least as large. */
 static int make_surface(struct device *device, struct resource *resource,
                         const struct layout *layout) {
     (void)device;

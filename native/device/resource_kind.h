@@ -23,8 +23,8 @@ struct layout;
 struct resource;
 struct surface;
 
-/* Each has all of them but those for SET_SCANOUT_BLOB, which are NULL where a resource is no blob.
- */
+/* Each kind has all of them, except that those for SET_SCANOUT_BLOB are NULL for a resource that is
+ *not a blob. */
 struct resource_kind {
     int number; /* RESOURCE_... */
     /* It is about to be shown: makes the image for that.  0; -EINVAL: it cannot be shown; -ENOMEM.
@@ -41,15 +41,15 @@ struct resource_kind {
      * or an error. */
     int (*read_back)(struct device *device, struct resource *resource,
                      const struct rectangle *rectangle);
-    /* It is about to be shown as `layout` says, a picture that lies in so many bytes as it has.  0;
-     * -EINVAL: it has no such picture; -EOPNOTSUPP: nobody can read it; -EIO: it is lost. */
+    /* It is about to be shown as `layout` says, a picture that fits into its bytes.  0; -EINVAL: it
+     * has no such picture; -EOPNOTSUPP: it cannot be read; -EIO: it is lost. */
     int (*make_surface)(struct device *device, struct resource *resource,
                         const struct layout *layout);
     /* Copies a rectangle of a surface that shows it into an image, rows of which are `stride` bytes
      * apart; 0, or an error. */
     int (*copy_pixels)(struct device *device, const struct surface *surface,
                        const struct rectangle *rectangle, uint8_t *to, uint64_t stride);
-    /* What is in it may go with this process: its last picture is kept for the next one. */
+    /* Its contents may be lost with this process: its last picture is kept for the next one. */
     bool may_be_lost;
     /* Its backing was attached, detached or moved. */
     void (*backing_changed)(struct device *device, struct resource *resource);

@@ -490,7 +490,7 @@ void device_show_pixels(struct device *device, int pixels) {
     device_repaint(device);
 }
 
-/* Whether who looks at it sees something else than what the guest has drawn. */
+/* Whether a screenshot would differ from what the guest has drawn. */
 static bool behind(const struct scanout *scanout) {
     return scanout_by_buffer(scanout) || (shows_host_blob(scanout) && scanout->blank);
 }

@@ -19,9 +19,9 @@ struct device;
 int scanout_set(struct device *device, uint32_t scanout_id, uint32_t resource_id, uint32_t x,
                 uint32_t y, uint32_t width, uint32_t height);
 
-/* Shows a blob, `shown` as the session state has it (`resource_id` 0 disables).  Errors as
- * scanout_set()'s; -ENOENT: no blob; -EINVAL: also a surface that does not lie in the blob;
- * -EOPNOTSUPP: nobody can read it; -EIO: it is lost. */
+/* Shows a blob, `shown` in the session state's form (`resource_id` 0 disables).  Errors as for
+ * scanout_set(); -ENOENT: not a blob; -EINVAL: also a surface that is not inside the blob;
+ * -EOPNOTSUPP: it cannot be read; -EIO: it is lost. */
 int scanout_set_blob(struct device *device, uint32_t scanout_id, const struct surface_state *shown);
 
 /* The picture of a scanout that shows a host blob: an image, which the session keeps for the next
@@ -38,15 +38,15 @@ uint32_t scanouts_with_pictures(struct device *device);
 /* -ENODEV: no such scanout, or it has none. */
 int scanout_picture(struct device *device, uint32_t scanout_id, struct scanout_picture *picture);
 
-/* Recovery: shows the picture that a process before this one has made of a host blob, which is
- * lost, where the session state says that it was.  Duplicates `fd`.  -ENODEV; -ENOENT: it says
- * something else; -EINVAL: no image of that size; -ENOMEM: a quota. */
+/* Recovery: shows the picture that an earlier process has made of a host blob, which is lost, where
+ * the session state says that it was shown.  Duplicates `fd`.  -ENODEV; -ENOENT: the state says
+ * something else; -EINVAL: not an image of that size; -ENOMEM: a quota. */
 int scanout_adopt_picture(struct device *device, uint32_t scanout_id, uint32_t width,
                           uint32_t height, int fd);
 
-/* Brings what was drawn to where others look at it, as far as no flush has done so: into the image
- * of what is shown from a DMA buffer, into the picture of a host blob that is blank.  -ENODEV;
- * -EIO: the renderer cannot. */
+/* Brings what was drawn to where screenshots are taken from, if no flush has done so: into the
+ * image of a texture that is shown from a DMA buffer, or into the blank picture of a host blob.
+ * -ENODEV; -EIO: the renderer cannot. */
 int scanout_read_back(struct device *device, uint32_t scanout_id);
 
 /* There is a new display: every enabled scanout is presented whole. */

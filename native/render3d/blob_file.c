@@ -16,9 +16,9 @@ static bool round_up(uint64_t *bytes, uint64_t page) {
     return true;
 }
 
-/* Lavapipe's memory is a file of any size (of Mesa 25.0), of which QEMU maps whole pages alone. Who
- * made it may not seal it (vgpud/walls/calls.py), so that it can be made longer here, and then by
- * nobody. */
+/* Lavapipe of Mesa 25.0 makes memory files of any size, but QEMU maps only whole pages.  The
+ * process that made the file may not seal it (vgpud/walls/calls.py), so that it can be extended
+ * here, and then sealed. */
 static void make_whole_pages(int fd, uint64_t page) {
     struct stat status;
     uint64_t bytes;
@@ -31,8 +31,8 @@ static void make_whole_pages(int fd, uint64_t page) {
     fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW);
 }
 
-/* Whoever touches what is beyond the end of a file is ended for it, and what a guest says of a
- * blob's size nobody else has checked. */
+/* Touching memory beyond the end of a file ends a process, and nobody else has checked the size
+ * that the guest states. */
 static int measure(uint64_t size, struct blob_file *file) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end, there;
     struct stat status;
@@ -42,7 +42,7 @@ static int measure(uint64_t size, struct blob_file *file) {
         return -errno;
     if (file->offset % page != 0)
         return -EOPNOTSUPP;
-    /* The last page of a file is there as a whole: drivers round up to it, libraries may not. */
+    /* The last page of a file exists as a whole: drivers round up to it, libraries may not. */
     there = (uint64_t)status.st_size;
     if (!round_up(&there, page) || __builtin_add_overflow(file->offset, size, &end) || end > there)
         return -EINVAL;
@@ -67,7 +67,7 @@ int blob_file_open(struct device *device, const struct resource *resource, struc
     return error;
 }
 
-/* Whether the library says how the guest may have it mapped. */
+/* Whether the library says how it may be mapped for the guest. */
 static bool for_guests(const struct blob_file *file) {
     return (file->map_info & VIRTIO_GPU_MAP_CACHE_MASK) != VIRTIO_GPU_MAP_CACHE_NONE;
 }

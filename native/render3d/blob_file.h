@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* A host blob as a file: who may map how much of it. */
+/* A host blob as a file: how much of it may be mapped, and by whom. */
 #ifndef VGPUD_BLOB_FILE_H
 #define VGPUD_BLOB_FILE_H
 
@@ -9,24 +9,24 @@
 /* [python] */
 struct device;
 
-/* A part of a file, in whole pages, which is there to its last byte. */
+/* A part of a file, in whole pages, which exists to its last byte. */
 struct blob_file {
-    int fd; /* the caller's */
+    int fd; /* the caller owns it */
     uint64_t offset;
     uint64_t length;
     uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_... */
     bool dmabuf;
 };
 
-/* For the guest's eyes.  -ENOENT: no such resource, or no host blob; -EINVAL: it was not to be
- * mapped, or its file is shorter than the guest has said; -EIO: it is lost; -EOPNOTSUPP: the
- * library has no file of it. */
+/* For the guest.  -ENOENT: no such resource, or not a host blob; -EINVAL: it was created without
+ * the flag for mapping, or its file is shorter than the guest has said; -EIO: it is lost;
+ * -EOPNOTSUPP: the library has no file for it. */
 int host_blob_export(struct device *device, uint32_t resource_id, struct blob_file *file);
 /* [end python] */
 
 struct resource;
 
-/* For our own.  As above; it has not been lost. */
+/* For ourselves, likewise; it must not be lost. */
 int blob_file_open(struct device *device, const struct resource *resource, struct blob_file *file);
 
 #endif

@@ -18,15 +18,15 @@ static bool is_texture(const struct texture *part) {
     return part->created.target == PIPE_TEXTURE_2D;
 }
 
-/* --- a texture: stride and offset are of somebody's who maps it */
+/* --- a texture: stride and offset are only for those who map it */
 
 static bool same_picture(const struct resource_3d *texture, const struct layout *layout) {
     return texture->width == layout->width && texture->height == layout->height &&
            read_back_format(texture->format) == read_back_format(layout->format);
 }
 
-/* Whether it is one that can be shown, of which the library says what it is: a buffer of OpenGL's
- * looks like a texture of one row, in a format that is none of images'. */
+/* Whether the library says that it is a texture that can be shown: an OpenGL buffer looks like a
+ * texture of one row, in a format that images do not have. */
 static bool find_texture(struct device *device, struct resource *resource) {
     const struct gpu_operations *operations = library_of(device)->operations;
     struct resource_3d found = {.resource_id = resource->resource_id};
@@ -41,7 +41,7 @@ static bool find_texture(struct device *device, struct resource *resource) {
 
 /* --- memory */
 
-/* A memory file's mapping needs it no more; that of a DMA buffer does. */
+/* The mapping of a memory file no longer needs the descriptor; that of a DMA buffer does. */
 static int keep(struct device *device, struct blob_pixels *pixels, const struct blob_file *file) {
     if (!file->dmabuf) {
         close(file->fd);
@@ -104,7 +104,7 @@ void blob_pixels_close(struct device *device, struct blob_pixels *pixels) {
 
 /* --- copying */
 
-/* The kernel waits for who draws there, and has the caches agree. */
+/* The kernel waits for whatever draws there, and makes the caches agree. */
 static void tell_kernel(const struct blob_pixels *pixels, uint64_t which) {
     struct dma_buf_sync sync = {.flags = which | DMA_BUF_SYNC_READ};
 

@@ -49,7 +49,7 @@ int gpu_library_capset_size(struct gpu_library *library, uint32_t capset_id, uin
 /* Fills `data`, of gpu_library_capset_size() bytes; slow, so ask once. */
 int gpu_library_capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                             uint8_t *data);
-/* Makes a context for a capability set, and ends it: 0 when there can be such. */
+/* Makes a context for a capability set, and ends it: 0 when that works. */
 int gpu_library_try_context(struct gpu_library *library, uint32_t capset_id);
 /* [end python] */
 
@@ -77,7 +77,7 @@ struct blob_export {
     int fd;            /* the caller owns it */
     uint64_t offset;   /* of its first byte in the file */
     uint32_t map_info; /* VIRTIO_GPU_MAP_CACHE_..., NONE: not for the guest */
-    bool dmabuf;       /* whoever reads it tells the kernel */
+    bool dmabuf;       /* readers must tell the kernel */
 };
 
 /*
@@ -110,8 +110,8 @@ struct gpu_operations {
                        uint32_t count);
     int (*blob_export)(struct gpu_library *library, uint32_t resource_id,
                        struct blob_export *exported);
-    /* Describes the texture that a blob is; a refusal: it is memory.  NULL when blobs are never
-     * textures. */
+    /* Describes a blob that is a texture; refused for one that is memory.  NULL when blobs are
+     * never textures. */
     int (*blob_texture)(struct gpu_library *library, uint32_t resource_id,
                         struct resource_3d *texture);
     /* A blob of the guest's own memory, `iov`, for the contexts that it is attached to.  NULL when

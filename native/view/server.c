@@ -56,8 +56,8 @@ static void drop_panorama(struct server *server) {
     server->panorama = NULL;
 }
 
-/* B, G, R in memory, whatever the order of bytes here, and as most viewers ask for them: of a depth
- * of 32, which the library would say, it would convert each pixel into one of 24. */
+/* B, G, R in memory, whatever the order of bytes here, with the depth of 24 that most viewers ask
+ * for: with the library's own depth of 32 it would convert each pixel. */
 static void set_format(struct server *server) {
     rfbPixelFormat *format = &server->screen->serverFormat;
 
