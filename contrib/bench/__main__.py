@@ -91,7 +91,7 @@ def chosen_peers(options: argparse.Namespace) -> list[Peer]:
 
 
 def can_be_measured(peer: Peer) -> bool:
-    """Whether it is there and serves a machine; vgpud has to."""
+    """Whether it is installed and serves a machine; vgpud must."""
     if not peer.installed():
         say(f"{peer.name}: not installed, left out")
         return False
@@ -205,7 +205,7 @@ def main() -> None:
 
 
 def possible_rows(peer: Peer, gpu_mode: str) -> tuple[Row, ...]:
-    """Those that it has something to answer to."""
+    """The rows that it can be measured in."""
     if peer.name == report.SUBJECT:
         return ROWS + blobs.ROWS + mapping.ROWS + OF_MODE.get(gpu_mode, ())
     if peer.name == "rust" and gpu_mode == "virglrenderer":

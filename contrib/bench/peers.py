@@ -12,11 +12,12 @@ from tests.driver import rutabaga
 from tests.driver.backend import QEMU_PEER, qemu_peer
 
 TREE = Path(__file__).parents[2]
-# Its gfxstream mode is what it takes without a word; it has no 2D in software, of which virglrenderer without acceleration is the nearest.
+# Its default mode is gfxstream; it has no 2D in software, and virglrenderer without acceleration is
+# the nearest to that.
 RUST_MODES = {"gfxstream": "gfxstream", "null": "null"}
-# Of vgpud's modes, what is offered of what every build of a library has.
+# For vgpud's modes, the capability sets to offer that every build of a library has.
 CAPSETS = {"gfxstream": "cross-domain"}
-# Behind the installed package, whose the tree's own would hide.
+# After the installed package, which the tree's own would hide.
 TEXTURES = (
     f"import sys; sys.path.append({str(TREE)!r}); from tests.device import rutabaga_2d;"
     " rutabaga_2d.take_the_place(); from vgpud.__main__ import main; sys.exit(main())"
@@ -40,20 +41,24 @@ def _rust() -> str | None:
 
 
 def rutabaga_environment() -> Mapping[str, str]:
-    """In which librutabaga_gfx_ffi is found: where the user says, or as the set-up script has built it."""
+    """An environment in which librutabaga_gfx_ffi is found: the user's, or the one that the set-up
+    script has built.
+    """
     if "LD_LIBRARY_PATH" in os.environ or rutabaga.folder() is None:
         return os.environ
     return rutabaga.environment()
 
 
 def _clean() -> list[str]:
-    """A command line's beginning: the one that is installed beside this interpreter, whatever tree the benchmark lies in."""
+    """How a command line begins: uses the vgpud that is installed beside this interpreter, whatever
+    tree the benchmark is in.
+    """
     path = rutabaga_environment().get("LD_LIBRARY_PATH")
     return ["env", "-u", "PYTHONPATH", *([f"LD_LIBRARY_PATH={path}"] if path else [])]
 
 
 def with_textures() -> Peer:
-    """vgpud with the 2D of librutabaga_gfx_ffi, which no option leads to."""
+    """vgpud with the 2D of librutabaga_gfx_ffi, for which there is no option."""
 
     def arguments(socket_path: Path) -> list[str | Path]:
         program = [sys.executable, "-P", "-c", TEXTURES]

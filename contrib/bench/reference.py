@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What a library alone takes, measured in turn with what is measured of vgpud, by a process of its own."""
+"""What a library alone takes, measured by a process of its own, in turn with vgpud."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 
 class Reference:
-    """The other process, seen from here."""
+    """The process that measures, seen from this one."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def measure(self) -> list[float]:
-        """Each thing that it does, once, in seconds."""
+        """The seconds of each thing that it does once."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write("\n")

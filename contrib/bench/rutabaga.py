@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Rows of the gfxstream mode alone: streams of cross-domain contexts, and textures of the library's own 2D.
+"""Rows only for the mode gfxstream: streams of cross-domain contexts, and textures of the library's
+own 2D.
 
 That 2D is a part of every build of the library, and no capability set leads to it: a renderer of the tests' does
 (``tests/device/rutabaga_2d.py``).
@@ -27,7 +28,9 @@ PIXELS = b"\x40\x30\x20\x00"
 
 
 def textures(machine: BenchMachine, scale: float) -> Numbers:
-    """A whole 1080p picture transferred and flushed, of a daemon of its own; in turn with what the library alone takes for that."""
+    """A whole 1080p picture transferred and flushed, by a daemon of its own; in turn with what the
+    library alone takes for that.
+    """
     with (
         BenchMachine(with_textures(), RUN_PAGES) as drawing,
         reference("contrib.bench.rutabaga_library", environment=rutabaga_environment()) as library,
@@ -54,7 +57,7 @@ def _textures(machine: BenchMachine, alone: Callable[[], list[float]], rounds: i
     queue.check()
     queue.release()
     check_errors(machine)
-    # What the machine does besides only adds to them.
+    # The least, since other load on this computer only adds time.
     write, read = map(min, zip(*theirs, strict=True))
     transferred, flushed = map(min, zip(*ours, strict=True))
     return {

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What librutabaga_gfx_ffi's 2D alone needs to take a picture, and to give it back: the measure of a transfer and of a flush.
+"""What librutabaga_gfx_ffi's 2D alone needs to take a picture, and to give it back: what a transfer
+and a flush are compared with.
 
 ``python -m contrib.bench.rutabaga_library`` measures once for each line of standard input, and prints a write, a read and a copy, in
 seconds (``reference.py``).
@@ -25,7 +26,9 @@ _Fence = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 
 class _Builder(ctypes.Structure):
-    """struct rutabaga_builder, of the newest releases, whose older ones are a part; no capability set: 2D."""
+    """struct rutabaga_builder of the newest releases, of which older ones have a part; no
+    capability set: 2D.
+    """
 
     _fields_ = (
         ("user_data", ctypes.c_uint64),
@@ -53,7 +56,7 @@ def _address(memory: mmap.mmap) -> int:
 
 
 class Picture:
-    """A resource of the library's, with a backing."""
+    """A resource of the library, with a backing."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(LIBRARY)
@@ -64,7 +67,8 @@ class Picture:
         numbers = (TEXTURE_2D, FORMAT, BIND, WIDTH, HEIGHT, 1, 1, 0, 0, 0)
         arguments = (ctypes.c_uint32 * 10)(*numbers)
         self._call("resource_create_3d", self._handle, RESOURCE, arguments)
-        # From the beginning of a page on, as a guest's memory and an image are: how long a copy takes depends on it.
+        # Aligned to a page, like a guest's memory and an image, since the time of a copy depends on
+        # it.
         self._guest, self._pixels, self._copy = (mmap.mmap(-1, SIZE) for _ in range(3))
         for memory in (self._guest, self._pixels, self._copy):
             memory.write(b"\x20" * SIZE)
@@ -86,7 +90,7 @@ class Picture:
         return self._transfer("resource_transfer_write")
 
     def read(self) -> float:
-        """Seconds for the whole picture into memory that lies together."""
+        """Seconds for the whole picture, into contiguous memory."""
         return self._transfer("resource_transfer_read", ctypes.byref(self._iov))
 
     def _transfer(self, name: str, *to: Any) -> float:
