@@ -35,7 +35,7 @@ class Cursor(NamedTuple):
 
 
 class Viewer(Closing):
-    """Connected, and told the size of what there is to be seen; it has asked for nothing yet.
+    """Connected, and told the size of the screen; it has asked for nothing yet.
 
     ``offered`` are pixels as the server has them; it is asked for BGRX.
     """

@@ -40,15 +40,15 @@ COUNTERS: Values = {
         lambda machine: machine["presented"]["bytes"],
     ),
     "contexts_lost": (
-        "Contexts whose process has gone while they were there.",
+        "Contexts that were lost with their process.",
         lambda machine: machine["counters"]["contexts_lost"],
     ),
     "vulkan_workers_killed": (
-        "Processes that executed a context's Vulkan, killed since they did not answer.",
+        "Processes that executed a context's Vulkan and were killed because they did not answer.",
         lambda machine: machine["vulkan"]["workers_killed"],
     ),
     "render_servers_ended": (
-        "Render servers that have ended while their device process was there.",
+        "Render servers that have ended while their device process was running.",
         lambda machine: machine["vulkan"]["servers_ended"],
     ),
     "log_lines_left_out": (
@@ -88,7 +88,7 @@ GAUGES: Values = {
         lambda machine: len(machine["vulkan"]["workers"]),
     ),
     "vulkan_workers_memory_bytes": (
-        "Memory of all of those that they share with no file.",
+        "Resident memory of all of those processes that has no file.",
         lambda machine: sum(one["memory_bytes"] for one in machine["vulkan"]["workers"]),
     ),
     "render_server": (
@@ -115,7 +115,7 @@ LAST_REASONS: dict[str, tuple[str, Callable[[Fields], str]]] = {
         lambda machine: machine["last_reason"] or "",
     ),
     "vulkan_last_reason_info": (
-        "Why a worker was killed or a render server has ended last; none when there was no such.",
+        "Why a worker was last killed or a render server last ended; absent when there was no such.",
         lambda machine: machine["vulkan"]["last_reason"] or "",
     ),
 }

@@ -141,7 +141,9 @@ def restarts(machine: Fields) -> str:
 
 
 def _vulkan(vulkan: Fields, memory: Fields) -> Iterator[tuple[str, str]]:
-    """Who executes it, and who did and died; nothing of a machine that cannot have any."""
+    """The processes that execute Vulkan, and those that have ended; nothing for a machine without
+    Vulkan.
+    """
     server, workers = vulkan["render_server"], vulkan["workers"]
     lost = _vulkan_losses(vulkan)
     if server is None and not lost:
@@ -149,7 +151,7 @@ def _vulkan(vulkan: Fields, memory: Fields) -> Iterator[tuple[str, str]]:
     running = "no render server"
     if server is not None:
         running = f"render server {server['pid']}, {count(len(workers), 'worker')}"
-        # Of the one that has most.
+        # Of the process with the most.
         running += f" ({size(memory['used'])}/{size(memory['limit'])})" if workers else ""
     yield "vulkan", running + lost
 
@@ -190,14 +192,14 @@ def _contexts(contexts: list[Fields]) -> str:
     kinds = by_capset(contexts)
     total = str(len(contexts))
     if len(kinds) > 1:
-        # There is room for one name less then.
+        # Then there is room for one name less.
         total += f" ({', '.join(f'{number} {kind}' for kind, number in kinds.items())})"
         named = named[:1]
     return _listed(total, named, len(contexts))
 
 
 def by_capset(contexts: list[Fields]) -> dict[str, int]:
-    """How many there are of each capability set."""
+    """How many contexts of each capability set there are."""
     return dict(Counter(capset_name(one["capset_id"]) for one in contexts))
 
 

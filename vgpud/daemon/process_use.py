@@ -27,7 +27,9 @@ class ProcessUse(NamedTuple):
 
 
 class MappedUse(NamedTuple):
-    """Likewise, of a process that has a limit for what it may map, and ``mapped_bytes`` of that."""
+    """Likewise, for a process with a limit on what it may map; ``mapped_bytes`` is how much it has
+    mapped.
+    """
 
     pid: int
     cpu_seconds: float
@@ -57,7 +59,7 @@ def mapped_use(pid: int) -> MappedUse | None:
 
 
 def children(pid: int) -> list[int]:
-    """Those that its first thread has forked."""
+    """The processes that its first thread has forked."""
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What executes Vulkan for a machine, as the kernel counts it: its render server, and a worker for each context."""
+"""The processes that execute Vulkan for a machine, as the kernel counts them: its render server,
+and a worker for each context.
+"""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ class VulkanUse(NamedTuple):
 
     @property
     def mapped_bytes(self) -> int:
-        """Of that process which has most: each has the limit for itself."""
+        """Of the process with the most, since each has its own limit."""
         return max((use.mapped_bytes for use in (self.server, *self.workers) if use), default=0)
 
     def as_json(self) -> dict[str, Any]:
@@ -26,7 +28,7 @@ class VulkanUse(NamedTuple):
 
 
 def vulkan_use(server: int) -> VulkanUse:
-    """Of the render server with that number, 0: none."""
+    """The use of the render server with that process number, 0: none."""
     if not server:
         return VulkanUse(None, ())
     workers = tuple(use for pid in children(server) if (use := mapped_use(pid)))

@@ -61,7 +61,9 @@ class BlobFile(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What a scanout shows of a host blob, in an image of that size; the descriptor stays the native module's."""
+    """What a scanout shows of a host blob, in an image of that size; the native device keeps the
+    descriptor.
+    """
 
     image_id: int
     width: int
@@ -263,7 +265,9 @@ class DataPlane:
         checked(lib.scanout_set(self._device, scanout_id, resource_id, x, y, width, height))
 
     def scanout_set_blob(self, command: virtio_gpu_set_scanout_blob) -> None:
-        """Shows a rectangle of a picture that lies in a blob; EIO: it is lost, EOPNOTSUPP: nobody can read it."""
+        """Shows a rectangle of a picture in a blob; EIO: it is lost, EOPNOTSUPP: it cannot be
+        read.
+        """
         shown = ffi.new(
             "struct surface_state *",
             {
@@ -279,11 +283,11 @@ class DataPlane:
         checked(lib.scanout_set_blob(self._device, command.scanout_id, shown))
 
     def scanouts_with_pictures(self) -> int:
-        """A bit for each that shows a host blob."""
+        """A bit for each scanout that shows a host blob."""
         return int(lib.scanouts_with_pictures(self._device))
 
     def scanout_picture(self, scanout_id: int) -> Picture:
-        """Of one that shows a host blob."""
+        """The picture of a scanout that shows a host blob."""
         found = ffi.new("struct scanout_picture *")
         checked(lib.scanout_picture(self._device, scanout_id, found))
         return Picture(found.image_id, found.width, found.height, found.fd)
@@ -311,7 +315,7 @@ class DataPlane:
     # --- what is shown
 
     def scanout_read_back(self, scanout_id: int) -> None:
-        """Brings what was drawn to where others look at it, as far as no flush has."""
+        """Brings what was drawn to where screenshots are taken from, if no flush has done so."""
         checked(lib.scanout_read_back(self._device, scanout_id))
 
     def repaint(self) -> None:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""What scanouts show of host blobs, told to the session: it has the last picture when this process dies, and the blob with it."""
+"""Tells the session what scanouts show of host blobs: it has the last picture when this process
+dies, and the blob with it.
+"""
 
 from vgpud.device.dataplane import DataPlane
 from vgpud.link.connection import Connection
@@ -7,7 +9,7 @@ from vgpud.link.messages import PictureGone, PictureMade
 
 
 class Pictures:
-    """``tell`` after whatever may have changed what a scanout shows."""
+    """Call ``tell`` after anything that may have changed what a scanout shows."""
 
     def __init__(self, plane: DataPlane, link: Connection) -> None:
         self._plane = plane
@@ -32,7 +34,7 @@ class Pictures:
             self._link.send(made, [picture.descriptor])
 
     def adopt(self, scanout_id: int, width: int, height: int, image_fd: int) -> None:
-        """The session has it, whether it can be shown or not."""
+        """The session has this picture, whether it can be shown or not."""
         self._told[scanout_id] = 0
         try:
             self._plane.scanout_adopt_picture(scanout_id, width, height, image_fd)
@@ -40,5 +42,5 @@ class Pictures:
             self.tell()
 
     def forget(self) -> None:
-        """The device was reset: so does the session."""
+        """Forgets all, as the session does: the device was reset."""
         self._told.clear()

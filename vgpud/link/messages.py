@@ -253,7 +253,7 @@ class AdoptHostBlob(NamedTuple):
 
 
 class AdoptPicture(NamedTuple):
-    """Recovery: what a scanout has shown of a host blob that is lost; descriptors: the image."""
+    """Recovery: what a scanout showed of a host blob that is lost; descriptors: the image."""
 
     scanout_id: int
     width: int
@@ -311,7 +311,9 @@ class Started(NamedTuple):
 
 
 class VulkanTried(NamedTuple):
-    """``capsets`` and ``description`` as in Started; those that need a render server are no more when there is a ``reason``."""
+    """``capsets`` and ``description`` as in Started; with a ``reason`` those that need a render
+    server are left out.
+    """
 
     reason: str
     capsets: tuple[int, ...]
@@ -406,7 +408,8 @@ class ImageMade(NamedTuple):
 
 
 class PictureMade(NamedTuple):
-    """What a scanout shows of a host blob, for who looks and for the next process; descriptors: the image, of the size of
+    """What a scanout shows of a host blob, for screenshots and for the next process; descriptors:
+    the image, of the size of
     what is shown.  Takes the place of the scanout's one before.
     """
 

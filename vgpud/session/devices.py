@@ -91,7 +91,7 @@ class DeviceProcess:
         return await self._life.ended()
 
     async def start_server(self) -> None:
-        """Once; ``OSError`` when it has no render server, and never will."""
+        """Called once; ``OSError`` when it has no render server, and never will."""
         await self._life.start_server()
 
     async def server_started(self) -> None:
@@ -112,7 +112,7 @@ class DeviceProcess:
 
 
 async def has_server(process: DeviceProcess) -> bool:
-    """Starts its render server, of which there may be none: whoever needs one says what is missing."""
+    """Starts its render server, if there can be one: whoever needs it reports what is missing."""
     try:
         await process.start_server()
     except OSError:

@@ -112,7 +112,7 @@ class Journal:
         return (resource.created.width, resource.created.height), resource.image
 
     def picture(self, scanout_id: int) -> tuple[tuple[int, int], int] | None:
-        """Likewise, of what a scanout shows of a host blob, whoever has made that."""
+        """Likewise, for what a scanout shows of a host blob, whichever process has made it."""
         picture = self._pictures.get(scanout_id)
         if picture is None:
             return None
@@ -289,7 +289,7 @@ class Journal:
                 yield AdoptBacking(resource_id, resource.entries), []
             if resource.uuid:
                 yield AdoptUuid(resource_id, resource.uuid), []
-        # What the process says then may take some of them away.
+        # What the process then sends may remove some of them.
         for made, image in list(self._pictures.values()):
             yield AdoptPicture(*made), [image]
 

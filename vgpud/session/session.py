@@ -263,7 +263,7 @@ class Session:
             whole = shown._replace(x=0, y=0)
             return None if picture is None else (whole, (whole.width, whole.height), picture)
         if self._journal.is_host_blob(shown.resource_id):
-            # It has what is shown and no more.
+            # It has only what is shown.
             shown, image = shown._replace(x=0, y=0), self._journal.picture(scanout_id)
         else:
             image = self._journal.image(shown.resource_id)

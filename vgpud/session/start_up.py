@@ -37,7 +37,9 @@ class Parts(NamedTuple):
     set_source: Callable[[int], None]
 
     def start(self, vulkan: bool) -> tuple[messages.Start, tuple[int, int]]:
-        """The first message and its descriptors, of which the second is to be closed; ``vulkan`` as there."""
+        """The first message and its descriptors; the caller closes the second one; ``vulkan`` as in
+        the message.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             ours.setblocking(False)

@@ -64,7 +64,9 @@ class Supervisor:
         self._patience = 0.0
         """How long a command may wait for a worker, in seconds; 0 without Vulkan."""
         self._vulkan: bool | None = None
-        """Whether the front-end has Vulkan; None before it has asked for what that needs: until then there is no render server."""
+        """Whether the front-end can have Vulkan; None before it has asked for what that needs:
+        until then there is no render server.
+        """
         self._pixels = False
         self._settled = trio.Event()  # there is a process, or there is none to wait for
         self._revived = trio.Event()
@@ -86,7 +88,7 @@ class Supervisor:
 
     @property
     def has_vulkan(self) -> bool:
-        """Whether a render server is there for it, or was."""
+        """Whether it has a render server, or had one."""
         return self._patience > 0
 
     @property
@@ -315,13 +317,15 @@ class Supervisor:
         return self._started
 
     async def need_vulkan(self) -> None:
-        """The front-end can have Vulkan, with this process and each that follows; returns when that has been tried."""
+        """Lets the front-end have Vulkan, with this process and each successor; returns when that
+        was tried.
+        """
         started = await self.started()
         if self._vulkan is not None or not any(map(needs_render_server, started.capsets)):
             return
         self._vulkan = True
         async with self.lock:
-            # Otherwise the next process begins with it.
+            # Otherwise the next process starts with it.
             if self._process is not None:
                 with suppress(LinkClosedError, RequestFailedError):
                     await self._try_vulkan(self._process, started)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Who executed Vulkan for a machine, and does so no more: how many, and why."""
+"""The processes that executed Vulkan for a machine and have ended: how many, and why."""
 
 from vgpud.tree import messages
 
@@ -7,7 +7,7 @@ REASON_CHARACTERS = 1024
 
 
 class VulkanLosses:
-    """Since the session began."""
+    """Since the session started."""
 
     def __init__(self) -> None:
         self._workers_killed = 0
@@ -20,7 +20,7 @@ class VulkanLosses:
         self._last_reason = reason
 
     def server_killed(self, reason: str) -> None:
-        """Its end is yet to be told."""
+        """Its end was not reported yet."""
         self._why_killed = reason
 
     def server_ended(self, ending: str) -> None:

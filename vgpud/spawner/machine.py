@@ -58,7 +58,9 @@ class Machine:
         self.device: Child | None = None
         self.server: Child | None = None
         self.server_end = -1
-        """Its end of the socket whose other one the device process has, while it has not begun; -1: there is none."""
+        """The render server's end of the socket that it shares with the device process, until it
+        starts; -1: there is none.
+        """
         self.views: set[Child] = set()
         self._grants = grants
         # Counted separately: many viewers must not prevent a device process.
@@ -84,12 +86,14 @@ class Machine:
             codec.send(self._grants, message, descriptors)
 
     def take_server_end(self) -> int:
-        """Whoever takes it owns it."""
+        """Takes the descriptor; the caller then owns it."""
         end, self.server_end = self.server_end, -1
         return end
 
     def drop_server_end(self) -> None:
-        """There will be no render server: whoever waits for it at the other end sees that."""
+        """Closes the socket: there will be no render server, and whoever waits for it at the other
+        end sees that.
+        """
         if self.server_end >= 0:
             os.close(self.take_server_end())
 

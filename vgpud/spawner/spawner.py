@@ -267,7 +267,9 @@ class Spawner:
         self._start_device(machine, vulkan=True)
 
     def _make_socket(self, machine: Machine, links: NewLinks) -> int:
-        """The device process's end of a render server's, whose other one waits for that; -1 where none is installed."""
+        """The device process's end of a render server's socket, whose other end waits for the
+        server; -1 if none is installed.
+        """
         if render_server.find() is None:
             return -1
         library, end = links.pair()
@@ -276,13 +278,13 @@ class Spawner:
 
     def _start_server(self, machine: Machine) -> None:
         if machine.device is None:
-            return  # its session hears of that end
+            return  # its session sees the end
         error = self._fork_server(machine)
         if error:
             machine.grant(ServerNotStarted(machine.device.pid, error))
 
     def _fork_server(self, machine: Machine) -> int:
-        """0, or an errno.  It is had once."""
+        """Starts it, at most once; 0, or an errno."""
         end = machine.take_server_end()
         if machine.device is None or end < 0:
             return errno.ENOENT

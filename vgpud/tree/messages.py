@@ -108,7 +108,8 @@ class Limits(NamedTuple):
 
 
 class VulkanLosses(NamedTuple):
-    """Of who executes Vulkan: workers that were killed since they did not answer, render servers that have ended, and why there
+    """Processes that execute Vulkan: workers that were killed because they did not answer, render
+    servers that have ended, and why there
     was such a one last, empty before.
     """
 

@@ -60,7 +60,8 @@ class Renderer:
     def __init__(
         self, plane: DataPlane, options: RendererOptions, server: Server = NO_SERVER
     ) -> None:
-        """``RendererError`` when it cannot be had on this machine with these options.  ``server`` is what
+        """``RendererError`` when it cannot start on this host with these options.  ``server`` is
+        what
         it may have of a render server.
         """
 

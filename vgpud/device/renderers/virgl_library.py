@@ -172,7 +172,7 @@ class VirglLibrary:
         return tuple(name for name in names if name != VENUS)
 
     def _why_no_vulkan(self, started: bool) -> str:
-        """Empty when there is some, as far as can be seen before there is a server."""
+        """Why there is no Vulkan, empty if there may be, as far as can be seen without a server."""
         found = offer(self.pointer, CAPSETS[VENUS].capset_id)
         if found is None or len(found.data) < VENUS_BYTES:
             return f"{self.description} is older than virglrenderer 1.1"
@@ -181,13 +181,15 @@ class VirglLibrary:
         return self.try_vulkan() if started else ""
 
     def try_vulkan(self) -> str:
-        """Empty when there can be contexts, which the set does not prove; waits for who is at the other end of the socket."""
+        """Why there can be no contexts, empty if there can, which the set does not prove; waits for
+        the process at the other end of the socket.
+        """
         if lib.gpu_library_try_context(self.pointer, CAPSETS[VENUS].capset_id) != 0:
             return f"{render_server.PROGRAM} cannot make a context"
         return ""
 
     def give_up_vulkan(self, reason: str) -> None:
-        """It is offered no more."""
+        """Vulkan is no longer offered."""
         self.without_vulkan = reason
         vulkan = CAPSETS[VENUS].capset_id
         self.offered = tuple(one for one in self.offered if one.capset.capset_id != vulkan)
