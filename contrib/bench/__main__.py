@@ -13,16 +13,18 @@ from tests.driver.protocol import DisconnectedError
 from tests.driver.queue import NoResponseError
 from tests.vtest.servers import REFERENCE
 
-from . import blobs, fleet, mapping, opengl, report, rutabaga, virgl
+from . import blobs, fleet, mapping, opengl, report, rutabaga, still, virgl
 from .baseline import baseline
 from .machine import BenchMachine, WrongPictureError
 from .peers import Peer, peers
 from .rows import ROWS, Numbers, Row
+from .venus import rows as venus
 from .verify import verify
 
-OF_MODE = {"virglrenderer": virgl.ROWS, "gfxstream": rutabaga.ROWS}
+OF_MODE = {"virglrenderer": virgl.ROWS + venus.ROWS, "gfxstream": rutabaga.ROWS}
 FAILURES = (NoResponseError, CommandFailedError, DisconnectedError, OSError)
-ALL_ROWS = ROWS + blobs.ROWS + mapping.ROWS + virgl.ROWS + rutabaga.ROWS
+OF_SUBJECT = blobs.ROWS + still.ROWS + mapping.ROWS
+ALL_ROWS = ROWS + OF_SUBJECT + virgl.ROWS + venus.ROWS + rutabaga.ROWS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -103,6 +105,15 @@ def can_be_measured(peer: Peer) -> bool:
         say(f"{peer.name}: does not answer, left out: {error!r}")
         return False
     return True
+
+
+def without_missing(rows: list[Row], gpu_mode: str) -> list[Row]:
+    """Those that can be measured here."""
+    wanted = gpu_mode == "virglrenderer" and any(row in venus.ROWS for row in rows)
+    if not wanted or not (why := venus.missing()):
+        return rows
+    say(f"Vulkan: left out: {why}")
+    return [row for row in rows if row not in venus.ROWS]
 
 
 def verified(peer: Peer) -> bool:
@@ -189,6 +200,7 @@ def main() -> None:
         samples, shown = measure_fleet(options)
         publish(options, machine, samples, [report.SUBJECT], shown)
         return
+    rows = without_missing(rows, options.gpu_mode)
     measured = {}
     for peer in chosen_peers(options):
         draws = verified(peer)
@@ -207,7 +219,7 @@ def main() -> None:
 def possible_rows(peer: Peer, gpu_mode: str) -> tuple[Row, ...]:
     """The rows that it can be measured in."""
     if peer.name == report.SUBJECT:
-        return ROWS + blobs.ROWS + mapping.ROWS + OF_MODE.get(gpu_mode, ())
+        return ROWS + OF_SUBJECT + OF_MODE.get(gpu_mode, ())
     if peer.name == "rust" and gpu_mode == "virglrenderer":
         return ROWS + virgl.SUBMITS
     return ROWS

@@ -25,6 +25,13 @@ TABLE_SIZE = 2 * DESCRIPTOR_SIZE
 TIMEOUT = 10.0
 
 
+def table(request: int, request_length: int, response: int, response_length: int) -> bytes:
+    """An indirect table of a request and a response, at guest addresses."""
+    return _DESCRIPTOR.pack(request, request_length, VIRTQ_DESC_F_NEXT, 1) + _DESCRIPTOR.pack(
+        response, response_length, VIRTQ_DESC_F_WRITE, 0
+    )
+
+
 class WrongResponseError(Exception):
     """A command of the benchmark failed, so that its time would mean nothing."""
 
@@ -54,9 +61,8 @@ class PreparedQueue:
     def _prepare(self, head: int, request: bytes) -> int:
         memory = self.queue.memory
         response = memory.put(bytes(HEADER_SIZE))
-        table = _DESCRIPTOR.pack(memory.put(request), len(request), VIRTQ_DESC_F_NEXT, 1)
-        table += _DESCRIPTOR.pack(response, HEADER_SIZE, VIRTQ_DESC_F_WRITE, 0)
-        self.ring.write_descriptor(head, memory.put(table), TABLE_SIZE, VIRTQ_DESC_F_INDIRECT)
+        written = memory.put(table(memory.put(request), len(request), response, HEADER_SIZE))
+        self.ring.write_descriptor(head, written, TABLE_SIZE, VIRTQ_DESC_F_INDIRECT)
         return response
 
     def offer(self, *chains: int) -> None:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """CPU time and memory of a process and its descendants."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tests.driver.memory import GuestMemory
 from tests.driver.processes import GONE
 
 _CPUCLOCK_SCHED = 2
+STAT_BLOCK = 512
 _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ ([0-9a-f]+) \S+ \d+\s*(.*)$")
 _NUMBER = re.compile(r"^(Rss|Pss|Anonymous):\s+(\d+) kB")
 
@@ -73,3 +76,30 @@ def _mappings(pid: int) -> Iterator[tuple[tuple[str, str], int, int, int]]:
             numbers[found[1]] = int(found[2]) * 1024
     if numbers:
         yield key, numbers["Rss"], numbers["Pss"], numbers["Anonymous"]
+
+
+def kept_memory(pid: int, guest: GuestMemory) -> int:
+    """Bytes that the processes have of their own, and of memory files, mapped or not; the guest's memory is not theirs."""
+    files = {_identity(os.fstat(region.fd)): 0 for region in guest.regions}
+    guests = set(files)
+    private = 0
+    for each in tree(pid):
+        with suppress(*GONE):
+            private += _private(each)
+            for fd in Path(f"/proc/{each}/fd").iterdir():
+                if str(fd.readlink()).startswith("/memfd:"):
+                    status = fd.stat()
+                    files[_identity(status)] = status.st_blocks * STAT_BLOCK
+    return private + sum(size for key, size in files.items() if key not in guests)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _private(pid: int) -> int:
+    """Pages without a file; those that are shared with others in equal parts."""
+    found = re.search(
+        r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE
+    )
+    return int(found[1]) * 1024 if found else 0
