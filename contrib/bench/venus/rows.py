@@ -90,13 +90,13 @@ def replay(machine: BenchMachine, scale: float) -> Numbers:
 
 
 def fence(machine: BenchMachine, scale: float) -> Numbers:
-    fences, rested, rest = Taken(), Taken(), Taken()
+    fences, rested, others = Taken(), Taken(), Taken()
     with both() as runs:
-        runs.measure(rest, "begin")
+        runs.measure(others, "begin")
         for _ in range(max(3, round(FENCE_TURNS * scale))):
             runs.measure(fences, "fences", FENCES)
             runs.measure(rested, "fences", FENCES, REST)
-        runs.measure(rest, "end")
+        runs.measure(others, "end")
     return {
         "median": min(fences.ours) * 1e6,
         "alone": min(fences.theirs) * 1e6,
