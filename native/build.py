@@ -21,6 +21,8 @@ import cffi
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "vgpud"
 MODULE = "vgpud._native"
+# The Vulkan loader finds the layer in it (native/vulkan) by this name: what is open already needs no folder.
+LIBRARY_NAME = "vgpud_native.so"
 # Serves viewers, with libvncserver: built where that library's headers are installed.
 VIEW_MODULE = "vgpud._view"
 VIEW_LIBRARY = "vncserver"
@@ -70,6 +72,7 @@ def builder(sanitize: bool = False, view: bool = False) -> cffi.FFI:
     text, headers = declarations(view)
     ffi.cdef(text)
     flags = SANITIZE if sanitize else ["-O3", "-g"]
+    link = SANITIZE[:1] if sanitize else []
     sources = files("*.c", view) + ([HERE / "shared/sealed.c"] if view else [])
     ffi.set_source(
         VIEW_MODULE if view else MODULE,
@@ -79,7 +82,7 @@ def builder(sanitize: bool = False, view: bool = False) -> cffi.FFI:
         libraries=[VIEW_LIBRARY] if view else [],
         py_limited_api=LIMITED_API,
         extra_compile_args=WARNINGS + GENERATED + flags,
-        extra_link_args=SANITIZE[:1] if sanitize else [],
+        extra_link_args=link if view else [*link, f"-Wl,-soname,{LIBRARY_NAME}"],
     )
     return ffi
 

@@ -128,7 +128,7 @@ int blob_pixels_copy(struct device *device, const struct surface *surface,
     const struct texture *part = surface->resource->texture;
 
     if (is_texture(part))
-        return read_back_rows(device, &part->created, rectangle, to, stride);
+        return read_back_rows(device, surface->resource, rectangle, to, stride);
     copy_mapped(&part->pixels, &surface->layout, rectangle, to, stride);
     return 0;
 }

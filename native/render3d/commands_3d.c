@@ -65,7 +65,8 @@ static struct gpu_transfer transfer_of(const struct resource *resource,
                                  .stride = command->stride,
                                  .layer_stride = command->layer_stride,
                                  .box = command->box,
-                                 .offset = command->offset};
+                                 .offset = command->offset,
+                                 .backing_bytes = texture_backing_bytes(resource)};
 }
 
 uint32_t transfer_to_host_3d(struct device *device, const void *request) {

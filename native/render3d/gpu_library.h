@@ -67,8 +67,9 @@ struct gpu_transfer {
     uint32_t ctx_id; /* 0: none */
     uint32_t level, stride, layer_stride;
     struct virtio_gpu_box box;
-    uint64_t offset;   /* in iov, or the backing */
-    struct iovec *iov; /* NULL: its backing */
+    uint64_t offset;        /* in iov, or the backing */
+    uint64_t backing_bytes; /* how long that is; 0: there is none */
+    struct iovec *iov;      /* NULL: its backing */
     uint32_t iov_count;
 };
 

@@ -39,22 +39,23 @@ int read_back_begin(struct device *device, struct resource *resource) {
 
 /* Where rows go to. */
 struct rows_to {
-    const struct resource_3d *texture;
+    const struct resource *texture;
     format_convert convert; /* from the texture's format */
     uint8_t *pixels;
     uint64_t stride;
 };
 
 /* Rows come in the guest's order, whichever way up the library keeps them. */
-static int read(struct device *device, const struct resource_3d *texture,
+static int read(struct device *device, const struct resource *texture,
                 const struct rectangle *rectangle, uint64_t stride, struct iovec *iov) {
-    const struct gpu_transfer transfer = {.resource = texture,
+    const struct gpu_transfer transfer = {.resource = &texture->texture->created,
                                           .stride = (uint32_t)stride,
                                           .box = {.x = rectangle->x,
                                                   .y = rectangle->y,
                                                   .w = rectangle->width,
                                                   .h = rectangle->height,
                                                   .d = 1},
+                                          .backing_bytes = texture_backing_bytes(texture),
                                           .iov = iov,
                                           .iov_count = 1};
 
@@ -121,14 +122,15 @@ static int read_converted(struct device *device, const struct rectangle *rectang
     return error;
 }
 
-int read_back_rows(struct device *device, const struct resource_3d *texture,
+int read_back_rows(struct device *device, const struct resource *texture,
                    const struct rectangle *rectangle, uint8_t *to, uint64_t stride) {
+    uint32_t format = texture->texture->created.format;
     const struct rows_to rows = {.texture = texture,
-                                 .convert = format_converter(read_back_format(texture->format)),
+                                 .convert = format_converter(read_back_format(format)),
                                  .pixels = to,
                                  .stride = stride};
 
-    if (is_plain(texture->format))
+    if (is_plain(format))
         return read_plain(device, rectangle, &rows);
     return read_converted(device, rectangle, &rows);
 }
@@ -141,6 +143,6 @@ int read_back(struct device *device, struct resource *resource, const struct rec
     if (canvas_held(canvas))
         channel_receive(&device->channel); /* it may have been released meanwhile */
     canvas_begin_write(canvas, rectangle);
-    return read_back_rows(device, &resource->texture->created, rectangle,
-                          canvas_pixels(canvas, canvas->slot) + offset, stride);
+    return read_back_rows(device, resource, rectangle, canvas_pixels(canvas, canvas->slot) + offset,
+                          stride);
 }

@@ -8,7 +8,6 @@
 struct device;
 struct rectangle;
 struct resource;
-struct resource_3d;
 
 /* A format without its transfer function, which the display does not know of. */
 uint32_t read_back_format(uint32_t format);
@@ -21,7 +20,7 @@ int read_back(struct device *device, struct resource *resource, const struct rec
 
 /* Reads a rectangle of a texture of a format that images can be made of into one, rows of which are
  * `stride` bytes apart; 0, or what the library said. */
-int read_back_rows(struct device *device, const struct resource_3d *texture,
+int read_back_rows(struct device *device, const struct resource *texture,
                    const struct rectangle *rectangle, uint8_t *to, uint64_t stride);
 
 #endif

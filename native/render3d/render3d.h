@@ -38,6 +38,11 @@ struct render3d {
     struct held held[QUEUE_SIZE_MAX];
 };
 
+/* What the library has of its backing, in bytes. */
+static inline uint64_t texture_backing_bytes(const struct resource *resource) {
+    return resource->texture->iov != NULL ? backing_bytes(resource->backing) : 0;
+}
+
 static inline struct gpu_library *library_of(const struct device *device) {
     return device->render3d->library;
 }

@@ -10,7 +10,9 @@ static const struct {
     uint16_t first, last;
     uint8_t bytes, step;
 } sizes[] = {
+    {5, 7, 2, 0},                                          /* B5G5R5A1, B4G4R4A4, B5G6R5 */
     {9, 11, 1, 0},                                         /* L8, A8, I8 */
+    {16, 16, 2, 0},                                        /* Z16 */
     {24, 27, 8, 8},                                        /* R64 … R64G64B64A64 */
     {28, 31, 4, 4},                                        /* R32 …, float */
     {32, 35, 4, 4},                                        /* unorm */
@@ -21,7 +23,7 @@ static const struct {
     {52, 55, 2, 2},                                        /* uscaled */
     {56, 59, 2, 2},                                        /* snorm */
     {60, 63, 2, 2},                                        /* sscaled */
-    {64, 65, 1, 1},                                        /* R8, R8G8 */
+    {64, 66, 1, 1},                                        /* R8, R8G8, R8G8B8 */
     {87, 90, 4, 4},                                        /* R32 …, fixed */
     {91, 94, 2, 2},                                        /* R16 …, float */
     {105, 116, 1, 0},                                      /* DXT, RGTC: half a byte or one */

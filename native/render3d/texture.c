@@ -99,7 +99,8 @@ static uint32_t transfer_to_host(struct device *device, struct resource *resourc
                                                   .w = command->r.width,
                                                   .h = command->r.height,
                                                   .d = 1},
-                                          .offset = command->offset};
+                                          .offset = command->offset,
+                                          .backing_bytes = texture_backing_bytes(resource)};
 
     if (is_cursor(resource)) {
         uint32_t type = image_transfer_to_host(device, resource, command);

@@ -21,6 +21,10 @@ static struct rutabaga_blob **find(struct gpu_library *library, uint32_t resourc
     return place;
 }
 
+bool rutabaga_blob_is(struct gpu_library *library, uint32_t resource_id) {
+    return *find(library, resource_id) != NULL;
+}
+
 static struct rutabaga_blob *new_blob(const struct host_blob *wanted, struct iovec *iov,
                                       uint32_t count) {
     struct rutabaga_blob *blob = calloc(1, sizeof(*blob));

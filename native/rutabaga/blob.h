@@ -17,6 +17,9 @@ int rutabaga_blob_create(struct gpu_library *library, const struct host_blob *bl
 int rutabaga_blob_export(struct gpu_library *library, uint32_t resource_id,
                          struct blob_export *exported);
 
+/* Whether it is one. */
+bool rutabaga_blob_is(struct gpu_library *library, uint32_t resource_id);
+
 /* These do nothing for a resource that is not a blob. */
 void rutabaga_blob_attached(struct gpu_library *library, uint32_t resource_id, uint32_t ctx_id);
 void rutabaga_blob_detached(struct gpu_library *library, uint32_t resource_id, uint32_t ctx_id);

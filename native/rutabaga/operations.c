@@ -177,7 +177,8 @@ void rutabaga_set_operations(struct rutabaga_started *started) {
     /* It would say that a resource was made, but have none. */
     if (started->capset_mask == (uint64_t)1 << RUTABAGA_CROSS_DOMAIN)
         started->operations.resource_create = NULL;
-    if (started->planar) {
+    /* gfxstream's own are of memory that nobody else can map; cross-domain's are files always. */
+    if (started->planar || (rutabaga_only_draws(started) && !started->makes_files)) {
         started->operations.blob_create = NULL;
         started->operations.guest_blob_create = NULL;
     }

@@ -69,8 +69,13 @@ static int open_and_start(struct rutabaga_started *started, const char *wayland,
 
     if (error < 0)
         return error;
+    started->makes_files = takes_features && *features != '\0';
     rutabaga_set_operations(started);
-    return start(started, wayland, takes_features && *features != '\0' ? features : NULL, text);
+    return start(started, wayland, started->makes_files ? features : NULL, text);
+}
+
+int rutabaga_makes_files(const struct gpu_library *library) {
+    return ((const struct rutabaga_started *)library)->makes_files;
 }
 
 struct gpu_library *rutabaga_open(uint64_t capset_mask, const char *wayland, const char *features,

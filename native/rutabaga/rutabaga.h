@@ -19,6 +19,8 @@ enum { RUTABAGA_TEXT = 256 };
  * may be missing afterwards. */
 struct gpu_library *rutabaga_open(uint64_t capset_mask, const char *wayland, const char *features,
                                   char *text);
+/* Whether host memory is made as files that others can map, which is what `features` asked for. */
+int rutabaga_makes_files(const struct gpu_library *library);
 /* [end python] */
 
 #endif

@@ -31,13 +31,25 @@ struct rutabaga_started {
     struct rutabaga_api api;
     struct gpu_operations operations; /* those that it has as it was started */
     struct rutabaga *handle;
-    bool planar; /* only 2D: see rutabaga_transfer_to_host() */
+    bool planar;      /* only 2D: see rutabaga_transfer_to_host() */
+    bool makes_files; /* of gfxstream's memory */
     uint64_t capset_mask;
     struct rutabaga_blob *blobs[BLOB_CHAINS];
     uint32_t *cross_domain; /* contexts of that capability set */
     uint32_t cross_domain_count, cross_domain_room;
-    struct scratch pixels; /* whole rows of what is transferred */
+    struct scratch pixels;  /* whole rows of what is transferred */
+    struct scratch backing; /* of what has none and is read */
 };
+
+/* Whether gfxstream was started in it. */
+static inline bool rutabaga_draws(const struct rutabaga_started *started) {
+    return (started->capset_mask & ~((uint64_t)1 << RUTABAGA_CROSS_DOMAIN)) != 0;
+}
+
+/* Whether nothing else was. */
+static inline bool rutabaga_only_draws(const struct rutabaga_started *started) {
+    return (started->capset_mask >> RUTABAGA_CROSS_DOMAIN & 1) == 0;
+}
 
 static inline struct rutabaga_started *started_of(struct gpu_library *library) {
     return (struct rutabaga_started *)library;

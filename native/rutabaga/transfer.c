@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "render3d/resource_size.h"
+#include "rutabaga/blob.h"
+
 /*
  * The library addresses memory as if it held the whole resource, in rows as long as the resource is
  * wide, but render3d gives it only the rectangle.
@@ -41,6 +44,16 @@ static bool within(const struct gpu_transfer *transfer) {
            box->y <= resource->height && box->h <= resource->height - box->y;
 }
 
+/*
+ * gfxstream copies all of a texture by way of a buffer that is as long as its backing, and does not
+ * look whether it fits; of blobs it has no such buffer.
+ */
+static bool can_copy(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
+    return !rutabaga_draws(started) ||
+           (!rutabaga_blob_is(&started->library, transfer->resource->resource_id) &&
+            transfer->backing_bytes >= resource_3d_bytes(transfer->resource));
+}
+
 /* --- to the host */
 
 static int write(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
@@ -74,8 +87,11 @@ static int write_from(struct rutabaga_started *started, const struct gpu_transfe
 }
 
 int rutabaga_transfer_to_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
-    return transfer->iov != NULL ? write_from(started_of(library), transfer)
-                                 : write(started_of(library), transfer);
+    struct rutabaga_started *started = started_of(library);
+
+    if (transfer->iov != NULL)
+        return write_from(started, transfer);
+    return can_copy(started, transfer) ? write(started, transfer) : -EINVAL;
 }
 
 /* --- from the host */
@@ -110,18 +126,47 @@ static int read_rows(struct rutabaga_started *started, const struct gpu_transfer
     return error;
 }
 
-int rutabaga_transfer_from_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
-    struct rutabaga_started *started = started_of(library);
-
-    if (transfer->iov == NULL) {
-        struct rutabaga_transfer args = described(transfer);
-        return started->api.resource_transfer_read(started->handle, transfer->ctx_id,
-                                                   transfer->resource->resource_id, &args, NULL);
-    }
+static int read_to_iov(struct rutabaga_started *started, const struct gpu_transfer *transfer) {
     if (!within(transfer) || transfer->iov_count != 1)
         return -EINVAL;
     if (transfer->stride != row_of(transfer))
         return read_rows(started, transfer);
     return read(started, transfer, (uint8_t *)transfer->iov->iov_base - position_of(transfer),
                 transfer->iov->iov_len);
+}
+
+/* Lends it a backing. */
+static int read_without_backing(struct rutabaga_started *started,
+                                const struct gpu_transfer *transfer) {
+    uint32_t resource_id = transfer->resource->resource_id;
+    uint64_t bytes = resource_3d_bytes(transfer->resource);
+    struct gpu_transfer backed = *transfer;
+    struct iovec iov;
+    const struct rutabaga_iovecs iovecs = {&iov, 1};
+    int error;
+
+    if (!scratch_make_room(&started->backing, bytes))
+        return -ENOMEM;
+    iov = (struct iovec){started->backing.bytes, bytes};
+    error = started->api.resource_attach_backing(started->handle, resource_id, &iovecs);
+    if (error != 0)
+        return error;
+    backed.backing_bytes = bytes;
+    error = read_to_iov(started, &backed);
+    started->api.resource_detach_backing(started->handle, resource_id);
+    return error;
+}
+
+int rutabaga_transfer_from_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    struct rutabaga_started *started = started_of(library);
+    struct rutabaga_transfer args = described(transfer);
+
+    if (transfer->iov != NULL && transfer->backing_bytes == 0 && rutabaga_draws(started))
+        return read_without_backing(started, transfer);
+    if (!can_copy(started, transfer))
+        return -EINVAL;
+    if (transfer->iov != NULL)
+        return read_to_iov(started, transfer);
+    return started->api.resource_transfer_read(started->handle, transfer->ctx_id,
+                                               transfer->resource->resource_id, &args, NULL);
 }

@@ -131,6 +131,30 @@ def test_memory_of_the_hosts_is_made_as_files_where_the_release_knows_how(tmp_pa
     assert told(tmp_path)[1]["features"] == ""
 
 
+WARNINGS = """
+import json, sys
+from vgpud.device.renderers.rutabaga_library import RutabagaLibrary
+from vgpud.link.messages import RendererOptions
+print(json.dumps(RutabagaLibrary(RendererOptions("gfxstream", capsets=tuple(sys.argv[1:]))).warnings))
+"""
+
+
+@pytest.mark.parametrize(
+    ("later", "capsets", "warned"),
+    [(True, ("gfxstream-vulkan",), False), (False, ("gfxstream-vulkan",), True), (False, ("cross-domain",), False)],
+)  # fmt: skip
+def test_a_release_that_hides_its_memory_is_told_of(
+    tmp_path: Path, later: bool, capsets: tuple[str, ...], warned: bool
+) -> None:
+    build(tmp_path, later=later)
+    done = subprocess.run(
+        [sys.executable, "-c", WARNINGS, *capsets],
+        env={"LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": ":".join(filter(None, sys.path))},
+        stdout=subprocess.PIPE, timeout=20, check=True, preexec_fn=lambda: os.dup2(2, 3), close_fds=False,
+    )  # fmt: skip
+    assert ("no memory that a guest could map" in done.stdout.decode()) == warned
+
+
 def test_it_is_told_to_do_without_a_window_system(tmp_path: Path) -> None:
     build(tmp_path)
     said = told(tmp_path)[1]

@@ -15,6 +15,7 @@ FOLDERS: dict[str, set[str]] = {
     "render3d": {"shared", "ring", "device"},
     "virgl": {"shared", "render3d"},
     "rutabaga": {"shared", "render3d"},
+    "vulkan": set(),
     "presenter": {"shared"},
     "view": {"shared"},
     "cursor": {"shared", "ring", "presenter"},

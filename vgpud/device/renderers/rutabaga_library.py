@@ -7,6 +7,7 @@ it starts, use ``python -m vgpud.device.renderers.probe``.
 
 import os
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 from vgpud.device import render_server
@@ -20,13 +21,21 @@ from vgpud.native import ffi, lib
 MODE = "gfxstream"
 CROSS_DOMAIN, GLES = "cross-domain", "gfxstream-gles"
 
-# Tells the library to make host memory as files that others can map.
-FEATURES = "ExternalBlob:enabled:SystemBlob:enabled"
+# Tells gfxstream to make host memory as files that others can map.
+FEATURES = "ExternalBlob:enabled,SystemBlob:enabled"
 
 # The Vulkan loader's pattern for drivers to leave out (its document
 # LoaderInterfaceArchitecture.md).
 FOR_GUESTS = ",".join(f"{name}*" for name in render_server.FOR_GUESTS)
 
+# Our layer (native/vulkan), and the variables that tell the loader where to look for one.
+LAYER, LAYER_FOLDER = "VK_LAYER_VGPUD_no_dma_buf", Path(__file__).with_name("vulkan")
+LAYER_PLACES = ("VK_LAYER_PATH", "VK_ADD_LAYER_PATH")
+
+HIDES_ITS_MEMORY = (
+    "makes no memory that a guest could map, so gfxstream-vulkan is not offered: "
+    "use release 0.1.75 or newer"
+)
 HOW_TO_GET_IT = (
     "install it (Fedora: rutabaga-gfx-ffi, Arch: rutabaga-ffi; other systems build it from source), "
     "or use --gpu-mode 2d"
@@ -77,6 +86,10 @@ def _prepare(environment: MutableMapping[str, str]) -> None:
     environment["EGL_PLATFORM"] = "surfaceless"
     # Its Vulkan asks every installed driver, also those for guests.
     environment.setdefault("VK_LOADER_DRIVERS_DISABLE", FOR_GUESTS)
+    # It ends the process when a software driver makes no DMA buffers although it says that it can.
+    place = next(filter(environment.get, LAYER_PLACES), LAYER_PLACES[-1])
+    for name, word in ((place, str(LAYER_FOLDER)), ("VK_INSTANCE_LAYERS", LAYER)):
+        environment[name] = os.pathsep.join(filter(None, (environment.get(name), word)))
 
 
 class RutabagaLibrary:
@@ -96,6 +109,8 @@ class RutabagaLibrary:
         # Some releases silently draw in 2D when they cannot do what they were asked to.
         self.offered = tuple(self._offer(name) for name in names)
         self.warnings = not_taken(options, names)
+        if needs_gfxstream(names) and not lib.rutabaga_makes_files(self.pointer):
+            self.warnings += (f"{self.description} {HIDES_ITS_MEMORY}",)
 
     def _open(self, options: RendererOptions, names: tuple[str, ...]) -> Any:
         """Opens and describes it."""
