@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Documents name only what exists, and one version everywhere."""
+"""Documents name only what exists, and one version and its day everywhere."""
 
 import re
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,16 @@ def test_packages_and_changelog_have_the_version_of_the_program() -> None:
     assert {name: match and match[1] for name, match in found.items()} == dict.fromkeys(
         found, vgpud.__version__
     )
+
+
+def test_packages_and_changelog_have_the_day_of_the_version() -> None:
+    def first(name: str, pattern: str) -> str:
+        found = re.search(pattern, (ROOT / name).read_text(), re.MULTILINE)
+        assert found, name
+        return found[1]
+
+    day = date.fromisoformat(first("CHANGELOG.md", r"^## [0-9.]+ \((.*)\)$"))
+    debian = first("contrib/debian/changelog", r"^ -- .*>  (.*)$")
+    assert datetime.strptime(debian, "%a, %d %b %Y %H:%M:%S %z").date() == day
+    rpm = first("contrib/rpm/vgpud.spec", r"^\* (\w+ \w+ \d+ \d+) ")
+    assert datetime.strptime(f"{rpm} +0000", "%a %b %d %Y %z").date() == day
