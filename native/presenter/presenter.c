@@ -298,6 +298,31 @@ static void look_at_viewers(struct viewing *viewing, const struct pollfd *polled
             viewing->viewers[count].blocked = false;
 }
 
+/* Without a frame for so long the sender rests. */
+enum { REST_SECONDS = 1 };
+
+/* How long to wait for whatever comes; NULL: for ever. */
+static const struct timespec *timeout(const struct presenter *presenter, struct timespec *storage) {
+    if (presenter->patience_ns > 0)
+        *storage = (struct timespec){.tv_nsec = (long)presenter->patience_ns};
+    else if (presenter->sender.grown && sender_idle(&presenter->sender))
+        *storage = (struct timespec){.tv_sec = REST_SECONDS};
+    else
+        return NULL;
+    return storage;
+}
+
+/* As ppoll() says. */
+static int wait_on(struct presenter *presenter, struct pollfd *polled, nfds_t count) {
+    struct timespec storage;
+    const struct timespec *limit = timeout(presenter, &storage);
+    int ready = ppoll(polled, count, limit, NULL);
+
+    if (ready == 0 && limit != NULL && limit->tv_sec >= REST_SECONDS)
+        sender_rest(&presenter->sender);
+    return ready;
+}
+
 static int wait_for_more(struct presenter *presenter) {
     struct pollfd polled[POLLED + OUTBOX_VIEWERS] = {
         {.fd = presenter->outbox.wake, .events = POLLIN},
@@ -305,13 +330,12 @@ static int wait_for_more(struct presenter *presenter) {
         {.fd = presenter->sender.fd, .events = display_events(presenter)},
     };
     nfds_t viewers = poll_viewers(&presenter->viewing, &polled[POLLED]);
-    struct timespec patience = {.tv_nsec = (long)presenter->patience_ns};
 
     if (presenter->source.ended)
         return lose_source(presenter, -EPIPE);
     if (presenter->readable && (polled[1].events & POLLIN) && polled[1].fd >= 0)
         return 0;
-    if (ppoll(polled, POLLED + viewers, presenter->patience_ns > 0 ? &patience : NULL, NULL) < 0)
+    if (wait_on(presenter, polled, POLLED + viewers) < 0)
         return 0; /* interrupted */
     look_at_viewers(&presenter->viewing, &polled[POLLED], viewers);
     presenter->woken = polled[0].revents != 0;

@@ -22,6 +22,7 @@ enum { SENDER_PARTS = 256 };
 struct sender {
     int fd;           /* -1: no display */
     int pipe[2];      /* through which pages go into the socket; -1: they are copied */
+    bool grown;       /* it takes more than at rest */
     size_t piped;     /* bytes in it */
     uint64_t written; /* bytes, to this socket so far */
     uint64_t spliced; /* where the last byte that was not copied ends */
@@ -51,6 +52,9 @@ void sender_add_rows(struct sender *sender, const uint8_t *row, size_t length, s
                      uint32_t rows);
 
 bool sender_idle(const struct sender *sender);
+
+/* Gives back what only frames that follow each other need: `grown` says whether there is any. */
+void sender_rest(struct sender *sender);
 
 /* 1: everything is on its way; 0: the socket is full; -errno: the peer has gone. */
 int sender_write(struct sender *sender);

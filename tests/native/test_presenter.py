@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import threading
 import time
 
 import pytest
 
 from tests.driver.display import Display, DisplayServer, Update
+from tests.driver.processes import wait_until
 from tests.driver.waiting import writable
 from vgpud.native import lib
 
@@ -81,6 +85,29 @@ def test_a_whole_image_is_one_update_and_its_slot_comes_back(
     assert presenting.display.updates == [Update(1, 0, 0, width, height)]
     answer = presenting.device.released()
     assert answer == Record(**{**sent.__dict__, "kind": Kind.RELEASED})
+    image.close()
+
+
+def largest_pipe() -> int:
+    """In bytes, of those that this process has."""
+    sizes = [0]
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # not a pipe, or closed
+            sizes.append(fcntl.fcntl(int(name), fcntl.F_GETPIPE_SZ))
+    return max(sizes)
+
+
+def test_the_kernels_pages_for_pipes_are_taken_while_frames_move_and_given_back(
+    presenting: Presenting,
+) -> None:
+    at_rest = largest_pipe()
+    image = Image(7, 1920, 1080)
+    pixels = noise(1920, 1080)
+    image.draw(0, pixels)
+    presenting.device.image((1, 1920, 1080), (0, 0, 1920, 1080), image, slot=0)
+    assert presenting.display.wait_for_picture(1, pixels)
+    assert largest_pipe() == 1 << 20
+    assert wait_until(lambda: largest_pipe() == at_rest)
     image.close()
 
 

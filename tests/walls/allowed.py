@@ -152,6 +152,8 @@ _SESSION: list[Attempt] = [
     ("socketpair", (1, SOCK_SEQPACKET | os.O_CLOEXEC, 0, 0)),
     *(("setsockopt", (ANY, 1, option, 0, 4)) for option in (7, 16, 32)),
 ]
+# Of two sizes: at rest, and while frames move.
+_PIPE: list[Attempt] = [("fcntl", (ANY, 1031, size)) for size in (1 << 16, 1 << 20)]
 # Punching a hole gives memory back; allocating, as mode 0 does, takes some.
 _GIVING_BACK: list[Attempt] = [("fallocate", (ANY, 3, 0, 0))]
 _TAKING: list[Attempt] = [("fallocate", (ANY, mode, 0, 0)) for mode in (0, 1, 2, 0x10, 0x43)]
@@ -204,7 +206,7 @@ _FORKING: list[Attempt] = [
 ]
 
 ALLOWED: dict[str, list[Attempt]] = {
-    "session": _ALL_ALLOWED + _SESSION + _GIVING_BACK,
+    "session": _ALL_ALLOWED + _SESSION + _GIVING_BACK + _PIPE,
     "device": _ALL_ALLOWED,
     "graphics": [*_ALL_ALLOWED, *_GRAPHICS, *_OPENING],
     "view": _VIEW,
@@ -216,9 +218,9 @@ ALLOWED["wayland"] = ALLOWED["graphics"] + _CONNECTING
 ALLOWED["vulkan-scoped"] = [*ALLOWED["vulkan"], ("kill", (0x7FFFFFFF, signal.SIGKILL))]
 """Calls that are made with these arguments; the kernel refuses each for another reason."""
 REFUSED: dict[str, list[Attempt]] = {
-    "session": _ALL_REFUSED + _OPENING + _TAKING + _FORKING,
-    "device": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _FORKING,
-    "graphics": _ALL_REFUSED + _SESSION + _FORKING,
+    "session": _ALL_REFUSED + _OPENING + _TAKING + _FORKING + [("fcntl", (ANY, 1031, 1 << 21))],
+    "device": _ALL_REFUSED + _OPENING + _SESSION + _PIPE + _GRAPHICS + _THREAD + _FORKING,
+    "graphics": _ALL_REFUSED + _SESSION + _PIPE + _FORKING,
     "view": _ALL_REFUSED + _OPENING + _SESSION + _GRAPHICS + _THREAD + _NOT_A_VIEWS + _FORKING,
     "vulkan": [one for one in _ALL_REFUSED if one not in _FORKING]
     + _SESSION[2:]

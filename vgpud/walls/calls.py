@@ -54,7 +54,7 @@ def joined(*lists: Calls) -> Calls:
 
 # <fcntl.h>, numbers of all architectures that Debian has vgpud for
 F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
-F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS = 1030, 1033, 1034
+F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS = 1030, 1031, 1033, 1034
 O_ACCMODE, O_CREAT, O_TRUNC, O_TMPFILE = 0o3, 0o100, 0o1000, 0o20000000
 AT_EMPTY_PATH = 0x1000
 # <linux/sched.h>: what pthread_create() asks for, with glibc, and with musl's one bit more.
@@ -157,6 +157,10 @@ SESSION: Calls = joined(
         ),
         # To give memory back; any other mode takes some.
         "fallocate": one_of(1, FALLOC_FL_PUNCH_HOLE),
+        # As the sender does while frames move, and when they no longer do.
+        "fcntl": tuple(
+            (Argument(1, F_SETPIPE_SZ), Argument(2, size)) for size in (64 << 10, 1 << 20)
+        ),
     },
 )
 
