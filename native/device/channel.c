@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-#define _GNU_SOURCE /* sendmmsg */
+#define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
 #include "device/channel.h"
 
 #include <errno.h>
@@ -95,29 +95,16 @@ static bool try_send(struct channel *channel, const struct present_record *recor
     return true;
 }
 
-static void drop_sent(struct channel *channel, uint32_t count) {
-    channel->batched -= count;
-    memmove(channel->batch, channel->batch + count, channel->batched * sizeof(channel->batch[0]));
-}
-
 bool channel_send_batch(struct channel *channel) {
-    struct iovec parts[CHANNEL_BATCH];
-    struct mmsghdr messages[CHANNEL_BATCH] = {0};
-    int sent;
+    size_t length = channel->batched * sizeof(channel->batch[0]);
 
-    if (channel->batched == 0)
+    if (length == 0)
         return true;
-    for (uint32_t i = 0; i < channel->batched; i++) {
-        parts[i] = (struct iovec){&channel->batch[i], sizeof(channel->batch[i])};
-        messages[i].msg_hdr.msg_iov = &parts[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
-    }
-    sent = sendmmsg(channel->fd, messages, channel->batched, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0)
+    if (send(channel->fd, channel->batch, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return send_failed(channel);
-    drop_sent(channel, (uint32_t)sent);
-    channel->full = channel->batched > 0; /* if it fails again, that says why */
-    return !channel->full;
+    channel->full = false;
+    channel->batched = 0;
+    return true;
 }
 
 bool channel_scanout(struct channel *channel, const struct present_record *record) {
@@ -164,7 +151,7 @@ bool channel_staged(struct channel *channel, struct present_record *record, stru
 
     if (channel->fd < 0)
         return true;
-    if (channel->batched == CHANNEL_BATCH && !channel_send_batch(channel))
+    if (channel->batched == PRESENT_PACKET && !channel_send_batch(channel))
         return false;
     if (!staging_room(channel, bytes, &record->position) &&
         !(channel_receive(channel) && staging_room(channel, bytes, &record->position)))

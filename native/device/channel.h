@@ -14,9 +14,6 @@
 #include "shared/present.h"
 #include "shared/state.h"
 
-/* Staged records are sent together: waking the presenter costs more than a record. */
-enum { CHANNEL_BATCH = 8 };
-
 /* An image that the presenter has the descriptor of. */
 struct known_image {
     uint32_t image_id;     /* 0: a free entry */
@@ -31,7 +28,8 @@ struct channel {
     int staging_fd;
     uint8_t *staging;
     uint64_t produced, consumed; /* positions in the staging ring */
-    struct present_record batch[CHANNEL_BATCH];
+    /* Staged records go in one packet: each wakes the presenter, which costs more than a record. */
+    struct present_record batch[PRESENT_PACKET];
     uint32_t batched; /* staged but not sent yet */
     struct known_image known[PRESENT_IMAGES];
     uint32_t outstanding[STATE_SCANOUTS];

@@ -191,13 +191,13 @@ static int memory(size_t size, int seals) {
     return fd;
 }
 
-static void send_record(int channel, const struct present_record *record, size_t length,
+static void send_record(int channel, const struct present_record *records, size_t length,
                         const int *fds, size_t count) {
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(2 * sizeof(int))];
     } control = {.bytes = {0}};
-    struct iovec part = {(void *)(uintptr_t)record, length};
+    struct iovec part = {(void *)(uintptr_t)records, length};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
     if (count > 0) {
@@ -216,7 +216,16 @@ struct device {
     bool staging; /* has been sent */
     bool known[3];
     uint64_t position;
+    struct present_record packet[PRESENT_PACKET];
+    size_t waiting; /* records in it */
 };
+
+static void send_packet(struct device *device) {
+    if (device->waiting > 0)
+        send_record(device->channel, device->packet, device->waiting * sizeof(device->packet[0]),
+                    NULL, 0);
+    device->waiting = 0;
+}
 
 enum { IMAGES = 3, ROOM = 16 * 1024 };
 
@@ -256,11 +265,11 @@ static int shape(struct device *device, struct present_record *record) {
     return fd;
 }
 
-enum { DESCRIPTOR = 7, SHORT = 8, RAW = 0xe0 };
+enum { DESCRIPTOR = 7, SHORT = 8, TOGETHER = 16, RAW = 0xe0 };
 
 /*
  * One in eight is of any values at all, with the descriptors that the low bits choose, and perhaps
- * too short.
+ * too short.  Of the others some go together in a packet.
  */
 static void play(struct device *device, struct present_record *record, uint8_t how) {
     int fds[][2] = {{-1}, {image_fd}, {staging_fd}, {unsealed_fd}, {image_fd, staging_fd}};
@@ -269,9 +278,15 @@ static void play(struct device *device, struct present_record *record, uint8_t h
 
     if ((how & RAW) != RAW) {
         int fd = shape(device, record);
-        send_record(device->channel, record, sizeof(*record), &fd, fd >= 0);
+        if ((how & TOGETHER) && fd < 0)
+            device->packet[device->waiting++] = *record;
+        if (!(how & TOGETHER) || fd >= 0 || device->waiting == PRESENT_PACKET)
+            send_packet(device);
+        if (!(how & TOGETHER) || fd >= 0)
+            send_record(device->channel, record, sizeof(*record), &fd, fd >= 0);
         return;
     }
+    send_packet(device);
     if (record->scanout_width <= IMAGE_SIDE_MAX)
         record->scanout_width %= 2048; /* otherwise QEMU's part takes too long */
     send_record(device->channel, record, how & SHORT ? 60 : sizeof(*record), fds[which],
@@ -314,6 +329,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         memcpy(&record, data, sizeof(record));
         play(&device, &record, data[sizeof(record)]);
     }
+    send_packet(&device);
     close(channel[0]);
     require(presenter_set_source(presenter, channel[1]) == 0);
     require(presenter_set_display(presenter, display[1]) == 0);

@@ -149,7 +149,7 @@ int presenter_receive(struct presenter *presenter) {
         int count = source_receive(&presenter->source, batch);
         if (count < 0)
             return count;
-        presenter->readable = count == SOURCE_BATCH;
+        presenter->readable = presenter->source.more;
         /* A new viewer must not miss records that were made for it. */
         viewing_collect(&presenter->viewing, &presenter->outbox);
         for (int i = 0; i < count; i++) {

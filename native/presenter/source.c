@@ -57,63 +57,81 @@ static int take_descriptor(struct msghdr *message) {
     return count == 0 ? -1 : -2;
 }
 
-static int take_message(struct mmsghdr *message, struct received *received) {
-    received->fd = take_descriptor(&message->msg_hdr);
-    if (received->fd == -2 || (message->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+enum { RECORD_BYTES = sizeof(struct present_record) };
+
+/* How many records it has, or -EPROTO; what is attached is the first one's, or closed. */
+static int take_packet(struct mmsghdr *packet, struct received *batch) {
+    const struct present_record *records = packet->msg_hdr.msg_iov->iov_base;
+    int fd = take_descriptor(&packet->msg_hdr), count = (int)(packet->msg_len / RECORD_BYTES);
+    bool whole = !(packet->msg_hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+
+    if (fd == -2 || !whole || packet->msg_len % RECORD_BYTES != 0) {
+        if (fd >= 0)
+            close(fd);
         return -EPROTO;
-    return message->msg_len == sizeof(received->record) ? 0 : -EPROTO;
+    }
+    for (int i = 0; i < count; i++)
+        batch[i] = (struct received){.record = records[i], .fd = i == 0 ? fd : -1};
+    return count;
 }
 
-/* A closed channel gives empty messages after the last one; no record is empty. */
-static int count_records(struct mmsghdr *messages, int count) {
-    int records = 0;
+/* A closed channel gives empty packets after the last one; no packet is empty. */
+static int count_packets(struct mmsghdr *packets, int count) {
+    int whole = 0;
 
-    while (records < count && messages[records].msg_len > 0)
-        records++;
-    for (int i = records; i < count; i++) {
-        int fd = take_descriptor(&messages[i].msg_hdr);
+    while (whole < count && packets[whole].msg_len > 0)
+        whole++;
+    for (int i = whole; i < count; i++) {
+        int fd = take_descriptor(&packets[i].msg_hdr);
         if (fd >= 0)
             close(fd);
     }
-    return records;
+    return whole;
 }
 
-static int take_messages(struct mmsghdr *messages, struct received *batch, int count) {
-    int result = 0;
+/* All of them are looked at, since each may have a descriptor. */
+static int take_packets(struct mmsghdr *packets, struct received *batch, int count) {
+    int records = 0, error = 0;
 
     for (int i = 0; i < count; i++) {
-        int taken = take_message(&messages[i], &batch[i]);
-        if (result == 0)
-            result = taken;
+        int taken = take_packet(&packets[i], &batch[records]);
+        if (taken < 0)
+            error = taken;
+        else
+            records += taken;
     }
-    if (result == 0)
-        return count;
-    source_close_descriptors(batch, count);
-    return result;
+    if (error == 0)
+        return records;
+    source_close_descriptors(batch, records);
+    return error;
 }
 
 int source_receive(struct source *source, struct received batch[SOURCE_BATCH]) {
-    struct mmsghdr messages[SOURCE_BATCH];
-    struct iovec records[SOURCE_BATCH];
-    union control controls[SOURCE_BATCH];
+    struct present_record records[SOURCE_PACKETS][PRESENT_PACKET];
+    struct mmsghdr packets[SOURCE_PACKETS];
+    struct iovec parts[SOURCE_PACKETS];
+    union control controls[SOURCE_PACKETS];
     int count, whole;
 
-    for (unsigned i = 0; i < SOURCE_BATCH; i++) {
-        records[i] = (struct iovec){&batch[i].record, sizeof(batch[i].record)};
-        messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &records[i],
-                                                   .msg_iovlen = 1,
-                                                   .msg_control = &controls[i],
-                                                   .msg_controllen = sizeof(controls[i])}};
+    for (unsigned i = 0; i < SOURCE_PACKETS; i++) {
+        parts[i] = (struct iovec){records[i], sizeof(records[i])};
+        packets[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i],
+                                                  .msg_iovlen = 1,
+                                                  .msg_control = &controls[i],
+                                                  .msg_controllen = sizeof(controls[i])}};
     }
-    count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
-    /* Reported once, before the records: the other end has closed with answers unread. */
+    count = recvmmsg(source->fd, packets, SOURCE_PACKETS, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    /* Reported once, before the packets: the other end has closed with answers unread. */
     if (count < 0 && errno == ECONNRESET)
-        count = recvmmsg(source->fd, messages, SOURCE_BATCH, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+        count =
+            recvmmsg(source->fd, packets, SOURCE_PACKETS, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    source->more = false;
     if (count < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
-    whole = count_records(messages, count);
+    whole = count_packets(packets, count);
     source->ended = whole < count;
-    return whole == 0 ? -EPIPE : take_messages(messages, batch, whole);
+    source->more = whole == SOURCE_PACKETS;
+    return whole == 0 ? -EPIPE : take_packets(packets, batch, whole);
 }
 
 /* ---- the staging ring and the images ---- */

@@ -14,7 +14,7 @@
 #include "presenter/pixel_file.h"
 #include "shared/present.h"
 
-enum { SOURCE_BATCH = 32 };
+enum { SOURCE_PACKETS = 8, SOURCE_BATCH = SOURCE_PACKETS * PRESENT_PACKET };
 
 struct received {
     struct present_record record;
@@ -25,6 +25,7 @@ struct source {
     int fd;                     /* -1: none */
     bool blocked;               /* an answer waits for room in the channel */
     bool ended;                 /* nothing more will come */
+    bool more;                  /* the last call left some unread, as far as it could see */
     struct pixel_file *staging; /* NULL until it has come */
     uint64_t staged;            /* position after the last rectangle in the ring */
     uint64_t told;              /* up to where the device process knows that it is consumed */

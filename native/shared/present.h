@@ -2,8 +2,9 @@
 /* clang-format off */
 /*
  * The present channel: how the device process tells the presenter (in the session) what to show,
- * and hears when memory may be used again.  A SOCK_SEQPACKET socketpair, one present_record a
- * datagram, in order; both ends are non-blocking, and the presenter trusts no field.
+ * and hears when memory may be used again.  A SOCK_SEQPACKET socketpair; a packet has one to
+ * PRESENT_PACKET present_records, in order, and what is attached belongs to its first.  Both ends
+ * are non-blocking, and the presenter trusts no field.
  *
  * Device process → presenter
  *   PRESENT_STAGING   the first record; a memfd of PRESENT_STAGING_BYTES is attached (sealed
@@ -23,7 +24,7 @@
  *   PRESENT_DAMAGE    that rectangle of the scanout's DMA buffer was drawn.  Never answered: the
  *                     presenter merges what a display does not keep up with
  *
- * Presenter → device process
+ * Presenter → device process, a record a packet
  *   PRESENT_CONSUMED  everything staged before `position` has been read: that of the last record
  *                     that was dealt with plus its bytes.  May lag behind, but not by more than a
  *                     quarter of the ring once there is nothing left to do
@@ -52,6 +53,7 @@ enum {
     PRESENT_STAGED_MAX = 256 << 10, /* a larger rectangle goes by reference */
     PRESENT_OUTSTANDING = 2,        /* PRESENT_IMAGE records not yet released, for each scanout */
     PRESENT_IMAGES = 64,
+    PRESENT_PACKET = 8, /* records: each packet takes far more kernel memory than a record has */
 };
 
 /* All in pixels.  PRESENT_STAGED and PRESENT_IMAGE: x, y, width, height lie inside the scanout,

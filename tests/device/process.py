@@ -40,6 +40,7 @@ LIMITS = messages.Limits(
 )
 # native/shared/present.h: fourteen numbers, of which the first is the kind, and a position.
 PRESENT_RECORD = struct.Struct("=14IQ")
+PRESENT_PACKET_BYTES = 8 * PRESENT_RECORD.size
 PRESENT_STAGED, PRESENT_IMAGE, PRESENT_CONSUMED, PRESENT_RELEASED = 3, 4, 6, 7
 
 FEATURE_VERSION_1 = 1 << 32
@@ -248,13 +249,14 @@ class DeviceProcess:
         # A display that takes everything at once, and looks at nothing.
         while readable(self._present, 10):
             try:
-                record, ancillary, _, _ = self._present.recvmsg(PRESENT_RECORD.size, 1024)
+                packet, ancillary, _, _ = self._present.recvmsg(PRESENT_PACKET_BYTES, 1024)
                 rights.close(rights.unpack(ancillary))
-                for released in _released(record):
-                    self._present.send(released)
+                for record in PRESENT_RECORD.iter_unpack(packet):
+                    for released in _released(record):
+                        self._present.send(released)
             except OSError:
                 return
-            if not record:
+            if not packet:
                 return
 
 
@@ -267,10 +269,8 @@ def _keep(kept: dict[int, int], number: int, descriptors: list[int]) -> None:
         kept[number] = descriptors.pop()
 
 
-def _released(record: bytes) -> list[bytes]:
-    if not record:
-        return []
-    kind, *numbers, position = PRESENT_RECORD.unpack(record)
+def _released(record: tuple[int, ...]) -> list[bytes]:
+    kind, *numbers, position = record
     if kind == PRESENT_STAGED:
         end = position + numbers[5] * numbers[6] * 4
         return [PRESENT_RECORD.pack(PRESENT_CONSUMED, *[0] * 13, end)]

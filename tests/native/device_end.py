@@ -38,6 +38,9 @@ class Kind(IntEnum):
 
 _RECORD = struct.Struct("=14IQ")
 
+PACKET_BYTES = 8 * _RECORD.size
+"""As large as one from a device process may be."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -65,6 +68,10 @@ class Record:
     @classmethod
     def unpack(cls, payload: bytes) -> Record:
         return cls(*_RECORD.unpack(payload))
+
+    @classmethod
+    def unpack_all(cls, packet: bytes) -> list[Record]:
+        return [cls(*fields) for fields in _RECORD.iter_unpack(packet)]
 
 
 def sealed_memory(size: int, seals: int = F_SEAL_SHRINK | F_SEAL_GROW) -> int:

@@ -25,7 +25,7 @@ from tests.driver.queue import Pending
 from tests.driver.waiting import readable
 from vgpud.native import ffi, lib, made
 
-from .device_end import Kind, Record
+from .device_end import PACKET_BYTES, Kind, Record
 from .tables import share
 
 MARKER = 0x7E57
@@ -265,13 +265,13 @@ class Plane:
         """What has come since the last call; descriptors are kept."""
         found = []
         while readable(self.channel):
-            payload, ancillary, _, _ = self.channel.recvmsg(64, 256)
+            payload, ancillary, _, _ = self.channel.recvmsg(PACKET_BYTES, 256)
             if not payload:
                 break
-            record = Record.unpack(payload)
+            records = Record.unpack_all(payload)
             fds = [fd for _, _, data in ancillary for fd in array.array("i", data)]
-            self._keep(record, fds)
-            found.append(record)
+            self._keep(records[0], fds)
+            found += records
         self.presented += found
         return found
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +60,13 @@ def test_small_rectangles_arrive_in_their_order(presenting: Presenting) -> None:
     assert shown == pictures[-1]
 
 
+def test_a_packet_may_have_several_records(presenting: Presenting) -> None:
+    records = [Record(Kind.SCANOUT, 3, 100 + size, 50) for size in range(6)]
+    presenting.device.send_bytes(b"".join(record.pack() for record in records))
+    presenting.device.staged((3, 105, 50), (0, 0, 105, 50), pixels := noise(105, 50))
+    assert presenting.display.wait_for_picture(3, pixels)
+
+
 def test_the_staging_ring_is_given_back(presenting: Presenting) -> None:
     for _ in range(64):
         presenting.device.staged(SCANOUT, (0, 0, 64, 48), noise(64, 48))
@@ -91,9 +98,9 @@ def test_a_whole_image_is_one_update_and_its_slot_comes_back(
 def largest_pipe() -> int:
     """In bytes, of those that this process has."""
     sizes = [0]
-    for name in os.listdir("/proc/self/fd"):
+    for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # not a pipe, or closed
-            sizes.append(fcntl.fcntl(int(name), fcntl.F_GETPIPE_SZ))
+            sizes.append(fcntl.fcntl(int(entry.name), fcntl.F_GETPIPE_SZ))
     return max(sizes)
 
 

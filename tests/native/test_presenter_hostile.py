@@ -32,6 +32,19 @@ IMAGE = {**WHOLE, "image_id": 1, "image_width": 64, "image_height": 48}
 BROKEN: dict[str, Callable[[DeviceEnd], None]] = {
     "too short": lambda device: device.send_bytes(bytes(63)),
     "too long": lambda device: device.send_bytes(bytes(65)),
+    "a packet with a record more than fits": lambda device: device.send_bytes(
+        Record(Kind.SCANOUT, 0, 8, 8).pack() * 9
+    ),
+    "a packet with half a record at its end": lambda device: device.send_bytes(
+        Record(Kind.SCANOUT, 0, 8, 8).pack() + bytes(32)
+    ),
+    "a packet whose second record is broken": lambda device: device.send_bytes(
+        Record(Kind.SCANOUT, 0, 8, 8).pack() + Record(0).pack()
+    ),
+    "an image that is attached to a packet's second record": lambda device: device.send_bytes(
+        Record(Kind.SCANOUT, 0, 64, 48).pack() + Record(Kind.IMAGE, **IMAGE).pack(),
+        device.staging_fd,
+    ),
     "no kind": lambda device: device.send(Record(0)),
     "an unknown kind": lambda device: device.send(Record(0xFFFFFFFF)),
     "the presenter's own kind": lambda device: device.send(Record(Kind.CONSUMED)),
@@ -221,13 +234,16 @@ RECORDS = st.builds(
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(st.tuples(RECORDS, st.booleans()), max_size=12))
-def test_no_record_makes_qemu_or_the_daemon_crash(records: list[tuple[Record, bool]]) -> None:
+@given(st.lists(st.tuples(st.lists(RECORDS, min_size=1, max_size=8), st.booleans()), max_size=12))
+def test_no_record_makes_qemu_or_the_daemon_crash(
+    packets: list[tuple[list[Record], bool]],
+) -> None:
     presenting = Presenting()
     image = Image(1, 64, 48)
-    for record, attached in records:
+    for records, attached in packets:
+        packet = b"".join(record.pack() for record in records)
         try:
-            presenting.device.send(record, *((image.fd,) if attached else ()))
+            presenting.device.send_bytes(packet, *((image.fd,) if attached else ()))
         except ConnectionError:
             break
     presenting.close()

@@ -41,9 +41,9 @@ EVERY = DATA | DESCRIPTORS | MEMORY | LOOKING | ITSELF | ENDING | FUTEX
 PLAIN = {
     "session": EVERY
     | {"accept", "accept4", "getpeername", "recvmmsg", "pidfd_open", "splice", "vmsplice"},
-    "device": EVERY | {"sendmmsg", "fallocate"},
+    "device": EVERY | {"fallocate"},
     "graphics": EVERY
-    | {"sendmmsg", "fallocate", "statfs", "fstatfs", "fadvise64", "getpeername", "mincore", "msync"}
+    | {"fallocate", "statfs", "fstatfs", "fadvise64", "getpeername", "mincore", "msync"}
     | {"eventfd2", "timerfd_create", "timerfd_settime", "timerfd_gettime"}
     | {"sched_get_priority_min", "sched_get_priority_max"},
     # Much less than all others, since it reads what strangers send.

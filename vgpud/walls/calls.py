@@ -164,7 +164,7 @@ SESSION: Calls = joined(
     },
 )
 
-DEVICE: Calls = joined(COMMON, plain("sendmmsg fallocate"))
+DEVICE: Calls = joined(COMMON, plain("fallocate"))
 """Of a device process that draws in 2D: no threads, and files are opened only for reading."""
 
 GRAPHICS_TYPES = {
