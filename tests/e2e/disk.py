@@ -17,15 +17,15 @@ MODULES = "virtio_gpu,virtio_input,evdev,virtio_blk,crc32c_generic,ext4"
 
 
 @functools.cache
-def image() -> Path:
-    """The file."""
-    return made_by(HERE / "guest" / "build-disk")
+def image(suites: str = "trixie") -> Path:
+    """The file, of packages from there."""
+    return made_by(HERE / "guest" / "build-disk", VGPUD_E2E_DISK=suites)
 
 
-def options(base: MachineOptions | None = None) -> MachineOptions:
+def options(base: MachineOptions | None = None, suites: str = "trixie") -> MachineOptions:
     """A machine with the disk, and memory for large programs."""
     base = base or MachineOptions()
-    drive = f"file={image()},if=none,id=disk,format=raw,snapshot=on"
+    drive = f"file={image(suites)},if=none,id=disk,format=raw,snapshot=on"
     return replace(
         base,
         memory="2G",

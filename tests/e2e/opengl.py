@@ -7,13 +7,11 @@ import base64
 import functools
 import gzip
 import json
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from vgpud.cli.renderer_check import probe
@@ -21,7 +19,9 @@ from vgpud.errors import RendererError
 
 from . import disk
 from .daemon import Daemon, chosen_backend
-from .likeness import Deviation, deviation
+from .held import Drawing, kill, nearest
+from .held import held as held_on_a_frame
+from .likeness import Deviation
 from .machine import Machine
 from .picture import Picture
 
@@ -56,14 +56,6 @@ def contexts(daemon: Daemon) -> list[dict[str, Any]]:
 # --- programs of others, held on a frame
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """What a program shows at its Nth page flip."""
-
-    command: str
-    flip: int = 4
-
-
 # Each frame is waited for and shown; a plane of virtio-gpu takes no alpha.
 GLMARK2 = (
     "glmark2-es2-drm --swap-mode fifo --visual-config red=8:green=8:blue=8:alpha=0 --benchmark"
@@ -72,21 +64,9 @@ GLMARK2 = (
 
 @contextmanager
 def held(machine: Machine, drawing: Drawing, environment: str = "") -> Iterator[str]:
-    """The program waits at that flip for as long as the block lasts; the name of its renderer."""
-    preloaded = f"LD_PRELOAD=/usr/lib/hold.so HOLD_LOG=/tmp/held HOLD_FRAME={drawing.flip}"
-    program = drawing.command.split()[0]
-    # kmscube ends when its standard input does.
-    machine.guest.run(
-        f"rm -f /tmp/held; sleep 600 | env {preloaded} HOLD_MODE={SIZE} {environment}"
-        f" chroot {disk.ROOT} {drawing.command} >/tmp/held.log 2>&1 &"
-    )
-    machine.guest.run("until [ -e /tmp/held ]; do sleep 0.1; done", 90)
-    log = machine.guest.run("cat /tmp/held.log")
-    (renderer, *_) = re.findall(r'(?:GL_RENDERER: +|renderer: ")(.*)', log)
-    try:
+    """The program waits at that frame, a page flip, for as long as the block lasts; the name of its renderer."""
+    with held_on_a_frame(machine, drawing, f"HOLD_MODE={SIZE} {environment}") as renderer:
         yield renderer
-    finally:
-        kill(machine, program)
 
 
 def expected_picture(machine: Machine, drawing: Drawing) -> Picture:
@@ -106,13 +86,6 @@ def shown_picture(machine: Machine, drawing: Drawing, expected: Picture) -> Devi
         return nearest(machine, expected)
 
 
-def kill(machine: Machine, program: str) -> None:
-    """And what holds its standard input."""
-    machine.guest.run(
-        f"killall -9 {program} sleep; while pidof {program}; do sleep 0.1; done", check=False
-    )
-
-
 def steady(machine: Machine) -> Picture:
     """The first picture that is no console, and does not change any more."""
     last = machine.wait_picture(
@@ -125,18 +98,6 @@ def steady(machine: Machine) -> Picture:
         if picture == last:
             return picture
         last = picture
-
-
-def nearest(machine: Machine, expected: Picture, timeout: float = 5) -> Deviation:
-    """The screen's deviation as soon as it is tolerable, or else the last one: what is shown last may still come."""
-    end = time.monotonic() + timeout
-    while not (found := deviation(picture := machine.screendump(), expected)).tolerable:
-        if time.monotonic() > end:
-            machine.keep(expected, "expected")
-            machine.keep(picture, "shown")
-            break
-        time.sleep(0.1)
-    return found
 
 
 # --- the program of our own
@@ -190,9 +151,10 @@ def expected_scene(machine: Machine, frames: int) -> Picture:
     return picture
 
 
-def scene_off_screen(machine: Machine, frames: int) -> Picture:
-    """Its last frame as the render node gives it to the program."""
-    renderer = disk.run(machine, f"scene {SIZE} {frames} /tmp/scene.ppm")
-    assert renderer.startswith("virgl")
+def scene_off_screen(machine: Machine, frames: int, environment: str = "") -> Picture:
+    """Its last frame as the render node gives it to the program; ``environment`` may choose another renderer."""
+    command = f"env {environment} scene {SIZE} {frames} /tmp/scene.ppm"
+    renderer = disk.run(machine, command)
+    assert renderer.startswith("llvmpipe" if environment else "virgl")
     packed = machine.guest.run("gzip -1 -c /tmp/scene.ppm | base64")
     return Picture.from_ppm(gzip.decompress(base64.b64decode(packed)))

@@ -46,9 +46,14 @@ def newest_qemu() -> str:
     return str(made_by(HERE / "qemu" / "build") / "qemu")
 
 
-def made_by(script: Path) -> Path:
+def made_by(script: Path, **environment: str) -> Path:
     """What the script makes and then prints the place of."""
     made = subprocess.run(
-        [script], stdout=subprocess.PIPE, check=True, text=True, timeout=BUILD_TIMEOUT
+        [script],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=BUILD_TIMEOUT,
+        env=os.environ | environment,
     )
     return Path(made.stdout.strip())

@@ -4,18 +4,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from . import parts
 from .conftest import Workshop
+from .control import screenshot, vgpuctl
 from .daemon import Daemon
 from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
-from .picture import Picture
 from .process import wait_until
 from .screens import (
     connectors,
@@ -35,21 +32,6 @@ def configured(folder: Path) -> Path:
     file = folder / "vgpud.toml"
     file.write_text("".join(f"[[displays]]\nwidth = {x}\nheight = {y}\n" for x, y in SIZES))
     return file
-
-
-def vgpuctl(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(daemon.socket_path)]
-    return subprocess.run(
-        [*command, *arguments], check=False, timeout=20, capture_output=True, text=True
-    )
-
-
-def screenshot(daemon: Daemon, scanout: int, file: Path) -> Picture | None:
-    """What the daemon has on a scanout; None before there is anything."""
-    if vgpuctl(daemon, "screenshot", "--scanout", str(scanout), str(file)).returncode:
-        return None
-    with Image.open(file) as image:
-        return Picture(*image.size, image.convert("RGB").tobytes())
 
 
 @pytest.mark.parametrize("generic", [False, True], ids=["--headless", "a generic device"])

@@ -13,9 +13,10 @@ import pytest
 from . import disk, opengl
 from .conftest import Report, Workshop
 from .daemon import Daemon
+from .held import Drawing, kill, nearest
 from .likeness import deviation, upside_down, with_red_and_blue_swapped
 from .machine import VHOST_USER, VHOST_USER_VGA, Machine, MachineOptions
-from .opengl import GLMARK2, Drawing
+from .opengl import GLMARK2
 from .picture import Picture
 from .process import wait_until
 from .screens import assert_console_is_readable, write_text
@@ -66,7 +67,7 @@ def expected(machine: Machine) -> Picture:
 
 def assert_draws(machine: Machine, expected: Picture) -> None:
     with opengl.shown_scene(machine, FRAMES):
-        found = opengl.nearest(machine, expected)
+        found = nearest(machine, expected)
     assert found.tolerable, found
 
 
@@ -148,7 +149,7 @@ def test_a_program_off_screen_is_right_beside_one_on_the_screen(
     wait_until(lambda: programs_with_contexts(daemon) == {"kmscube"}, "kmscube's context", 20)
     found = deviation(opengl.scene_off_screen(machine, FRAMES), expected)
     still = programs_with_contexts(daemon)
-    opengl.kill(machine, "kmscube")
+    kill(machine, "kmscube")
     assert found.tolerable, found
     assert still == {"kmscube"}
 
@@ -161,7 +162,7 @@ def test_a_program_on_the_screen_is_right_beside_one_off_screen(
     machine.guest.run(f"chroot {disk.ROOT} {off_screen} >/tmp/scene.log 2>&1 &")
     wait_until(lambda: programs_with_contexts(daemon) == {"scene"}, "the scene's context", 20)
     with opengl.held(machine, TEXTURED_CUBE):
-        found = opengl.nearest(machine, right)
+        found = nearest(machine, right)
         assert programs_with_contexts(daemon) == {"scene", "kmscube"}
     assert found.tolerable, found
     assert "failed" not in machine.guest.run("pidof scene >/dev/null && cat /tmp/scene.log")

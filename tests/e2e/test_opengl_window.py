@@ -9,6 +9,7 @@ import pytest
 
 from . import disk, opengl, parts
 from .conftest import Workshop
+from .held import nearest
 from .machine import Machine, MachineOptions
 from .screens import assert_console_is_readable, write_text
 from .x_server import XServer, wait_for_part
@@ -46,7 +47,7 @@ def test_a_drawing_is_in_the_window(machine: Machine, x_server: XServer) -> None
     disk.mount(machine)
     expected = opengl.expected_scene(machine, 30)
     with opengl.shown_scene(machine, 30):
-        assert opengl.nearest(machine, expected).tolerable
+        assert nearest(machine, expected).tolerable
         found = wait_for_part(x_server, machine.screendump())
         machine.keep(x_server.picture(), "window")
     assert found

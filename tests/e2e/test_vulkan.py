@@ -6,32 +6,29 @@ from __future__ import annotations
 import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
 from ..daemon.running import children, is_running, process_name
 from . import disk, host, parts
 from .conftest import Workshop
+from .control import Screen
 from .daemon import Daemon
 from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
-from .picture import Picture
 from .process import wait_until
 from .screens import assert_console_is_readable, write_text
 from .shell import GuestError
-from .test_headless import screenshot
 
 LAVAPIPE = "env VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json"
 
 
 def test_the_host_has_what_vulkan_needs(only_vgpud: None) -> None:
-    capabilities = json.loads(host.run(*host.vgpud_command()[1:], "--print-capabilities"))
+    capabilities = json.loads(host.run(*"python3", "-m", "vgpud", "--print-capabilities"))
     assert capabilities["renderers"]["virglrenderer"]["library"].startswith("libvirglrenderer.so.1")
-    assert host.run("python3", "--version").startswith("Python 3.13")
+    assert host.run("python3", "--version").startswith(("Python 3.13", "Python 3.14"))
     assert host.run("ls", "/usr/libexec/virgl_render_server")
     assert "llvmpipe" in host.run("vulkaninfo", "--summary")
 
@@ -157,20 +154,6 @@ def program(machine: Machine, daemon: Daemon, arguments: str) -> Iterator[int]:
 
 
 LONG = "100000 1000000000"
-
-
-class Screen:
-    """The screen of a machine whose device QEMU knows nothing of, as the daemon has it."""
-
-    def __init__(self, machine: Machine, daemon: Daemon) -> None:
-        self.guest, self.name, self.keep = machine.guest, machine.name, machine.keep
-        self._daemon = daemon
-
-    def screendump(self, head: int = 0) -> Picture:
-        with tempfile.NamedTemporaryFile(suffix=".png") as file:
-            picture = screenshot(self._daemon, head, Path(file.name))
-        assert picture is not None
-        return picture
 
 
 def assert_all_else_goes_on(machine: Machine, device: list[int], daemon: Daemon) -> None:

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+"""Vulkan in the guest: weston on the machine's screen, programs of the guest's disk in it, and the ways to run them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..daemon.running import children, process_name
+from . import disk, parts
+from .control import Screen
+from .daemon import Daemon
+from .held import Drawing, held, nearest
+from .likeness import Deviation
+from .machine import GENERIC, GENERIC_OPTIONS, MachineOptions
+from .picture import Picture
+from .process import wait_until
+from .screens import BLACK
+
+VENUS = "VK_DRIVER_FILES=/usr/share/vulkan/icd.d/virtio_icd.json"
+LAVAPIPE = "VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json"
+SERVER = "virgl_render_se"  # as long as a process's name can be
+
+MODE = (640, 480)
+DISPLAY = "[[displays]]\nwidth = 640\nheight = 480\n"
+SIZE = "640x480"
+RUNTIME = "/tmp/weston"
+# Neither of the two drivers can export a DMA buffer here: pictures reach weston in shared memory.
+IN_WESTON = f"XDG_RUNTIME_DIR={RUNTIME} WAYLAND_DISPLAY=wayland-1 MESA_VK_WSI_DEBUG=sw"
+HELD_IN_WESTON = f"{IN_WESTON} VK_INSTANCE_LAYERS=VK_LAYER_VGPUD_hold"
+IN_WESTON_BY_VENUS = f"{HELD_IN_WESTON} {VENUS}"
+
+VKCUBE = f"vkcube --wsi wayland --width {MODE[0]} --height {MODE[1]}"
+
+STEADY_SECONDS = 1.0
+"""Of a picture that does not change any more: weston shows what it was given with its next frame."""
+
+
+def venus_options(*arguments: str, suites: str = "trixie") -> MachineOptions:
+    """A VMM that has a shared memory region."""
+    options = MachineOptions(
+        device=GENERIC,
+        device_options=GENERIC_OPTIONS,
+        qemu=parts.newest_qemu(),
+        arguments=arguments,
+    )
+    return disk.options(options, suites)
+
+
+def workers(daemon: Daemon) -> set[int]:
+    """Of all its machines."""
+    below = (pid for server in daemon.process.named(SERVER) for pid in children(server))
+    return {pid for pid in below if process_name(pid).startswith("virgl-")}
+
+
+# --- weston
+
+
+def start_weston(screen: Screen, renderer: str = "pixman", environment: str = "") -> None:
+    """It fills the screen with the one window that it has; without a window it is black."""
+    screen.guest.run(
+        f"mkdir -p -m 700 {RUNTIME}; SEATD_VTBOUND=0 chroot {disk.ROOT} seatd >{RUNTIME}/seatd.log 2>&1 &"
+    )
+    screen.guest.run("until [ -e /run/seatd.sock ]; do sleep 0.1; done")
+    screen.guest.run(
+        f"env XDG_RUNTIME_DIR={RUNTIME} LIBSEAT_BACKEND=seatd {environment} chroot {disk.ROOT} weston"
+        f" --backend=drm --renderer={renderer} --shell=kiosk --continue-without-input"
+        f" --no-config --idle-time=0 --log={RUNTIME}/weston.log >{RUNTIME}/out.log 2>&1 &"
+    )
+    screen.guest.run(
+        f"until [ -e {RUNTIME}/wayland-1 ]; do sleep 0.1; pidof weston seatd >/dev/null; done", 60
+    )
+
+
+def stop_weston(screen: Screen) -> None:
+    """The screen is the console's again."""
+    screen.guest.run(
+        "killall -q weston; while pidof weston; do sleep 0.1; done;"
+        f" killall -q seatd; while pidof seatd; do sleep 0.1; done; rm -rf {RUNTIME} /run/seatd.sock",
+        check=False,
+    )
+
+
+# --- programs in it
+
+
+@contextmanager
+def drawing(screen: Screen, daemon: Daemon, command: str = VKCUBE) -> Iterator[int]:
+    """The program draws frame after frame; its worker."""
+    program = command.split()[0]
+    before = workers(daemon)
+    screen.guest.run(
+        f"env {IN_WESTON} {VENUS} chroot {disk.ROOT} {command} >/tmp/{program}.log 2>&1 &"
+    )
+    try:
+        wait_until(lambda: workers(daemon) > before and moves(screen), f"{program} to draw", 60)
+        yield max(workers(daemon) - before)
+    finally:
+        screen.guest.run(
+            f"killall -q -9 {program}; while pidof {program}; do sleep 0.1; done", check=False
+        )
+
+
+def moves(screen: Screen) -> bool:
+    """Whether the screen changes, and is no console."""
+    pictures = [screen.screendump() for _ in range(2)]
+    return pictures[0] != pictures[1] and all(
+        (one.width, one.height) == MODE and len(one.colours()) > 100 for one in pictures
+    )
+
+
+def expected_picture(screen: Screen, what: Drawing) -> Picture:
+    """As the guest draws it without the host."""
+    with held(screen, what, f"{HELD_IN_WESTON} {LAVAPIPE}") as renderer:
+        assert renderer.startswith("llvmpipe")
+        return steady(screen)
+
+
+def shown_picture(screen: Screen, what: Drawing, expected: Picture) -> Deviation:
+    """How far the screen is from a picture when the host draws."""
+    with held(screen, what, IN_WESTON_BY_VENUS) as renderer:
+        assert renderer.startswith("Virtio-GPU Venus")
+        return nearest(screen, expected)
+
+
+def steady(screen: Screen) -> Picture:
+    """The first picture that does not change any more, and is not all black."""
+    last, since = screen.screendump(), time.monotonic()
+    end = since + 60
+    while time.monotonic() - since < STEADY_SECONDS or set(last.colours()) == {BLACK}:
+        picture = screen.screendump()
+        if picture != last:
+            last, since = picture, time.monotonic()
+        assert time.monotonic() < end, "the screen has no picture that lasts"
+    return last
