@@ -6,8 +6,7 @@ descriptors.
 import sys
 
 from vgpud.errors import EXIT_INTERNAL
-from vgpud.spawner.prepared import prepare
-from vgpud.spawner.spawner import serve
+from vgpud.without_asyncio import import_loguru
 
 
 def main(arguments: list[str]) -> int:
@@ -15,6 +14,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or not all(map(str.isdecimal, arguments)):
         sys.stderr.write("vgpud.spawner: only vgpud can start this program\n")
         return EXIT_INTERNAL
+    import_loguru()
+    from vgpud.spawner.prepared import prepare
+    from vgpud.spawner.spawner import serve
+
     prepare()
     return serve(*map(int, arguments))
 
