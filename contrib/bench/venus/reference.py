@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import TracebackType
-from typing import Self
+
+from tests.driver.closing import Closing
 
 from .library import Library, map_file
 from .measured import Runs
@@ -61,7 +61,7 @@ class LibraryHost:
         self._library.destroy_context(CONTEXT)
 
 
-class Reference:
+class Reference(Closing):
     """The process, from outside; ``command``: what starts it."""
 
     def __init__(self, command: list[str]) -> None:
@@ -69,15 +69,7 @@ class Reference:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(10)

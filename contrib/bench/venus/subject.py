@@ -8,11 +8,10 @@ import struct
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.driver import commands, commands_3d
 from tests.driver.backend import Backend, Machine
+from tests.driver.closing import Closing
 from tests.driver.commands import HEADER_SIZE, read_response
 from tests.driver.frontend import GENERIC_FEATURES, QEMU_PROTOCOL, Feature, Protocol
 from tests.driver.memory import PAGE, GuestMemory, MiB
@@ -88,7 +87,7 @@ class OneAtATime(PreparedQueue):
             raise WrongResponseError(f"{response.type:#x}")
 
 
-class VgpudHost:
+class VgpudHost(Closing):
     """A machine whose guest is this process; ``command`` starts vgpud."""
 
     def __init__(self, command: list[str]) -> None:
@@ -119,15 +118,7 @@ class VgpudHost:
         self._blobs: set[int] = set()
         self._next = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._owned.close()
 
     def begin(self) -> None:
