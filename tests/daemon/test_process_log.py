@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """What processes below the daemon write becomes lines that the daemon answers for."""
 
+import gc
 import json
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,3 +103,31 @@ async def test_a_line_without_end_is_cut(log: list["Record"]) -> None:
         os.close(writing)
     assert len(log) == 20
     assert all(len(entry["message"]) <= 1024 for entry in log)
+
+
+class Machine:
+    """Of which a machine's pipes are read, and which has its say about each line."""
+
+    name = "1, process 2"
+
+    def may_say(self) -> bool:
+        return True
+
+    def note_left_out(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("relay", [relay_records, relay_text])
+async def test_a_machine_that_has_left_is_freed_without_the_collector(
+    relay: Callable[..., Awaitable[None]], log: list["Record"]
+) -> None:
+    machine = Machine()
+    left = weakref.ref(machine)
+    gc.disable()
+    try:
+        await relay(piped(record()), lambda machine=machine: machine.name, voice=machine)
+        del machine
+        assert log
+        assert left() is None
+    finally:
+        gc.enable()

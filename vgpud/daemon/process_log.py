@@ -61,8 +61,10 @@ async def relay_records(pipe: int, name: Callable[[], str], voice: Voice = UNLIM
     machine's.
     """
     records = _Records(name, voice)
-    await _relay(pipe, RECORD_BYTES, records.take)
-    records.limited.finish()
+    try:
+        await _relay(pipe, RECORD_BYTES, records.take)
+    finally:
+        records.limited.finish()
 
 
 async def relay_text(
@@ -77,8 +79,10 @@ async def relay_text(
         _log_text(logger.bind(session=name(), **names()), line)
 
     limited = _Limited(write, TEXT_AT_ONCE, TEXT_PER_SECOND, voice)
-    await _relay(pipe, LINE_BYTES, limited.take)
-    limited.finish()
+    try:
+        await _relay(pipe, LINE_BYTES, limited.take)
+    finally:
+        limited.finish()
 
 
 def device_names(pid: Callable[[], int | None]) -> Callable[[], dict[str, Any]]:
@@ -117,7 +121,9 @@ class _Limited:
             self._voice.note_left_out()
 
     def finish(self) -> None:
+        """The last word.  What it holds, which holds it, goes at once and does not wait for the collector."""
         self._log.finish()
+        del self._log, self._write
 
     def _say(self, line: str) -> None:
         if self._voice.may_say():
