@@ -89,7 +89,7 @@ def test_the_oldest_silent_connection_makes_room(start: Start) -> None:
         assert is_closed(silent[1])
         assert all(map(is_open, silent[2:]))
         words = f"process {os.getpid()} is not served: too many connections have said nothing yet"
-        assert tree.log.count(words) == 2
+        assert wait_until(lambda: tree.log.count(words) == 2)
         # Connections that have sent something do not count.
         silent[2].sendall(GET_FEATURES)
         assert silent[2].recv(20)[:4] == GET_FEATURES[:4]
@@ -101,7 +101,7 @@ def test_silence_has_an_end(start: Start) -> None:
     with connected(tree) as silent, Machine(tree.socket_path) as machine:
         assert is_closed(silent)
         assert 0.25 < time.monotonic() - began < 3
-        assert "it has said nothing for 0.3 seconds" in tree.log
+        assert wait_until(lambda: "it has said nothing for 0.3 seconds" in tree.log)
         show(machine)
 
 
@@ -123,7 +123,7 @@ def test_one_machine_too_many_is_refused_in_words(start: Start, limit: str, word
             refused.send(1)
             assert refused.disconnected()
             refused.close()
-        assert tree.log.count(words) == 3
+        assert wait_until(lambda: tree.log.count(words) == 3)
         assert tree.status()["limits"][limit] == {"used": 2, "limit": 2}
         assert len(tree.machines()) == 2
         for machine in (one, other):
@@ -170,7 +170,8 @@ def test_machines_of_an_earlier_daemon_count(start: Start) -> None:
         with connected(tree) as refused:
             refused.sendall(GET_FEATURES)
             assert is_closed(refused)
-        assert f"user {os.getuid()} has 1 machines already" in tree.log
+        words = f"user {os.getuid()} has 1 machines already"
+        assert wait_until(lambda: words in tree.log)
         show(machine)
 
 
