@@ -26,7 +26,7 @@ LAVAPIPE = "env VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json"
 
 
 def test_the_host_has_what_vulkan_needs(only_vgpud: None) -> None:
-    capabilities = json.loads(host.run(*"python3", "-m", "vgpud", "--print-capabilities"))
+    capabilities = json.loads(host.run("python3", "-m", "vgpud", "--print-capabilities"))
     assert capabilities["renderers"]["virglrenderer"]["library"].startswith("libvirglrenderer.so.1")
     assert host.run("python3", "--version").startswith(("Python 3.13", "Python 3.14"))
     assert host.run("ls", "/usr/libexec/virgl_render_server")
