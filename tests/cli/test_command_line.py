@@ -90,6 +90,25 @@ def test_what_needs_no_event_loop_imports_none(
     assert imported(*arguments, environment=home) & heavy == set()
 
 
+def test_it_listens_before_what_takes_long_is_imported(
+    home: dict[str, str], file: Path, tmp_path: Path
+) -> None:
+    """Whoever starts it may connect meanwhile."""
+    code = (
+        "import os, socket, sys\n"
+        "def listen(*arguments):\n"
+        "    print(*sys.modules, file=sys.stderr, flush=True)\n"
+        "    os._exit(0)\n"
+        "socket.socket.listen = listen\n"
+        "from vgpud.__main__ import main\n"
+        "main()\n"
+    )
+    result = vgpud("--socket-path", str(tmp_path / "socket"), environment=home, code=code)
+    imported = set(result.stderr.split())
+    assert "vgpud.daemon" in imported
+    assert imported & {"trio", "loguru", "vgpud.tree.messages", "vgpud.link.messages"} == set()
+
+
 def test_without_a_file_cattrs_is_not_imported(home: dict[str, str]) -> None:
     del home["VGPUD_CONFIG"]
     home["XDG_CONFIG_HOME"] = home["HOME"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vgpud.errors import EXIT_OK
-from vgpud.tree.messages import ALTGR, SHIFT, Stroke, Typed
+from vgpud.tree.keyboard import ALTGR, SHIFT, Stroke, Typed
 from vgpud.wire.keysyms import DEAD_KEYS, LATIN_1_MAX, UNICODE, Keysym
 
 LIBRARY = "libxkbcommon.so.0"

@@ -22,7 +22,6 @@ from vgpud.config.runtime import default_socket, make_runtime_folder
 from vgpud.config.schema import Config, Socket
 from vgpud.config.search import CONFIG_VARIABLE, INSTANCE_VARIABLE, find_files
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, ConfigurationError, RendererError
-from vgpud.without_asyncio import import_loguru
 
 
 def run(argv: Sequence[str]) -> int:
@@ -117,7 +116,6 @@ def _serve(parsed: argparse.Namespace, loaded: Loaded) -> int:
     layout = read_layout(loaded.config.view)
     if bare and loaded.config.socket.path is not None:
         _make_folder(loaded.config.socket.path.parent)
-    import_loguru()
     from vgpud.daemon import serve  # the event loop and the logger, which nothing above needs
 
     return serve(loaded, instance, lambda: with_socket(_load(parsed)), bare, layout)

@@ -11,7 +11,7 @@ from pathlib import Path
 import vgpud
 from vgpud.config.schema import USA, View
 from vgpud.errors import ConfigurationError
-from vgpud.tree.messages import Stroke, Typed
+from vgpud.tree.keyboard import Stroke, Typed
 
 EXTENSION = "vgpud._view"
 LAYOUT = "vgpud.cli.keyboard_layout"

@@ -21,7 +21,8 @@ from vgpud.daemon.listener import (
 from vgpud.daemon.notify import ServiceManager
 from vgpud.daemon.qemu_line import say_qemu_line
 from vgpud.errors import EXIT_OK
-from vgpud.tree.messages import Typed
+from vgpud.tree.keyboard import Typed
+from vgpud.without_asyncio import import_loguru
 
 STANDARD_ERROR = 2
 
@@ -67,6 +68,7 @@ def serve(
         if config.socket.path is not None and (bare or _at_terminal()):
             say_qemu_line(config.socket.path)
         # Now that a front-end can connect, there is time for the event loop and the logger.
+        import_loguru()
         from vgpud.daemon import logs
         from vgpud.daemon.daemon import Sockets, run
         from vgpud.daemon.reload import Current

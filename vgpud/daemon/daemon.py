@@ -25,7 +25,8 @@ from vgpud.daemon.reload import Current
 from vgpud.daemon.spawner import Process, fork_process
 from vgpud.daemon.viewers import Viewers
 from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
-from vgpud.tree.messages import NotTried, Tried, Typed
+from vgpud.tree.keyboard import Typed
+from vgpud.tree.messages import NotTried, Tried
 from vgpud.tree.process import adopt_orphans, allow_many_descriptors, name_process
 
 TRIAL_SECONDS = 40.0

@@ -19,7 +19,8 @@ from vgpud.daemon.machines import Machines
 from vgpud.errors import ConfigurationError
 from vgpud.link.credentials import peer_of
 from vgpud.link.limited_log import LimitedLog
-from vgpud.tree.messages import HoldQmp, ServeViewer, Typed
+from vgpud.tree.keyboard import Typed
+from vgpud.tree.messages import HoldQmp, ServeViewer
 
 # When descriptors have run out, trying again at once would only burn time.
 AGAIN_SECONDS = 0.5

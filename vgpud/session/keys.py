@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from vgpud.tree.messages import ALTGR, SHIFT, Stroke, Typed
+from vgpud.tree.keyboard import ALTGR, SHIFT, Stroke, Typed
 from vgpud.wire.keysyms import DEAD_KEYS, LATIN_1_MAX, UNICODE, Keysym
 
 SHIFTS = {Keysym.SHIFT_L: "shift", Keysym.SHIFT_R: "shift_r"}

@@ -22,7 +22,7 @@ from vgpud.session.devices import ViewProcess
 from vgpud.session.input import Input, Record
 from vgpud.session.keys import Strokes, strokes_of
 from vgpud.session.qmp import Qmp
-from vgpud.tree.messages import Typed
+from vgpud.tree.keyboard import Typed
 
 # As many as the presenter serves (OUTBOX_VIEWERS).
 VIEWERS_MAX = 8

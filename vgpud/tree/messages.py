@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from vgpud.link.messages import ContextCreated, DisplaySize
+from vgpud.tree.keyboard import Typed
 
 SESSION, DEVICE, RENDER_SERVER, VIEW = "session", "device", "render-server", "view"
 """The kinds of process that the spawner forks."""
@@ -279,30 +280,6 @@ class ServeClient(NamedTuple):
     """
 
     request: str
-
-
-SHIFT, ALTGR = 1, 2
-
-
-class Stroke(NamedTuple):
-    """A key by QEMU's name (QKeyCode), with those of SHIFT and ALTGR in ``modifiers``, and of the
-    others in ``matters``
-    without.  ``capitals``: Caps Lock does to it what Shift does.
-    """
-
-    code: str
-    modifiers: int
-    matters: int
-    capitals: bool
-
-
-class Typed(NamedTuple):
-    """How a keyboard types X11's ``keysym``: keys one after the other, of which the last may be
-    held.
-    """
-
-    keysym: int
-    strokes: tuple[Stroke, ...]
 
 
 class HoldQmp(NamedTuple):
