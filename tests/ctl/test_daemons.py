@@ -55,6 +55,17 @@ def vgpuctl(*arguments: str, folder: Path | None = None) -> "subprocess.Complete
     )  # fmt: skip
 
 
+def test_a_process_whose_name_is_no_text_hides_no_daemon(backend: Backend) -> None:
+    program = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'\\xff', 0, 0, 0); print(); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"\n"
+        assert backend.socket_path in socket_paths()
+        process.communicate()
+
+
 def test_a_daemon_is_found_wherever_it_listens(backend: Backend) -> None:
     assert backend.socket_path in socket_paths()
     with Machine(backend.socket_path):

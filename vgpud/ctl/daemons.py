@@ -106,7 +106,8 @@ def _of_processes() -> set[Path]:
     found = set(_listed(Path("/proc/net/unix"), None))
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (process / "comm").read_text().strip() == PROGRAM:
+            # Processes choose their names: any bytes.
+            if (process / "comm").read_text(errors="replace").strip() == PROGRAM:
                 found |= set(_listed(process / "net/unix", process / "cwd"))
     return found
 

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vgpud.tree.process import status_fields
+
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 USER_TICKS, SYSTEM_TICKS = 11, 12
@@ -45,25 +47,14 @@ def process_use(pid: int) -> ProcessUse | None:
 
 def mapped_use(pid: int) -> MappedUse | None:
     """Likewise."""
-    folder = Path(f"/proc/{pid}")
     try:
-        stat, statm = (folder / "stat").read_text(), (folder / "statm").read_text()
+        fields, statm = status_fields(pid), Path(f"/proc/{pid}/statm").read_text()
     except OSError:
         return None
-    # The name is in brackets, and may itself have some.
-    fields = stat.rpartition(")")[2].split()
     mapped, resident, shared, *_ = (int(pages) for pages in statm.split())
     ticks = int(fields[USER_TICKS]) + int(fields[SYSTEM_TICKS])
     memory = max(0, resident - shared) * PAGE_BYTES
     return MappedUse(pid, ticks / TICKS, memory, mapped * PAGE_BYTES)
-
-
-def children(pid: int) -> list[int]:
-    """The processes that its first thread has forked."""
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
 
 
 def uses(**pids: int) -> dict[str, dict[str, Any] | None]:

@@ -5,7 +5,8 @@ and a worker for each context.
 
 from typing import Any, NamedTuple
 
-from vgpud.daemon.process_use import MappedUse, children, mapped_use
+from vgpud.daemon.process_use import MappedUse, mapped_use
+from vgpud.tree.process import children_of
 
 
 class VulkanUse(NamedTuple):
@@ -31,5 +32,5 @@ def vulkan_use(server: int) -> VulkanUse:
     """The use of the render server with that process number, 0: none."""
     if not server:
         return VulkanUse(None, ())
-    workers = tuple(use for pid in children(server) if (use := mapped_use(pid)))
+    workers = tuple(use for pid in children_of(server) if (use := mapped_use(pid)))
     return VulkanUse(mapped_use(server), workers)

@@ -62,5 +62,5 @@ def _processes(group: Path) -> list[int]:
 def _unescaped(name: str) -> str:
     """As systemd-escape(1) does, but hyphens stay: an instance need not mean slashes by them."""
     return re.sub(
-        rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), name.encode()
+        rb"\\x([0-9a-f]{2})", lambda found: bytes([int(found[1], 16)]), os.fsencode(name)
     ).decode(errors="replace")

@@ -2,18 +2,24 @@
 """Render servers and their workers: forked, and ended, whatever they hang in."""
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from vgpud.device import render_server
 from vgpud.spawner.children import Child, fork
 from vgpud.spawner.machine import Machine
 from vgpud.tree.messages import RENDER_SERVER
-from vgpud.tree.process import end_group, kill, reap_group
+from vgpud.tree.process import (
+    children_of,
+    end_group,
+    kill,
+    name_of,
+    reap_group,
+    status_fields,
+)
 
-PROC = Path("/proc")
+PARENT = 1
+"""Its position among the fields after the name."""
 
 
 def fork_server(machine: Machine, end: int, life: int) -> Child | None:
@@ -38,7 +44,7 @@ def end_worker(server: Child, ctx_id: int) -> None:
     """Kills the worker of a context, which is found by its name.  If none has that name (a guest
     that has taken one over may change it), kills all of them.
     """
-    workers = list(_workers(server.pid))
+    workers = children_of(server.pid)
     # The library prints numbers with a sign.
     prefix = f"virgl-{ctx_id - (ctx_id >> 31 << 32)}-"
     for pid in [pid for pid in workers if _name(pid).startswith(prefix)] or workers:
@@ -47,15 +53,9 @@ def end_worker(server: Child, ctx_id: int) -> None:
         end_server(server)
 
 
-def _workers(server: int) -> Iterator[int]:
-    with suppress(OSError):
-        text = (PROC / f"{server}/task/{server}/children").read_text()
-        yield from map(int, text.split())
-
-
 def _name(pid: int) -> str:
     try:
-        return (PROC / f"{pid}/comm").read_text(errors="replace")
+        return name_of(pid)
     except OSError:
         return ""
 
@@ -65,9 +65,7 @@ def _kill_child(parent: int, pid: int) -> None:
     with suppress(OSError, IndexError):
         pidfd = os.pidfd_open(pid)
         try:
-            # The second field after the name, which may have anything in it.
-            fields = (PROC / f"{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            if fields[1] == str(parent):
+            if status_fields(pid)[PARENT] == str(parent):
                 kill(pidfd)
         finally:
             os.close(pidfd)

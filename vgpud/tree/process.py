@@ -64,6 +64,26 @@ def go_before_others(points: int) -> None:
         sys.stderr.write(f"vgpud: {OOM_SCORE_ADJ}: {error.strerror}\n")
 
 
+def name_of(pid: int) -> str:
+    """The name of a process, which it may have chosen: any bytes.  ``OSError`` when there is none."""
+    return Path(f"/proc/{pid}/comm").read_text(errors="replace").removesuffix("\n")
+
+
+def status_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat (proc(5)) after the name, which may have anything in it.
+    ``OSError`` when there is no such process.
+    """
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that its first thread has forked."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
 class Ending(NamedTuple):
     """How a process ended: by ``signal``, or when that is 0 with the exit status ``code``.
 

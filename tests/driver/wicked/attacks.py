@@ -544,6 +544,11 @@ def _under_way(device: Any) -> None:
     time.sleep(3600)
 
 
+@attack("a name that is no text and looks like the end of one")
+def _name(device: Any) -> None:
+    _libc.prctl(15, b"\xff) R 1 \xfe", 0, 0, 0)
+
+
 @attack("all that is done to others")
 def _all_of_it(device: Any) -> None:
     for name in ON_OTHERS:
