@@ -117,8 +117,9 @@ static uint64_t missing(const struct canvas *canvas, int slot, const struct rect
     return rectangle_covers(written, stale) ? 0 : area(stale);
 }
 
-/* The free slot that lacks least; CANVAS_NONE when all are held, which canvas_may_pin() prevents.
- * */
+/*
+ * The free slot that lacks least; CANVAS_NONE when all are held, which canvas_may_pin() prevents.
+ */
 static int free_slot(const struct canvas *canvas, const struct rectangle *written) {
     int best = CANVAS_NONE;
 

@@ -30,8 +30,9 @@ bool images_make_room(struct device *device, uint64_t bytes);
 void images_take(struct device *device, uint64_t bytes);
 void images_give(struct device *device, uint64_t bytes);
 
-/* Whether there may be one more object that holds a descriptor; counts one; or stops counting it.
- * */
+/*
+ * Whether there may be one more object that holds a descriptor; counts one; or stops counting it.
+ */
 bool images_descriptor_left(struct device *device);
 void images_take_descriptor(struct device *device);
 void images_give_descriptor(struct device *device);

@@ -14,7 +14,7 @@ struct device;
 
 /* `draws` 0: images get no pixels, and nothing is presented.  The caller keeps `memory` and
  * `state`, which must outlive the device; descriptors are duplicated, -1: none.  NULL with errno.
- * */
+ */
 struct device *device_new(struct guest_memory *memory, struct session_state *state, int link_fd,
                           int present_fd, int draws, const struct device_limits *limits,
                           uint32_t num_scanouts);

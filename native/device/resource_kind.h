@@ -27,8 +27,9 @@ struct surface;
  *not a blob. */
 struct resource_kind {
     int number; /* RESOURCE_... */
-    /* It is about to be shown: makes the image for that.  0; -EINVAL: it cannot be shown; -ENOMEM.
-     * */
+    /*
+     * It is about to be shown: makes the image for that.  0; -EINVAL: it cannot be shown; -ENOMEM.
+     */
     int (*make_image)(struct device *device, struct resource *resource);
     /* TRANSFER_TO_HOST_2D; the response's type. */
     uint32_t (*transfer_to_host)(struct device *device, struct resource *resource,

@@ -30,8 +30,9 @@ static void save(struct device *device, uint32_t scanout_id) {
                                .offset = surface->layout.offset};
 }
 
-/* The canvas that its pixels are sent from: for a blob the scanout's own picture.  NULL: nothing.
- * */
+/*
+ * The canvas that its pixels are sent from: for a blob the scanout's own picture.  NULL: nothing.
+ */
 static struct canvas *canvas_of(const struct scanout *scanout) {
     if (scanout->surface.resource == NULL)
         return NULL;

@@ -21,8 +21,9 @@ struct device;
 int device_respond(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
 /* [end python] */
 
-/* A chain that is not answered yet.  It has addresses, since the memory table may change meanwhile.
- * */
+/*
+ * A chain that is not answered yet.  It has addresses, since the memory table may change meanwhile.
+ */
 struct unanswered {
     struct chain_ticket ticket;
     struct virtio_gpu_ctrl_hdr header;

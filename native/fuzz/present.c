@@ -227,6 +227,12 @@ static void send_packet(struct device *device) {
     device->waiting = 0;
 }
 
+static void add_to_packet(struct device *device, const struct present_record *record) {
+    device->packet[device->waiting++] = *record;
+    if (device->waiting == PRESENT_PACKET)
+        send_packet(device);
+}
+
 enum { IMAGES = 3, ROOM = 16 * 1024 };
 
 /* What a device process that keeps the rules would send, so that much of it is drawn. */
@@ -278,12 +284,12 @@ static void play(struct device *device, struct present_record *record, uint8_t h
 
     if ((how & RAW) != RAW) {
         int fd = shape(device, record);
-        if ((how & TOGETHER) && fd < 0)
-            device->packet[device->waiting++] = *record;
-        if (!(how & TOGETHER) || fd >= 0 || device->waiting == PRESENT_PACKET)
-            send_packet(device);
-        if (!(how & TOGETHER) || fd >= 0)
-            send_record(device->channel, record, sizeof(*record), &fd, fd >= 0);
+        if ((how & TOGETHER) && fd < 0) {
+            add_to_packet(device, record);
+            return;
+        }
+        send_packet(device);
+        send_record(device->channel, record, sizeof(*record), &fd, fd >= 0);
         return;
     }
     send_packet(device);

@@ -142,8 +142,9 @@ static uint32_t rows_to_send(struct presenter *presenter, const struct pending *
     return rows > 0 ? (uint32_t)rows : 1;
 }
 
-/* Whole rows are sent without a copy, but then we must wait until the display has taken the pages.
- * */
+/*
+ * Whole rows are sent without a copy, but then we must wait until the display has taken the pages.
+ */
 static void add_frame(struct presenter *presenter, const struct pending *entry, uint32_t rows) {
     size_t length = pending_row_length(entry) * rows;
     const uint8_t *pixels = entry->file->map + entry->offset + entry->rows_sent * entry->stride;

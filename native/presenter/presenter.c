@@ -312,13 +312,12 @@ static const struct timespec *timeout(const struct presenter *presenter, struct 
     return storage;
 }
 
-/* As ppoll() says. */
+/* What ppoll() returns. */
 static int wait_on(struct presenter *presenter, struct pollfd *polled, nfds_t count) {
     struct timespec storage;
-    const struct timespec *limit = timeout(presenter, &storage);
-    int ready = ppoll(polled, count, limit, NULL);
+    int ready = ppoll(polled, count, timeout(presenter, &storage), NULL);
 
-    if (ready == 0 && limit != NULL && limit->tv_sec >= REST_SECONDS)
+    if (ready == 0 && presenter->patience_ns == 0)
         sender_rest(&presenter->sender);
     return ready;
 }

@@ -21,8 +21,9 @@
 
 _Static_assert((int)STATE_SCANOUTS == (int)DISPLAY_SCANOUTS, "one table serves both sides");
 
-/* Staged rectangles that are sent together: two parts each, few enough bytes for a cursor to wait.
- * */
+/*
+ * Staged rectangles that are sent together: two parts each, few enough bytes for a cursor to wait.
+ */
 enum { BATCH_COUNT = 64, BATCH_BYTES = 256 * 1024 };
 
 struct size {

@@ -169,8 +169,9 @@ void viewing_set_size(struct viewing *viewing, uint32_t scanout_id, uint32_t wid
 
 /* ---- pixels ---- */
 
-/* By a system call, so that nothing that the device process does to its file raises a signal here.
- * */
+/*
+ * By a system call, so that nothing that the device process does to its file raises a signal here.
+ */
 static bool copy(const struct pixel_file *file, uint64_t from, uint8_t *to, uint64_t bytes) {
     while (bytes > 0) {
         ssize_t count = pread(file->fd, to, bytes, (off_t)from);

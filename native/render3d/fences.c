@@ -61,8 +61,9 @@ static struct retired_fence *last_of(struct fence_ring *ring, uint32_t ctx_id, u
 void fence_ring_retire_context(struct fence_ring *ring, uint32_t ctx_id, uint32_t ring_idx,
                                uint64_t fence_id) {
     pthread_mutex_lock(&ring->lock);
-    /* A later fence implies the earlier ones, so one entry for each ring of each context is enough.
-     * */
+    /*
+     * A later fence implies the earlier ones, so one entry for each ring of each context is enough.
+     */
     struct retired_fence *entry = last_of(ring, ctx_id, ring_idx);
     if (entry == NULL) {
         if (ring->count == ring->capacity)

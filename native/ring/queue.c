@@ -179,8 +179,9 @@ static void adopt_chains(struct queue *queue) {
     }
 }
 
-/* If the other process ended while it gave a chain back, the ring tells whether the driver has it.
- * */
+/*
+ * If the other process ended while it gave a chain back, the ring tells whether the driver has it.
+ */
 static void finish_completing(struct queue *queue) {
     uint32_t entry = queue->state->completing - 1;
     struct chain_state *chain;

@@ -32,8 +32,9 @@ void queue_init(struct queue *queue);
 int queue_start(struct queue *queue, struct guest_memory *memory,
                 const struct virtqueue_config *config, uint32_t base, struct queue_state *state);
 
-/* Likewise, from where `state` says that another process left it; chains in flight stay in flight.
- * */
+/*
+ * Likewise, from where `state` says that another process left it; chains in flight stay in flight.
+ */
 int queue_recover(struct queue *queue, struct guest_memory *memory,
                   const struct virtqueue_config *config, struct queue_state *state);
 

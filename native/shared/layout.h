@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause */
-/* Where the pixels of a picture are in memory that was not made for them, as a guest describes it.
- * */
+/*
+ * Where the pixels of a picture are in memory that was not made for them, as a guest describes it.
+ */
 #ifndef VGPUD_LAYOUT_H
 #define VGPUD_LAYOUT_H
 
