@@ -8,7 +8,7 @@ import os
 import struct
 from pathlib import Path
 
-VARIABLE = "VGPUD_E2E_GFXSTREAM"
+VARIABLE = "E2E_GFXSTREAM"
 NOT_NAMED = (
     f"{VARIABLE} does not name a folder with librutabaga_gfx_ffi.so.0 and libgfxstream_backend.so.0,"
     " built on Debian 13"

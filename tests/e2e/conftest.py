@@ -163,8 +163,8 @@ def pytest_runtest_makereport(
 
 
 def evidence_folder() -> Path:
-    """VGPUD_E2E_EVIDENCE: where failed tests leave logs and pictures."""
-    chosen = os.environ.get("VGPUD_E2E_EVIDENCE")
+    """E2E_EVIDENCE: where failed tests leave logs and pictures."""
+    chosen = os.environ.get("E2E_EVIDENCE")
     return Path(chosen).absolute() if chosen else ROOT / "build/e2e"
 
 

@@ -21,13 +21,13 @@ BACKENDS = ("vgpud", "c-peer", IN_QEMU)
 
 
 def chosen_backend() -> str:
-    """VGPUD_E2E_BACKEND: whom the tests run against."""
-    return os.environ.get("VGPUD_E2E_BACKEND", "vgpud")
+    """E2E_BACKEND: whom the tests run against."""
+    return os.environ.get("E2E_BACKEND", "vgpud")
 
 
 def vgpud_command() -> list[str]:
-    """The vgpud installed for this interpreter, or else this tree's; VGPUD_E2E_COMMAND: another."""
-    if command := os.environ.get("VGPUD_E2E_COMMAND"):
+    """The vgpud installed for this interpreter, or else this tree's; E2E_COMMAND: another."""
+    if command := os.environ.get("E2E_COMMAND"):
         return shlex.split(command)
     installed = Path(sys.executable).with_name("vgpud")
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "vgpud"]

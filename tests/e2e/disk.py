@@ -19,7 +19,7 @@ MODULES = "virtio_gpu,virtio_input,evdev,virtio_blk,crc32c_generic,ext4"
 @functools.cache
 def image(suites: str = "trixie") -> Path:
     """The file, of packages from there."""
-    return made_by(HERE / "guest" / "build-disk", VGPUD_E2E_DISK=suites)
+    return made_by(HERE / "guest" / "build-disk", E2E_DISK=suites)
 
 
 def options(base: MachineOptions | None = None, suites: str = "trixie") -> MachineOptions:

@@ -14,8 +14,8 @@ NEWER_MESA = "trixie,trixie-backports"
 
 
 def suites(wanted: str = "trixie") -> str:
-    """Where the host's packages are from, unless VGPUD_E2E_HOST says it."""
-    return os.environ.get("VGPUD_E2E_HOST", wanted)
+    """Where the host's packages are from, unless E2E_HOST says it."""
+    return os.environ.get("E2E_HOST", wanted)
 
 
 def run(*command: str, timeout: float = BUILD_TIMEOUT, packages: str = "trixie") -> str:
@@ -26,7 +26,7 @@ def run(*command: str, timeout: float = BUILD_TIMEOUT, packages: str = "trixie")
         check=True,
         text=True,
         timeout=timeout,
-        env=os.environ | {"VGPUD_E2E_HOST": suites(packages)},
+        env=os.environ | {"E2E_HOST": suites(packages)},
     )
     return done.stdout
 
@@ -34,5 +34,5 @@ def run(*command: str, timeout: float = BUILD_TIMEOUT, packages: str = "trixie")
 def vgpud_command(packages: str = "trixie") -> list[str]:
     """The command line of this tree's vgpud there, which is compiled first."""
     run("true", packages=packages)
-    chosen = f"VGPUD_E2E_HOST={suites(packages)}"
+    chosen = f"E2E_HOST={suites(packages)}"
     return ["env", chosen, str(ENTER), "python3", "-m", "vgpud"]

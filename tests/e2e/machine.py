@@ -59,7 +59,7 @@ class MachineOptions:
     kernel_options: str = ""
     qemu: str = ""
     accelerator: str = ""
-    """tcg or kvm; by default what VGPUD_E2E_ACCELERATOR says, otherwise tcg."""
+    """tcg or kvm; by default what E2E_ACCELERATOR says, otherwise tcg."""
     arguments: Sequence[str] = field(default_factory=tuple)
     environment: dict[str, str] = field(default_factory=dict)
     """QEMU's, beside the tests' own."""
@@ -203,7 +203,7 @@ class Machine:
 
 
 def _accelerator_arguments(options: MachineOptions) -> list[str]:
-    chosen = options.accelerator or os.environ.get("VGPUD_E2E_ACCELERATOR", "tcg")
+    chosen = options.accelerator or os.environ.get("E2E_ACCELERATOR", "tcg")
     return ["-accel", "tcg,thread=multi" if chosen == "tcg" else chosen]
 
 

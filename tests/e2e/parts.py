@@ -29,8 +29,8 @@ def guest() -> Guest:
 
 @functools.cache
 def system_qemu() -> str:
-    """The QEMU that is installed, unless it refuses this device without KVM; VGPUD_E2E_QEMU names another."""
-    program = os.environ.get("VGPUD_E2E_QEMU") or shutil.which("qemu-system-x86_64")
+    """The QEMU that is installed, unless it refuses this device without KVM; E2E_QEMU names another."""
+    program = os.environ.get("E2E_QEMU") or shutil.which("qemu-system-x86_64")
     if program is None:
         return newest_qemu()
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)

@@ -23,7 +23,7 @@ OPTIONS = "console=tty0 quiet modules=virtio_gpu"
 
 def without_kvm() -> list[str]:
     """What has the line run by the accelerator of all these tests, which is not what a host's own user wants."""
-    if os.environ.get("VGPUD_E2E_ACCELERATOR", "tcg") == "kvm":
+    if os.environ.get("E2E_ACCELERATOR", "tcg") == "kvm":
         return []
     if os.geteuid() != 0:
         pytest.skip("only root can hide KVM from a QEMU that takes it where it can")

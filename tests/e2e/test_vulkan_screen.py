@@ -36,8 +36,8 @@ DRAWINGS = {
 pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
     pytest.mark.skipif(
-        not os.environ.get("VGPUD_E2E_LONG"),
-        reason="minutes, and two more roots to make: VGPUD_E2E_LONG=1 runs it",
+        not os.environ.get("E2E_LONG"),
+        reason="minutes, and two more roots to make: E2E_LONG=1 runs it",
     ),
 ]
 
