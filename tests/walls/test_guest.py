@@ -28,6 +28,7 @@ OUTPUTS = [(1000 + 10 * number, 600) for number in range(16)]
 TIMES_LATER = 4
 # Below this nobody can tell, and on two processors the scheduler alone may make it.
 UNNOTICEABLE_SECONDS = 0.008
+TURNS = 3
 FLOODS = ("cursors", "moves", "flushes", "displays")
 
 
@@ -87,15 +88,26 @@ def _sizes(info: bytes) -> list[tuple[int, int]]:
 def test_a_guest_that_floods_makes_no_other_wait(
     house: House, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quiet = _latencies(house)
-    with house.misdeed(), flooding(house.socket_path, what):
-        loud = _latencies(house)
-    with capsys.disabled():
-        for name in quiet:
-            print(f"\n{name} beside {what}: quiet {quiet[name]}; loud {loud[name]}", end="")
-    for name in quiet:
-        bearable = max(TIMES_LATER * quiet[name].percentile(99), UNNOTICEABLE_SECONDS)
-        assert loud[name].percentile(99) <= bearable
+    """Three of three hundred that come late are the whole of a 99th percentile, and a computer with two processors that does
+    something else for a moment makes them so; what a flood does, it does in each turn.
+    """
+    for _ in range(TURNS):
+        quiet = _latencies(house)
+        with house.misdeed(), flooding(house.socket_path, what):
+            loud = _latencies(house)
+        with capsys.disabled():
+            for name in quiet:
+                print(f"\n{name} beside {what}: quiet {quiet[name]}; loud {loud[name]}", end="")
+        late = {
+            name: loud[name] for name in quiet if loud[name].percentile(99) > _bearable(quiet[name])
+        }
+        if not late:
+            return
+    pytest.fail(f"beside {what}, in each of {TURNS} turns, too late: {late}")
+
+
+def _bearable(quiet: Latencies) -> float:
+    return max(TIMES_LATER * quiet.percentile(99), UNNOTICEABLE_SECONDS)
 
 
 def _latencies(house: House) -> dict[str, Latencies]:
