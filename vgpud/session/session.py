@@ -62,6 +62,7 @@ async def serve_frontend(
     asked: Asked = lambda session, nursery: nullcontext(),
     on_sender: Callable[[int], None] = lambda sender: None,
     on_made: Callable[[], None] = lambda: None,
+    make_presenter: Callable[[], Presenter] = Presenter,
 ) -> None:
     """Serves a front-end until it leaves.  Errors of the front-end or its guest are handled here;
     only a ``RendererError`` is raised, when nothing can be served.
@@ -73,7 +74,7 @@ async def serve_frontend(
     failures: list[RendererError] = []
     logger.info("connected")
     try:
-        await _serve(Connection(end), config, devices, asked, on_sender, on_made)
+        await _serve(Connection(end), config, devices, asked, on_sender, on_made, make_presenter)
     except* FrontendError as group:
         logger.warning("the connection is closed: {}", first_error(group))
     except* RendererError as group:
@@ -99,9 +100,10 @@ async def _serve(
     asked: Asked,
     on_sender: Callable[[int], None],
     on_made: Callable[[], None],
+    make_presenter: Callable[[], Presenter],
 ) -> None:
     with ExitStack() as owned:
-        session = Session(config, devices, owned)
+        session = Session(config, devices, owned, make_presenter())
         on_made()
         # When things are closed, nobody asks any more, and all questions have been answered or
         # dropped.
@@ -121,13 +123,15 @@ async def _name_sender(connection: Connection, on_sender: Callable[[int], None])
 class Session:
     """What belongs to one front-end; ``owned`` closes it, after its tasks have ended."""
 
-    def __init__(self, config: Config, devices: Devices, owned: ExitStack) -> None:
+    def __init__(
+        self, config: Config, devices: Devices, owned: ExitStack, presenter: Presenter
+    ) -> None:
         self._config = config
         self._state = SessionState()
         owned.callback(self._state.close)
         self._memory = GuestMemory(config.limits.guest_memory)
         owned.callback(self._memory.close)
-        self._presenter = Presenter()
+        self._presenter = presenter
         owned.callback(self._presenter.close)
         self._cursor = CursorQueue(
             self._memory.pointer, self._state.pointer, self._presenter.pointer, num_scanouts(config)

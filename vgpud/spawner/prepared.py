@@ -3,8 +3,8 @@
 
 A forked process shares a page until one of the two writes to it.  What a child allocates would go
 into the holes that imports have left, all over the heap, and each hole would cost it a page.  So
-the holes are filled before the fork, and what a child allocates lies together.  And objects no
-longer count their references, where the interpreter allows that.
+the holes are filled before the fork, and what a child allocates lies together.  Objects no longer
+count their references, where the interpreter allows that.  And a session is rehearsed.
 """
 
 import ctypes
@@ -12,9 +12,8 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import trio
-
 from vgpud.device.renderers import import_all
+from vgpud.session.rehearsal import rehearse
 from vgpud.walls import seccomp
 
 from .immortal import make_immortal
@@ -40,7 +39,7 @@ def prepare() -> None:
     """Call it before a process is forked: it makes now what all will share."""
     import_all()
     seccomp.prepare()
-    trio.run(_use_event_loop)
+    rehearse()
     gc.collect()
     make_immortal()
     _fill_heap()
@@ -51,14 +50,6 @@ def prepare() -> None:
     _fill_heap()
     # The collector would write into pages that children share with us (gc.freeze's own documentation).
     gc.freeze()
-
-
-async def _use_event_loop() -> None:
-    """Makes what the event loop makes at its first use."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.lowlevel.checkpoint)
-        with trio.move_on_after(0):
-            await trio.sleep_forever()
 
 
 def _fill_pools() -> Iterator[Filler]:
