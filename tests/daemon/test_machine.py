@@ -17,6 +17,7 @@ from vgpud.control.protocol import ControlError
 from vgpud.daemon import machine as machine_module
 from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machine import Machine, session_ends
+from vgpud.daemon.readable import Readable
 from vgpud.link import rights
 from vgpud.tree import codec
 from vgpud.tree.links import NewLinks
@@ -42,7 +43,9 @@ class Session:
             upper, lower = session_ends(links)
             orders, self.reports, self.log, self.device_log = map(os.dup, lower)
         self.orders = socket.socket(fileno=orders)
-        self.machine = Machine(3, "3, ", upper, LogShares(), to_plain(Config()))
+        self.readable = Readable()
+        plain = to_plain(Config())
+        self.machine = Machine(3, "3, ", upper, LogShares(), self.readable, plain)
         self.process = subprocess.Popen(["sleep", "60"])
         self.machine.is_process(self.process.pid)
 
@@ -55,7 +58,14 @@ class Session:
         rights.close(received[1])
         return received[0]
 
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.readable.run)
+            await self.machine.run()
+            nursery.cancel_scope.cancel()
+
     def close(self) -> None:
+        self.readable.close()
         self.process.kill()
         self.process.wait()  # or the machine has reaped it
         self.orders.close()
@@ -74,7 +84,7 @@ def session() -> Iterator[Session]:
 async def killed(session: Session) -> bool:
     """Whether the machine is ended because of what it says."""
     with trio.fail_after(5):
-        await session.machine.run()
+        await session.run()
     return session.machine.ending == Ending(0, signal.SIGKILL)
 
 
@@ -110,7 +120,7 @@ async def test_a_device_process_that_is_there_before_the_machine_runs_is_watched
         session.machine.note(Forked(session.machine.number, DEVICE, device.pid))
         session.process.kill()
         with trio.fail_after(5):
-            await session.machine.run()
+            await session.run()
         device.wait()  # or the machine has reaped it
 
 
@@ -133,7 +143,7 @@ async def test_a_line_without_end_is_no_line(
 
 async def test_what_is_said_is_taken_for_what_it_is(session: Session) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.machine.run)
+        nursery.start_soon(session.run)
         session.say(codec.encode(Hello(4711, 1000, 60_000, "")))
         while session.machine.name != "3, process 4711":
             await trio.sleep(0.01)
@@ -147,7 +157,7 @@ async def test_one_that_does_not_answer_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(machine_module, "ANSWER_SECONDS", 0.1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.machine.run)
+        nursery.start_soon(session.run)
         with trio.fail_after(2):
             assert await session.machine.report() is None
         assert session.told() == AskReport(1)
@@ -170,7 +180,7 @@ async def test_one_that_does_not_answer_is_not_waited_for(
 
 async def test_a_client_is_handed_down_to_one_that_answers(session: Session) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.machine.run)
+        nursery.start_soon(session.run)
 
         async def answer() -> None:
             while True:
@@ -203,7 +213,7 @@ async def test_a_session_that_hangs_is_ended_after_its_vmm(
         session.say(codec.encode(Hello(vmm.pid, 1000, 0, "")))
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(session.machine.run)
+            nursery.start_soon(session.run)
             await trio.sleep(0.6)
             assert session.process.poll() is None
             vmm.kill()
@@ -221,7 +231,7 @@ async def test_a_session_that_answers_is_left_alone_after_its_vmm(
     vmm.wait()
     session.say(codec.encode(Hello(vmm.pid, 1000, 0, "")))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.machine.run)
+        nursery.start_soon(session.run)
         await trio.sleep(0.1)
         question = session.told()
         assert isinstance(question, Ping)

@@ -14,7 +14,8 @@ from loguru import logger
 
 from vgpud.control.protocol import ControlError
 from vgpud.daemon.log_shares import LogShares
-from vgpud.daemon.process_log import device_names, relay_records, relay_text
+from vgpud.daemon.process_log import device_names, record_relay, text_relay
+from vgpud.daemon.readable import Readable
 from vgpud.link.fields import LinkError
 from vgpud.tree import codec
 from vgpud.tree.links import NewLinks
@@ -39,7 +40,7 @@ from vgpud.tree.messages import (
 from vgpud.tree.process import Ending, end_group, kill, reap, reap_group
 
 ANSWER_SECONDS = 1.0
-READ_BYTES = 64 * 1024
+READ_BYTES = 16 * 1024
 # A session sends a few lines unasked in its whole life.
 UNASKED_MAX = 16
 # How long the output of a process that has ended is still read: another process may hold the pipe
@@ -101,6 +102,7 @@ class Machine:
         label: str,
         ends: MachineEnds,
         shares: LogShares,
+        readable: Readable,
         config: str,
         on_hello: Callable[["Machine", str], None] = lambda machine, name: None,
     ) -> None:
@@ -117,18 +119,22 @@ class Machine:
         self.pidfd: int | None = None
         self.tried: Tried | NotTried | None = None
         self.ending: Ending | None = None
-        self._session_ended = trio.Event()
         self.ended = trio.Event()
         self._label = label
         self._on_hello = on_hello
         self._shares = shares
+        self._readable = readable
         self._since = time.monotonic()
         self._forked = trio.Event()
         self._reaped = trio.Event()
         # The pidfds of its processes other than the session, by pid.
         self._helpers: dict[str, dict[int, int]] = {DEVICE: {}, RENDER_SERVER: {}, VIEW: {}}
+        self._pipes: dict[int, Callable[[], None]] = {}  # what is to be done at its end
+        self._silent = trio.Event()
+        self._failure: Exception | None = None
         self._nursery: trio.Nursery | None = None
-        self._watching = trio.CancelScope()
+        self._sender_pidfd: int | None = None
+        self._watching: trio.CancelScope | None = None
         self._serial = 0
         self._asked: dict[int, _Asked] = {}
         self._unasked = 0
@@ -165,34 +171,68 @@ class Machine:
         """Until its session process has ended and all has been read."""
         try:
             async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(self._read)
-                self._nursery.start_soon(self._relay)
-                # The VMM may leave it hanging before it has said whom it serves.
-                self._watch_sender(self.sender)
-                # The spawner may have been quicker than this task.
-                for kind, helpers in self._helpers.items():
-                    for pid in list(helpers):
-                        self._nursery.start_soon(self._watch_helper, kind, pid)
+                self._listen()
                 await self._wait_for_end()
-                self._watching.cancel()
+                self._unwatch_sender()
                 self._end_helpers(*self._helpers)
                 self._nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
+                await self._silent.wait()
         finally:
             self._close()
+        if self._failure is not None:
+            raise self._failure
         if self.ending is not None and self.ending.signal:
             logger.bind(session=self.name).error("its session has ended with {}", self.ending)
         self.ended.set()
 
-    async def _relay(self) -> None:
+    def _listen(self) -> None:
+        lines = codec.Lines()
         names = device_names(lambda: next(reversed(self._helpers[DEVICE]), None))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(relay_records, self.ends.log, lambda: self.name, self)
-            nursery.start_soon(relay_text, self.ends.devices, lambda: self.name, names, self)
-            try:
-                await self._session_ended.wait()
-            finally:
-                # Until now ours kept it open, for the next device process.
-                os.close(self.ends.device_log)
+        log = record_relay(lambda: self.name, self)
+        devices = text_relay(lambda: self.name, names, self)
+        self._add_pipe(self.ends.reports, lambda data: self._take_lines(lines, data), self._forget)
+        self._add_pipe(self.ends.log, log.feed, log.finish)
+        self._add_pipe(self.ends.devices, devices.feed, devices.finish)
+        # The VMM may leave it hanging before it has said whom it serves.
+        self._watch_sender(self.sender)
+        # The spawner may have been quicker than this task.
+        for kind, helpers in self._helpers.items():
+            for pid in helpers:
+                self._watch_helper(kind, pid)
+
+    def _fail(self, error: Exception) -> None:
+        """A mistake of this program, found by what the machine said; it ends the machine alone."""
+        self._failure = error
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    # --- its pipes
+
+    def _add_pipe(
+        self, pipe: int, take: Callable[[bytes], None], finish: Callable[[], None]
+    ) -> None:
+        self._pipes[pipe] = finish
+        self._readable.add(pipe, lambda: self._read(pipe, take), self._fail)
+
+    def _read(self, pipe: int, take: Callable[[bytes], None]) -> None:
+        try:
+            data = os.read(pipe, READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            take(data)
+        else:
+            self._end_pipe(pipe)
+
+    def _end_pipe(self, pipe: int) -> None:
+        self._readable.remove(pipe)
+        os.close(pipe)
+        self._pipes.pop(pipe)()
+        self._look_whether_silent()
+
+    def _look_whether_silent(self) -> None:
+        if not self._pipes and not any(self._helpers.values()):
+            self._silent.set()
 
     def may_say(self) -> bool:
         """Whether there may be one more line of it in the log."""
@@ -205,9 +245,15 @@ class Machine:
         self.lines_left_out += 1
 
     async def _wait_for_end(self) -> None:
+        try:
+            await self._wait_for_session()
+        finally:
+            # Until now ours kept it open, for the next device process.
+            os.close(self.ends.device_log)
+
+    async def _wait_for_session(self) -> None:
         await self._forked.wait()
         if self.pidfd is None:
-            self._session_ended.set()
             return
         await trio.lowlevel.wait_readable(self.pidfd)
         # It is the child of an earlier daemon's spawner: nobody tells us how it ended.
@@ -215,7 +261,6 @@ class Machine:
         if self.ending is None:
             with trio.move_on_after(REAPED_SECONDS):
                 await self._reaped.wait()
-        self._session_ended.set()
 
     def is_process(self, pid: int) -> None:
         """Notes its session process; ``OSError`` when that has ended already."""
@@ -248,21 +293,26 @@ class Machine:
             self._end_helpers(kind)
         self._helpers[kind][pid] = os.pidfd_open(pid)
         if self._nursery is not None:
-            self._nursery.start_soon(self._watch_helper, kind, pid)
+            self._watch_helper(kind, pid)
 
-    async def _watch_helper(self, kind: str, pid: int) -> None:
+    def _watch_helper(self, kind: str, pid: int) -> None:
         pidfd = self._helpers[kind][pid]
-        try:
-            await trio.lowlevel.wait_readable(pidfd)
-        finally:
-            # It is our child when its spawner has died before it.
-            reap(pidfd)
-            del self._helpers[kind][pid]
-            os.close(pidfd)
-            if kind == RENDER_SERVER:
-                end_group(pid)
+        self._readable.add(pidfd, lambda: self._note_helper_s_end(kind, pid), self._fail)
+
+    def _note_helper_s_end(self, kind: str, pid: int) -> None:
+        self._forget_helper(kind, pid)
+        if kind == RENDER_SERVER and self._nursery is not None:
+            self._nursery.start_soon(self._reap_workers, pid)
+        self._look_whether_silent()
+
+    def _forget_helper(self, kind: str, pid: int) -> None:
+        pidfd = self._helpers[kind].pop(pid)
+        self._readable.remove(pidfd)
+        # It is our child when its spawner has died before it.
+        reap(pidfd)
+        os.close(pidfd)
         if kind == RENDER_SERVER:
-            await self._reap_workers(pid)
+            end_group(pid)
 
     async def _reap_workers(self, group: int) -> None:
         """Workers are the spawner's children when their server has died; ours, when the spawner has
@@ -286,6 +336,12 @@ class Machine:
         self._end_helpers(*self._helpers)
 
     def _close(self) -> None:
+        self._unwatch_sender()
+        for kind, helpers in self._helpers.items():
+            for pid in list(helpers):
+                self._forget_helper(kind, pid)
+        for pipe in list(self._pipes):
+            self._end_pipe(pipe)
         self.ends.orders.close()
         if self.pidfd is not None:
             os.close(self.pidfd)
@@ -295,16 +351,17 @@ class Machine:
 
     # --- what it says
 
-    async def _read(self) -> None:
-        lines = codec.Lines()
+    def _take_lines(self, lines: codec.Lines, data: bytes) -> None:
         try:
-            async with trio.lowlevel.FdStream(self.ends.reports) as pipe:
-                while data := await pipe.receive_some(READ_BYTES):
-                    for line in lines.feed(data):
-                        self._take(codec.decode(line, FROM_SESSION))
+            for line in lines.feed(data):
+                self._take(codec.decode(line, FROM_SESSION))
         except LinkError as error:
             logger.bind(session=self.name).error("its session breaks the rules: {}", error)
             self.kill()
+            self._end_pipe(self.ends.reports)
+
+    def _forget(self) -> None:
+        """It says nothing any more."""
         if self.pidfd is None:
             # The spawner has died with it, or before it could say which process this is.
             self.give_up()
@@ -377,17 +434,34 @@ class Machine:
     def _watch_sender(self, sender: int) -> None:
         if not sender or self._nursery is None:
             return
-        self._watching.cancel()
-        self._watching = trio.CancelScope()
-        self._nursery.start_soon(self._end_without, sender, self._watching)
+        self._unwatch_sender()
+        try:
+            pidfd = self._sender_pidfd = os.pidfd_open(sender)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                self._note_sender_s_end()
+            return
+        self._readable.add(pidfd, self._note_sender_s_end, self._fail)
 
-    async def _end_without(self, sender: int, watching: trio.CancelScope) -> None:
+    def _unwatch_sender(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._sender_pidfd is not None:
+            self._readable.remove(self._sender_pidfd)
+            os.close(self._sender_pidfd)
+            self._sender_pidfd = None
+
+    def _note_sender_s_end(self) -> None:
+        self._unwatch_sender()
+        if self._nursery is not None:
+            self._watching = trio.CancelScope()
+            self._nursery.start_soon(self._end_without_vmm, self._watching)
+
+    async def _end_without_vmm(self, watching: trio.CancelScope) -> None:
         """Kills a session that the VMM has left hanging, for example in an eventfd that nobody
         reads any more.
         """
         with watching:
-            if not await _end_of(sender):
-                return
             with trio.move_on_after(ALONE_SECONDS):
                 while await self._ask(Ping, Pong) is None:
                     await trio.sleep(AGAIN_SECONDS)
@@ -410,16 +484,3 @@ class _Asked:
     def __init__(self) -> None:
         self.arrived = trio.Event()
         self.answer: Report | Pong | None = None
-
-
-async def _end_of(process: int) -> bool:
-    """Waits for the end of a process; false when it cannot be watched."""
-    try:
-        pidfd = os.pidfd_open(process)
-    except OSError as error:
-        return error.errno == errno.ESRCH
-    try:
-        await trio.lowlevel.wait_readable(pidfd)
-    finally:
-        os.close(pidfd)
-    return True

@@ -3,8 +3,9 @@
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from vgpud.control.protocol import is_meant
 from vgpud.daemon.events import Events
 from vgpud.daemon.folder import Folder, bind_in
 from vgpud.daemon.log_shares import LogShares
-from vgpud.daemon.machine import Machine, session_ends
+from vgpud.daemon.machine import Machine, MachineEnds, session_ends
+from vgpud.daemon.readable import Readable
 from vgpud.daemon.reports import described
 from vgpud.daemon.spawner import Process, Spawner
 from vgpud.link.credentials import peer_of
@@ -64,12 +66,18 @@ class Machines:
         self._served: dict[int, Machine] = {}
         self._number = 0
         self._shares = shares
+        self._readable = Readable()
         self._nursery: trio.Nursery | None = None
         self._changed = trio.Event()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Never returns."""
+        with closing(self._readable):
+            await self._run_all(task_status)
+
+    async def _run_all(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._readable.run)
             self._nursery.start_soon(self.spawner.run)
             self._nursery.start_soon(self.events.watch, self.reports)
             task_status.started()
@@ -141,13 +149,18 @@ class Machines:
             )
             self.spawner.tell(message, ends)
         self._number = max(self._number, number)
-        machine = Machine(number, label, upper, self._shares, message.config, self._take_hello)
+        machine = self._make(number, label, upper, message.config)
         machine.shown = frontend is not None and not refusal
         if frontend is not None:
             machine.sender, machine.user, _ = peer_of(frontend)
             frontend.close()
         self._add(machine)
         return machine
+
+    def _make(self, number: int, label: str, ends: MachineEnds, config: str) -> Machine:
+        # Most machines have the same configuration.
+        config = sys.intern(config)
+        return Machine(number, label, ends, self._shares, self._readable, config, self._take_hello)
 
     def _take_hello(self, machine: Machine, name: str) -> None:
         """Only the first name counts: what a session may be made to say later changes nothing."""
@@ -243,9 +256,7 @@ class Machines:
         with NewLinks() as links:
             upper, (orders, reports, log, _) = session_ends(links)
             codec.send(end, Meet(config.log.level), [orders, reports, log])
-        machine = Machine(
-            number, f"{number}, ", upper, self._shares, to_plain(config), self._take_hello
-        )
+        machine = self._make(number, f"{number}, ", upper, to_plain(config))
         machine.met = True
         machine.is_process(peer_of(end).process)
         self._number = max(self._number, number)

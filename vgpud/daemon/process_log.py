@@ -56,51 +56,61 @@ class _Unlimited:
 UNLIMITED = _Unlimited()
 
 
-async def relay_records(pipe: int, name: Callable[[], str], voice: Voice = UNLIMITED) -> None:
-    """Logs a session's own lines until it has ended; takes over the pipe.  ``name`` is the
-    machine's.
-    """
-    records = _Records(name, voice)
-    try:
-        await _relay(pipe, RECORD_BYTES, records.take)
-    finally:
-        records.limited.finish()
+class Relay:
+    """Takes what comes from a pipe, and writes its lines."""
+
+    def __init__(self, lines: "_Limited | _Records", longest: int) -> None:
+        self._lines = lines
+        self._longest = longest
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes."""
+        *lines, rest = (self._rest + data).split(b"\n")
+        if len(rest) > self._longest:
+            lines, rest = [*lines, rest], b""
+        self._rest = rest
+        for line in filter(None, lines):
+            self._lines.take(line[: self._longest].decode(errors="replace"))
+
+    def finish(self) -> None:
+        """The pipe has ended."""
+        if self._rest:
+            self._lines.take(self._rest.decode(errors="replace"))
+        self._lines.finish()
 
 
-async def relay_text(
-    pipe: int,
+def record_relay(name: Callable[[], str], voice: Voice = UNLIMITED) -> Relay:
+    """For a session's own lines; ``name`` is the machine's."""
+    return Relay(_Records(name, voice), RECORD_BYTES)
+
+
+def text_relay(
     name: Callable[[], str],
     names: Callable[[], dict[str, Any]] = dict,
     voice: Voice = UNLIMITED,
-) -> None:
-    """Likewise for any text that a process writes; ``names`` is what else each line names."""
+) -> Relay:
+    """For any text that a process writes; ``names`` is what else each line names."""
 
     def write(line: str) -> None:
         _log_text(logger.bind(session=name(), **names()), line)
 
-    limited = _Limited(write, TEXT_AT_ONCE, TEXT_PER_SECOND, voice)
+    return Relay(_Limited(write, TEXT_AT_ONCE, TEXT_PER_SECOND, voice), LINE_BYTES)
+
+
+async def relay(pipe: int, to: Relay) -> None:
+    """Until the pipe has ended, which this takes over."""
     try:
-        await _relay(pipe, LINE_BYTES, limited.take)
+        async with trio.lowlevel.FdStream(pipe) as stream:
+            while data := await stream.receive_some(READ_BYTES):
+                to.feed(data)
     finally:
-        limited.finish()
+        to.finish()
 
 
 def device_names(pid: Callable[[], int | None]) -> Callable[[], dict[str, Any]]:
     """What each line of a device process names."""
     return lambda: {"module": DEVICE_MODULE, "device_process": pid()}
-
-
-async def _relay(pipe: int, longest: int, write: Write) -> None:
-    rest = b""
-    async with trio.lowlevel.FdStream(pipe) as stream:
-        while data := await stream.receive_some(READ_BYTES):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > longest:
-                lines, rest = [*lines, rest], b""
-            for line in filter(None, lines):
-                write(line[:longest].decode(errors="replace"))
-    if rest:
-        write(rest.decode(errors="replace"))
 
 
 def _log_text(bound: Any, line: str) -> None:
@@ -136,11 +146,15 @@ class _Records:
     def __init__(self, name: Callable[[], str], voice: Voice) -> None:
         self._name = name
         self._record: dict[str, Any] = {}
-        self.limited = _Limited(self._write, SESSION_AT_ONCE, SESSION_PER_SECOND, voice)
+        self._limited = _Limited(self._write, SESSION_AT_ONCE, SESSION_PER_SECOND, voice)
 
     def take(self, line: str) -> None:
         self._record = _record(line) or {}
-        self.limited.take(self._record.get("message", line))
+        self._limited.take(self._record.get("message", line))
+
+    def finish(self) -> None:
+        """As of what it is limited by."""
+        self._limited.finish()
 
     def _write(self, text: str) -> None:
         bound = logger.bind(session=self._name())
