@@ -10,7 +10,7 @@ from loguru import logger
 
 from vgpud.daemon import log_shares
 from vgpud.daemon.log_shares import USER_AT_ONCE, LogShares
-from vgpud.daemon.process_log import SESSION_AT_ONCE, relay, text_relay
+from vgpud.daemon.process_log import SESSION_AT_ONCE, TextRelay, relay
 
 from .test_process_log import piped
 
@@ -29,6 +29,7 @@ class Voice:
     def __init__(self, shares: LogShares, user: int) -> None:
         self._shares = shares
         self._user = user
+        self.name = str(user)
         self.left_out = 0
 
     def may_say(self) -> bool:
@@ -44,10 +45,10 @@ async def test_many_machines_of_one_user_have_one_share(log: list[str]) -> None:
     voices = [Voice(shares, 1000) for _ in range(machines)]
     for voice in voices:
         lines = [b"one's"] * (SESSION_AT_ONCE + 50)
-        await relay(piped(*lines), text_relay(lambda: "1", voice=voice))
+        await relay(piped(*lines), TextRelay(voice))
     assert USER_AT_ONCE <= len(log) <= USER_AT_ONCE + 20
     assert all(voice.left_out for voice in voices)
-    await relay(piped(b"another's"), text_relay(lambda: "2", voice=Voice(shares, 1001)))
+    await relay(piped(b"another's"), TextRelay(Voice(shares, 1001)))
     assert log[-1] == "another's"
 
 

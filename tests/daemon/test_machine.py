@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A machine as the daemon knows it: what its session says may be anything."""
 
+import gc
 import os
 import signal
 import socket
 import subprocess
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from vgpud.config.plain import to_plain
 from vgpud.config.schema import Config
 from vgpud.control.protocol import ControlError
 from vgpud.daemon import machine as machine_module
+from vgpud.daemon import questions
 from vgpud.daemon.log_shares import LogShares
 from vgpud.daemon.machine import Machine, session_ends
 from vgpud.daemon.readable import Readable
@@ -47,7 +50,7 @@ class Session:
         plain = to_plain(Config())
         self.machine = Machine(3, "3, ", upper, LogShares(), self.readable, plain)
         self.process = subprocess.Popen(["sleep", "60"])
-        self.machine.is_process(self.process.pid)
+        self.machine.process.note(self.process.pid)
 
     def say(self, data: bytes) -> None:
         os.write(self.reports, data)
@@ -155,7 +158,7 @@ async def test_what_is_said_is_taken_for_what_it_is(session: Session) -> None:
 async def test_one_that_does_not_answer_is_not_waited_for(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_module, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(session.run)
         with trio.fail_after(2):
@@ -205,7 +208,7 @@ async def test_a_session_that_hangs_is_ended_after_its_vmm(
     session: Session, monkeypatch: pytest.MonkeyPatch, greeted: bool
 ) -> None:
     """Without a word of its own, as in the memory that the VMM's command line is in, it is the one who connected."""
-    monkeypatch.setattr(machine_module, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(machine_module, "ALONE_SECONDS", 0.3)
     vmm = subprocess.Popen(["sleep", "60"])
     session.machine.sender = vmm.pid
@@ -240,3 +243,21 @@ async def test_a_session_that_answers_is_left_alone_after_its_vmm(
         assert session.process.poll() is None
         nursery.cancel_scope.cancel()
     session.machine.kill()
+
+
+async def test_a_machine_that_has_left_is_freed_without_the_collector(session: Session) -> None:
+    left = weakref.ref(session.machine)
+    session.say(codec.encode(Hello(os.getpid(), 1000, 0, "")))
+    with subprocess.Popen(["sleep", "60"]) as device:
+        session.machine.note(Forked(session.machine.number, DEVICE, device.pid))
+        gc.disable()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(session.run)
+                await session.machine.greeted.wait()
+                session.process.kill()
+            del session.machine
+            assert left() is None
+        finally:
+            gc.enable()
+        device.wait()

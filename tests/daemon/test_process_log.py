@@ -5,14 +5,21 @@ import gc
 import json
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from loguru import logger
 
-from vgpud.daemon.process_log import TEXT_AT_ONCE, Relay, record_relay, relay, text_relay
+from vgpud.daemon.process_log import (
+    TEXT_AT_ONCE,
+    RecordRelay,
+    TextRelay,
+    Unlimited,
+    device_names,
+    relay,
+)
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -47,7 +54,7 @@ def record(**fields: object) -> bytes:
 
 async def test_a_session_s_record_is_logged_as_it_was_for_its_machine(log: list["Record"]) -> None:
     line = record(level="ERROR", exception="Traceback: x", extra={"device_process": 7})
-    await relay(piped(line), record_relay(lambda: "1, process 2"))
+    await relay(piped(line), RecordRelay(Unlimited("1, process 2")))
     (entry,) = log
     assert (entry["level"].name, entry["message"]) == ("ERROR", "hello")
     assert entry["extra"] == {
@@ -75,7 +82,7 @@ async def test_a_session_s_record_is_logged_as_it_was_for_its_machine(log: list[
     ],
 )
 async def test_no_line_speaks_for_another_machine(log: list["Record"], line: bytes) -> None:
-    await relay(piped(line), record_relay(lambda: "1, process 2"))
+    await relay(piped(line), RecordRelay(Unlimited("1, process 2")))
     (entry,) = log
     assert entry["extra"]["session"] == "1, process 2"
     assert not entry["extra"].keys() & {"instance", "deep"}
@@ -86,7 +93,7 @@ async def test_text_has_its_priority_and_not_more_lines_than_are_allowed(
     log: list["Record"],
 ) -> None:
     lines = [b"<7>quiet", b"<3>loud", *[b"noise"] * 1000]
-    await relay(piped(*lines), text_relay(lambda: "1", lambda: {"module": "vgpud.device"}))
+    await relay(piped(*lines), TextRelay(Unlimited("1"), lambda: device_names(7)))
     assert [entry["level"].name for entry in log[:3]] == ["DEBUG", "ERROR", "WARNING"]
     assert TEXT_AT_ONCE <= len(log) < TEXT_AT_ONCE + 20
     assert all(entry["extra"]["module"] == "vgpud.device" for entry in log)
@@ -96,7 +103,7 @@ async def test_a_line_without_end_is_cut(log: list["Record"]) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(relay, reading, text_relay(lambda: "1"))
+        nursery.start_soon(relay, reading, TextRelay(Unlimited("1")))
         for _ in range(20):
             os.write(writing, b"x" * 4096)
             await trio.testing.wait_all_tasks_blocked()
@@ -117,15 +124,15 @@ class Machine:
         pass
 
 
-@pytest.mark.parametrize("make", [record_relay, text_relay])
+@pytest.mark.parametrize("kind", [RecordRelay, TextRelay])
 async def test_a_machine_that_has_left_is_freed_without_the_collector(
-    make: Callable[..., Relay], log: list["Record"]
+    kind: type[RecordRelay | TextRelay], log: list["Record"]
 ) -> None:
     machine = Machine()
     left = weakref.ref(machine)
     gc.disable()
     try:
-        await relay(piped(record()), make(lambda machine=machine: machine.name, voice=machine))
+        await relay(piped(record()), kind(machine))
         del machine
         assert log
         assert left() is None

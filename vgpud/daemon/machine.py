@@ -7,15 +7,18 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import trio
 from loguru import logger
 
 from vgpud.control.protocol import ControlError
+from vgpud.daemon.helpers import Helpers
 from vgpud.daemon.log_shares import LogShares
-from vgpud.daemon.process_log import device_names, record_relay, text_relay
+from vgpud.daemon.process_log import RecordRelay, Relay, TextRelay, device_names
+from vgpud.daemon.questions import AnswerType, Questions
 from vgpud.daemon.readable import Readable
+from vgpud.daemon.session_process import SessionProcess
 from vgpud.link.fields import LinkError
 from vgpud.tree import codec
 from vgpud.tree.links import NewLinks
@@ -24,7 +27,6 @@ from vgpud.tree.messages import (
     FROM_SESSION,
     RENDER_SERVER,
     SESSION,
-    VIEW,
     AskReport,
     Ended,
     Forked,
@@ -37,17 +39,12 @@ from vgpud.tree.messages import (
     Stop,
     Tried,
 )
-from vgpud.tree.process import Ending, end_group, kill, reap, reap_group
+from vgpud.tree.process import Ending
 
-ANSWER_SECONDS = 1.0
 READ_BYTES = 16 * 1024
-# A session sends a few lines unasked in its whole life.
-UNASKED_MAX = 16
 # How long the output of a process that has ended is still read: another process may hold the pipe
 # open.
 LAST_WORDS_SECONDS = 0.2
-# How long the spawner may take to tell how a process ended, on a busy host.
-REAPED_SECONDS = 2.0
 
 # After the end of a VMM its session ends on its own; one that does not even answer is killed after
 # this.
@@ -62,8 +59,6 @@ NAME_MAX = 128
 
 # The user of an earlier daemon's machine, until its session says whose it is.
 UNKNOWN_USER = -1
-
-AnswerType = TypeVar("AnswerType", Report, Pong)
 
 
 class MachineEnds(NamedTuple):
@@ -115,29 +110,22 @@ class Machine:
         self.greeted = trio.Event()
         self.sender = 0
         self.user = UNKNOWN_USER
-        self.pid = 0
-        self.pidfd: int | None = None
+        self.process = SessionProcess()
         self.tried: Tried | NotTried | None = None
-        self.ending: Ending | None = None
         self.ended = trio.Event()
         self._label = label
         self._on_hello = on_hello
         self._shares = shares
         self._readable = readable
         self._since = time.monotonic()
-        self._forked = trio.Event()
-        self._reaped = trio.Event()
-        # The pidfds of its processes other than the session, by pid.
-        self._helpers: dict[str, dict[int, int]] = {DEVICE: {}, RENDER_SERVER: {}, VIEW: {}}
-        self._pipes: dict[int, Callable[[], None]] = {}  # what is to be done at its end
+        self._helpers = Helpers(readable, self)
+        self._pipes: dict[int, Relay | _Words] = {}
         self._silent = trio.Event()
         self._failure: Exception | None = None
         self._nursery: trio.Nursery | None = None
         self._sender_pidfd: int | None = None
         self._watching: trio.CancelScope | None = None
-        self._serial = 0
-        self._asked: dict[int, _Asked] = {}
-        self._unasked = 0
+        self._questions = Questions()
         self.lines_left_out = 0
 
     @property
@@ -156,14 +144,19 @@ class Machine:
         return time.monotonic() - self._since
 
     @property
+    def ending(self) -> Ending | None:
+        """How its session process has ended, if somebody has seen that."""
+        return self.process.ending
+
+    @property
     def device_pid(self) -> int:
         """Its device process, from the spawner; 0 when there is none."""
-        return next(reversed(self._helpers[DEVICE]), 0)
+        return self._helpers.last(DEVICE)
 
     @property
     def server_pid(self) -> int:
         """Its render server, likewise."""
-        return next(reversed(self._helpers[RENDER_SERVER]), 0)
+        return self._helpers.last(RENDER_SERVER)
 
     # --- its life
 
@@ -171,10 +164,10 @@ class Machine:
         """Until its session process has ended and all has been read."""
         try:
             async with trio.open_nursery() as self._nursery:
-                self._listen()
+                self._listen(self._nursery)
                 await self._wait_for_end()
                 self._unwatch_sender()
-                self._end_helpers(*self._helpers)
+                self._helpers.end()
                 self._nursery.cancel_scope.deadline = trio.current_time() + LAST_WORDS_SECONDS
                 await self._silent.wait()
         finally:
@@ -185,22 +178,27 @@ class Machine:
             logger.bind(session=self.name).error("its session has ended with {}", self.ending)
         self.ended.set()
 
-    def _listen(self) -> None:
-        lines = codec.Lines()
-        names = device_names(lambda: next(reversed(self._helpers[DEVICE]), None))
-        log = record_relay(lambda: self.name, self)
-        devices = text_relay(lambda: self.name, names, self)
-        self._add_pipe(self.ends.reports, lambda data: self._take_lines(lines, data), self._forget)
-        self._add_pipe(self.ends.log, log.feed, log.finish)
-        self._add_pipe(self.ends.devices, devices.feed, devices.finish)
+    def _listen(self, nursery: trio.Nursery) -> None:
+        self._pipes = {
+            self.ends.reports: _Words(self),
+            self.ends.log: RecordRelay(self),
+            self.ends.devices: TextRelay(self, self._device_names),
+        }
+        for pipe in self._pipes:
+            self._readable.add(pipe, self)
         # The VMM may leave it hanging before it has said whom it serves.
         self._watch_sender(self.sender)
         # The spawner may have been quicker than this task.
-        for kind, helpers in self._helpers.items():
-            for pid in helpers:
-                self._watch_helper(kind, pid)
+        self._helpers.watch(nursery)
 
-    def _fail(self, error: Exception) -> None:
+    def on_readable(self, descriptor: int) -> None:
+        """One of its pipes, or its VMM has ended."""
+        if descriptor in self._pipes:
+            self._read(descriptor)
+        else:
+            self._note_sender_s_end()
+
+    def on_failure(self, error: Exception) -> None:
         """A mistake of this program, found by what the machine said; it ends the machine alone."""
         self._failure = error
         if self._nursery is not None:
@@ -208,31 +206,32 @@ class Machine:
 
     # --- its pipes
 
-    def _add_pipe(
-        self, pipe: int, take: Callable[[bytes], None], finish: Callable[[], None]
-    ) -> None:
-        self._pipes[pipe] = finish
-        self._readable.add(pipe, lambda: self._read(pipe, take), self._fail)
-
-    def _read(self, pipe: int, take: Callable[[bytes], None]) -> None:
+    def _read(self, pipe: int) -> None:
         try:
             data = os.read(pipe, READ_BYTES)
         except BlockingIOError:
             return
         if data:
-            take(data)
+            self._pipes[pipe].feed(data)
         else:
             self._end_pipe(pipe)
 
     def _end_pipe(self, pipe: int) -> None:
         self._readable.remove(pipe)
         os.close(pipe)
-        self._pipes.pop(pipe)()
+        self._pipes.pop(pipe).finish()
+        self._look_whether_silent()
+
+    def on_helper_end(self) -> None:
+        """One of its processes has ended."""
         self._look_whether_silent()
 
     def _look_whether_silent(self) -> None:
-        if not self._pipes and not any(self._helpers.values()):
+        if not self._pipes and not self._helpers:
             self._silent.set()
+
+    def _device_names(self) -> dict[str, Any]:
+        return device_names(self.device_pid)
 
     def may_say(self) -> bool:
         """Whether there may be one more line of it in the log."""
@@ -246,136 +245,56 @@ class Machine:
 
     async def _wait_for_end(self) -> None:
         try:
-            await self._wait_for_session()
+            await self.process.wait()
         finally:
             # Until now ours kept it open, for the next device process.
             os.close(self.ends.device_log)
-
-    async def _wait_for_session(self) -> None:
-        await self._forked.wait()
-        if self.pidfd is None:
-            return
-        await trio.lowlevel.wait_readable(self.pidfd)
-        # It is the child of an earlier daemon's spawner: nobody tells us how it ended.
-        self.ending = self.ending or reap(self.pidfd)
-        if self.ending is None:
-            with trio.move_on_after(REAPED_SECONDS):
-                await self._reaped.wait()
-
-    def is_process(self, pid: int) -> None:
-        """Notes its session process; ``OSError`` when that has ended already."""
-        self.pid = pid
-        try:
-            self.pidfd = os.pidfd_open(pid)
-        finally:
-            self._forked.set()
-
-    def give_up(self) -> None:
-        """Notes that there will be no session process, or none that we know."""
-        self._forked.set()
 
     def note(self, message: Forked | Ended) -> None:
         """Takes what the spawner says of one of its processes."""
         if isinstance(message, Forked):
             with suppress(OSError):
-                if message.kind in self._helpers:
-                    self._note_helper(message.kind, message.pid)
+                if message.kind in Helpers.KINDS:
+                    self._helpers.note(message.kind, message.pid)
                 else:
-                    self.is_process(message.pid)
+                    self.process.note(message.pid)
         elif message.kind == SESSION:
-            self.ending = Ending(message.code, message.signal, message.out_of_memory)
-            self._reaped.set()
-
-    def _note_helper(self, kind: str, pid: int) -> None:
-        if kind != VIEW:
-            # A machine has one device process.  An earlier spawner's, which that cannot end any
-            # more, is ended here.
-            self._end_helpers(kind)
-        self._helpers[kind][pid] = os.pidfd_open(pid)
-        if self._nursery is not None:
-            self._watch_helper(kind, pid)
-
-    def _watch_helper(self, kind: str, pid: int) -> None:
-        pidfd = self._helpers[kind][pid]
-        self._readable.add(pidfd, lambda: self._note_helper_s_end(kind, pid), self._fail)
-
-    def _note_helper_s_end(self, kind: str, pid: int) -> None:
-        self._forget_helper(kind, pid)
-        if kind == RENDER_SERVER and self._nursery is not None:
-            self._nursery.start_soon(self._reap_workers, pid)
-        self._look_whether_silent()
-
-    def _forget_helper(self, kind: str, pid: int) -> None:
-        pidfd = self._helpers[kind].pop(pid)
-        self._readable.remove(pidfd)
-        # It is our child when its spawner has died before it.
-        reap(pidfd)
-        os.close(pidfd)
-        if kind == RENDER_SERVER:
-            end_group(pid)
-
-    async def _reap_workers(self, group: int) -> None:
-        """Workers are the spawner's children when their server has died; ours, when the spawner has
-        died too.
-        """
-        with trio.move_on_after(REAPED_SECONDS):
-            while not reap_group(group):
-                await trio.sleep(AGAIN_SECONDS)
-
-    def _end_helpers(self, *kinds: str) -> None:
-        for kind in kinds:
-            for pid, pidfd in self._helpers[kind].items():
-                kill(pidfd)
-                if kind == RENDER_SERVER:
-                    end_group(pid)
+            self.process.note_ending(Ending(message.code, message.signal, message.out_of_memory))
 
     def kill(self) -> None:
         """The session and what belongs to it."""
-        if self.pidfd is not None:
-            kill(self.pidfd)
-        self._end_helpers(*self._helpers)
+        self.process.kill()
+        self._helpers.end()
 
     def _close(self) -> None:
         self._unwatch_sender()
-        for kind, helpers in self._helpers.items():
-            for pid in list(helpers):
-                self._forget_helper(kind, pid)
+        self._helpers.close()
         for pipe in list(self._pipes):
             self._end_pipe(pipe)
         self.ends.orders.close()
-        if self.pidfd is not None:
-            os.close(self.pidfd)
-            self.pidfd = None
-        for asked in self._asked.values():
-            asked.arrived.set()
+        self.process.close()
+        self._questions.close()
 
     # --- what it says
 
-    def _take_lines(self, lines: codec.Lines, data: bytes) -> None:
-        try:
-            for line in lines.feed(data):
-                self._take(codec.decode(line, FROM_SESSION))
-        except LinkError as error:
-            logger.bind(session=self.name).error("its session breaks the rules: {}", error)
-            self.kill()
-            self._end_pipe(self.ends.reports)
+    def break_off(self, error: LinkError) -> None:
+        """It has said what it may not say."""
+        logger.bind(session=self.name).error("its session breaks the rules: {}", error)
+        self.kill()
+        self._end_pipe(self.ends.reports)
 
-    def _forget(self) -> None:
+    def fall_silent(self) -> None:
         """It says nothing any more."""
-        if self.pidfd is None:
+        if not self.process.known:
             # The spawner has died with it, or before it could say which process this is.
-            self.give_up()
+            self.process.give_up()
 
-    def _take(self, message: Any) -> None:
+    def take(self, message: Any) -> None:
+        """One of its messages; ``LinkError`` when it may not send that."""
         if isinstance(message, Report | Pong):
-            asked = self._asked.pop(message.serial, None)
-            if asked is not None:
-                asked.answer = message
-                asked.arrived.set()
-                return
-        self._unasked += 1
-        if self._unasked > UNASKED_MAX:
-            raise LinkError("it sends more than it was asked for")
+            self._questions.take(message)
+            return
+        self._questions.count_unasked()
         if isinstance(message, Hello):
             if message.sender > PROCESS_MAX:
                 raise LinkError(f"no process has the number {message.sender}")
@@ -402,19 +321,14 @@ class Machine:
     async def _ask(
         self, question: type[AskReport] | type[Ping], answer: type[AnswerType]
     ) -> AnswerType | None:
-        self._serial += 1
-        serial = self._serial
-        asked = self._asked[serial] = _Asked()
+        asked = self._questions.begin()
         try:
-            self.order(question(serial))
-            with trio.move_on_after(ANSWER_SECONDS):
-                await asked.arrived.wait()
+            self.order(question(asked.serial))
+            await asked.wait()
         except OSError:
             return None
         finally:
-            self._asked.pop(serial, None)
-        # A late answer is not used, but does not count as unasked either.
-        self._unasked -= asked.answer is None
+            self._questions.end(asked)
         return asked.answer if isinstance(asked.answer, answer) else None
 
     async def hand_down(self, connection: int, request: str) -> None:
@@ -441,7 +355,7 @@ class Machine:
             if error.errno == errno.ESRCH:
                 self._note_sender_s_end()
             return
-        self._readable.add(pidfd, self._note_sender_s_end, self._fail)
+        self._readable.add(pidfd, self)
 
     def _unwatch_sender(self) -> None:
         if self._watching is not None:
@@ -480,7 +394,19 @@ class Machine:
             self.kill()
 
 
-class _Asked:
-    def __init__(self) -> None:
-        self.arrived = trio.Event()
-        self.answer: Report | Pong | None = None
+class _Words:
+    """What a session says, from its pipe."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._lines = codec.Lines()
+
+    def feed(self, data: bytes) -> None:
+        try:
+            for line in self._lines.feed(data):
+                self._machine.take(codec.decode(line, FROM_SESSION))
+        except LinkError as error:
+            self._machine.break_off(error)
+
+    def finish(self) -> None:
+        self._machine.fall_silent()

@@ -258,7 +258,7 @@ class Machines:
             codec.send(end, Meet(config.log.level), [orders, reports, log])
         machine = self._make(number, f"{number}, ", upper, to_plain(config))
         machine.met = True
-        machine.is_process(peer_of(end).process)
+        machine.process.note(peer_of(end).process)
         self._number = max(self._number, number)
         self._add(machine)
         self._share_spawner_with(machine)
@@ -280,7 +280,7 @@ class Machines:
             "there can be no {} process: {}", message.kind, reason
         )
         if message.kind == SESSION:
-            machine.give_up()
+            machine.process.give_up()
 
     def _share_spawner(self) -> None:
         """There is another spawner: sessions must ask it for device processes."""

@@ -7,6 +7,7 @@ priority and what is printable are decided here.
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -28,11 +29,14 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 RESERVED = ("session", "instance", "traceback", "module")
 NAME = re.compile("[a-z][a-z_]{0,31}")
 
-Write = Callable[[str], None]
-
 
 class Voice(Protocol):
     """A machine's share of the log, among all of its user's."""
+
+    @property
+    def name(self) -> str:
+        """Of the machine."""
+        ...
 
     def may_say(self) -> bool:
         """Whether one more line may be written."""
@@ -43,8 +47,11 @@ class Voice(Protocol):
         ...
 
 
-class _Unlimited:
-    """Our own share, which has no limit."""
+class Unlimited:
+    """The share of one of our own processes, which has no limit."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def may_say(self) -> bool:
         return True
@@ -53,49 +60,89 @@ class _Unlimited:
         return
 
 
-UNLIMITED = _Unlimited()
+class Relay(ABC):
+    """Takes what comes from a pipe and logs its lines: as many as one pipe may have first, then as
+    many as its machine's user.
+    """
 
+    longest = LINE_BYTES
+    at_once, per_second = TEXT_AT_ONCE, TEXT_PER_SECOND
 
-class Relay:
-    """Takes what comes from a pipe, and writes its lines."""
-
-    def __init__(self, lines: "_Limited | _Records", longest: int) -> None:
-        self._lines = lines
-        self._longest = longest
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
         self._rest = b""
+        self._log = LimitedLog(self._say, self.at_once, self.per_second)
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes."""
         *lines, rest = (self._rest + data).split(b"\n")
-        if len(rest) > self._longest:
+        if len(rest) > self.longest:
             lines, rest = [*lines, rest], b""
         self._rest = rest
         for line in filter(None, lines):
-            self._lines.take(line[: self._longest].decode(errors="replace"))
+            self._take(line[: self.longest].decode(errors="replace"))
 
     def finish(self) -> None:
-        """The pipe has ended."""
+        """The pipe has ended.  What it holds, which holds it, goes at once and does not wait for the collector."""
         if self._rest:
-            self._lines.take(self._rest.decode(errors="replace"))
-        self._lines.finish()
+            self._take(self._rest.decode(errors="replace"))
+        self._log.finish()
+        del self._log
+
+    def _take(self, line: str) -> None:
+        if not self._log.write(line):
+            self._voice.note_left_out()
+
+    def _say(self, line: str) -> None:
+        if self._voice.may_say():
+            self._write(line)
+
+    @abstractmethod
+    def _write(self, line: str) -> None: ...
 
 
-def record_relay(name: Callable[[], str], voice: Voice = UNLIMITED) -> Relay:
-    """For a session's own lines; ``name`` is the machine's."""
-    return Relay(_Records(name, voice), RECORD_BYTES)
-
-
-def text_relay(
-    name: Callable[[], str],
-    names: Callable[[], dict[str, Any]] = dict,
-    voice: Voice = UNLIMITED,
-) -> Relay:
+class TextRelay(Relay):
     """For any text that a process writes; ``names`` is what else each line names."""
 
-    def write(line: str) -> None:
-        _log_text(logger.bind(session=name(), **names()), line)
+    def __init__(self, voice: Voice, names: Callable[[], dict[str, Any]] = dict) -> None:
+        super().__init__(voice)
+        self._names = names
 
-    return Relay(_Limited(write, TEXT_AT_ONCE, TEXT_PER_SECOND, voice), LINE_BYTES)
+    def _write(self, line: str) -> None:
+        _log_text(logger.bind(session=self._voice.name, **self._names()), line)
+
+
+class RecordRelay(Relay):
+    """For a session's own lines, which are records; a line that is not, such as the interpreter's,
+    is text.
+    """
+
+    longest = RECORD_BYTES
+    at_once, per_second = SESSION_AT_ONCE, SESSION_PER_SECOND
+
+    def __init__(self, voice: Voice) -> None:
+        super().__init__(voice)
+        self._record: dict[str, Any] = {}
+
+    def _take(self, line: str) -> None:
+        self._record = _record(line) or {}
+        super()._take(self._record.get("message", line))
+        self._record = {}
+
+    def _write(self, line: str) -> None:
+        bound = logger.bind(session=self._voice.name)
+        if not self._record:
+            _log_text(bound, line)
+            return
+        named = {
+            key: value
+            for key, value in self._record["extra"].items()
+            if key not in RESERVED and NAME.fullmatch(key) and isinstance(value, int | str)
+        }
+        bound = bound.bind(**named, module=self._record["module"])
+        if self._record["exception"]:
+            bound = bound.bind(traceback=self._record["exception"])
+        bound.log(self._record["level"], "{}", line)
 
 
 async def relay(pipe: int, to: Relay) -> None:
@@ -108,68 +155,14 @@ async def relay(pipe: int, to: Relay) -> None:
         to.finish()
 
 
-def device_names(pid: Callable[[], int | None]) -> Callable[[], dict[str, Any]]:
-    """What each line of a device process names."""
-    return lambda: {"module": DEVICE_MODULE, "device_process": pid()}
+def device_names(pid: int) -> dict[str, Any]:
+    """What each line of a device process names; its number is 0 when there is none."""
+    return {"module": DEVICE_MODULE, "device_process": pid or None}
 
 
 def _log_text(bound: Any, line: str) -> None:
     priority = PRIORITIES.get(line[:3])
     bound.log(priority or "WARNING", "{}", line[3:] if priority else line)
-
-
-class _Limited:
-    """Limits the lines of one pipe first, then those of its machine's user."""
-
-    def __init__(self, write: Write, at_once: int, per_second: float, voice: Voice) -> None:
-        self._write = write
-        self._voice = voice
-        self._log = LimitedLog(self._say, at_once, per_second)
-
-    def take(self, line: str) -> None:
-        if not self._log.write(line):
-            self._voice.note_left_out()
-
-    def finish(self) -> None:
-        """The last word.  What it holds, which holds it, goes at once and does not wait for the collector."""
-        self._log.finish()
-        del self._log, self._write
-
-    def _say(self, line: str) -> None:
-        if self._voice.may_say():
-            self._write(line)
-
-
-class _Records:
-    """Lines that are records; a line that is not, such as the interpreter's, is text."""
-
-    def __init__(self, name: Callable[[], str], voice: Voice) -> None:
-        self._name = name
-        self._record: dict[str, Any] = {}
-        self._limited = _Limited(self._write, SESSION_AT_ONCE, SESSION_PER_SECOND, voice)
-
-    def take(self, line: str) -> None:
-        self._record = _record(line) or {}
-        self._limited.take(self._record.get("message", line))
-
-    def finish(self) -> None:
-        """As of what it is limited by."""
-        self._limited.finish()
-
-    def _write(self, text: str) -> None:
-        bound = logger.bind(session=self._name())
-        if not self._record:
-            _log_text(bound, text)
-            return
-        named = {
-            key: value
-            for key, value in self._record["extra"].items()
-            if key not in RESERVED and NAME.fullmatch(key) and isinstance(value, int | str)
-        }
-        bound = bound.bind(**named, module=self._record["module"])
-        if self._record["exception"]:
-            bound = bound.bind(traceback=self._record["exception"])
-        bound.log(self._record["level"], "{}", text)
 
 
 def _record(line: str) -> dict[str, Any] | None:

@@ -5,15 +5,21 @@ With a task for each of them a hundred machines would take three MiB, which the 
 """
 
 import select
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 import trio
 
 
-class _Entry(NamedTuple):
-    on_readable: Callable[[], None]
-    on_failure: Callable[[Exception], None]
+class Reader(Protocol):
+    """Whose descriptor it is."""
+
+    def on_readable(self, descriptor: int) -> None:
+        """It can be read, or has ended."""
+        ...
+
+    def on_failure(self, error: Exception) -> None:
+        """``on_readable`` has raised this."""
+        ...
 
 
 class Readable:
@@ -21,39 +27,34 @@ class Readable:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._entries: dict[int, _Entry] = {}
+        self._readers: dict[int, Reader] = {}
 
     def close(self) -> None:
         self._epoll.close()
 
     async def run(self) -> None:
-        """Calls what was added with each descriptor that can be read, or has ended; never returns."""
+        """Tells the readers; never returns."""
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            ready = [(one, self._entries[one]) for one, _ in self._epoll.poll(0)]
-            for descriptor, entry in ready:
+            ready = [(one, self._readers[one]) for one, _ in self._epoll.poll(0)]
+            for descriptor, reader in ready:
                 # One before it may have removed it, and even have got another with its number.
-                if self._entries.get(descriptor) is entry:
-                    _call(entry)
+                if self._readers.get(descriptor) is reader:
+                    _call(reader, descriptor)
 
-    def add(
-        self,
-        descriptor: int,
-        on_readable: Callable[[], None],
-        on_failure: Callable[[Exception], None],
-    ) -> None:
-        """``on_failure`` gets what ``on_readable`` raises.  Remove the descriptor before it is closed."""
+    def add(self, descriptor: int, reader: Reader) -> None:
+        """Remove the descriptor before it is closed."""
         self._epoll.register(descriptor, select.EPOLLIN)
-        self._entries[descriptor] = _Entry(on_readable, on_failure)
+        self._readers[descriptor] = reader
 
     def remove(self, descriptor: int) -> None:
-        """It is not waited for any more."""
-        del self._entries[descriptor]
-        self._epoll.unregister(descriptor)
+        """It is not waited for any more, if it was."""
+        if self._readers.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
 
 
-def _call(entry: _Entry) -> None:
+def _call(reader: Reader, descriptor: int) -> None:
     try:
-        entry.on_readable()
+        reader.on_readable(descriptor)
     except Exception as error:
-        entry.on_failure(error)
+        reader.on_failure(error)

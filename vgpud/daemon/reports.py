@@ -17,9 +17,9 @@ def described(machine: Machine, report: Report | None) -> dict[str, Any]:
         "number": machine.number,
         "lasting_name": machine.lasting_name,
         "seconds": machine.seconds,
-        "session_process": machine.pid,
+        "session_process": machine.process.pid,
         "answers": report is not None,
-        "processes": uses(**{SESSION: machine.pid, DEVICE: machine.device_pid}),
+        "processes": uses(**{SESSION: machine.process.pid, DEVICE: machine.device_pid}),
         "log_lines_left_out": machine.lines_left_out,
     }
     return known if report is None else known | _reported(report, vulkan_use(machine.server_pid))

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from loguru import logger
 
-from vgpud.daemon.process_log import relay, text_relay
+from vgpud.daemon.process_log import TextRelay, Unlimited, relay
 from vgpud.link.fields import LinkError
 from vgpud.spawner.children import fork
 from vgpud.spawner.prepared import prepare
@@ -124,7 +124,7 @@ class Spawner:
         self._on_new()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(relay, process.log, text_relay(lambda: "the spawner"))
+                nursery.start_soon(relay, process.log, TextRelay(Unlimited("the spawner")))
                 nursery.start_soon(self._watch, process)
                 try:
                     await self._read(process)
