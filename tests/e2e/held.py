@@ -18,6 +18,8 @@ from .screens import HasScreen
 # How programs name what draws for them: kmscube, glmark2, vkcube, vkmark.
 RENDERER = re.compile(r'(?:GL_RENDERER: +|renderer: "|Selected GPU \d+: |Device Name: +)(.*)')
 
+HELD_SECONDS = 300.0
+"""Until a program has drawn that frame: it took 94 s where others computed, too."""
 
 _serials = itertools.count(1)
 
@@ -41,9 +43,11 @@ def held(screen: HasScreen, drawing: Drawing, environment: str = "") -> Iterator
     preloaded = f"LD_PRELOAD=/usr/lib/hold.so HOLD_LOG={mark} HOLD_FRAME={drawing.frame}"
     program = f"env {preloaded} {environment} chroot {disk.ROOT} {drawing.command}"
     # kmscube ends when its standard input does.
-    screen.guest.run(f"sleep 600 | ({program} >{mark}.log 2>&1; touch {mark}.ended) &")
+    screen.guest.run(f"sleep 900 | ({program} >{mark}.log 2>&1; touch {mark}.ended) &")
     try:
-        screen.guest.run(f"until [ -e {mark} ] || [ -e {mark}.ended ]; do sleep 0.1; done", 90)
+        screen.guest.run(
+            f"until [ -e {mark} ] || [ -e {mark}.ended ]; do sleep 0.1; done", HELD_SECONDS
+        )
         log = screen.guest.run(f"cat {mark}.log; [ -e {mark} ]")
         (renderer, *_) = RENDERER.findall(log)
         yield renderer

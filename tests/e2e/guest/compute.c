@@ -2,114 +2,55 @@
 // Computes with Vulkan, from and into memory that the processor sees too.
 //
 //   compute COUNT STEPS           COUNT numbers 0, 1, 2 … go through STEPS steps; prints the device
-//   and a sum of what came out compute --allocations COUNT   allocates, maps and writes COUNT
-//   pieces of memory, and says how many there were
+//                                 and a sum of what came out
+//   compute --allocations COUNT   tries to have COUNT pieces of memory and to write into them; says
+//                                 how many there are, and which call refused the first other one;
+//                                 has them until its standard input ends
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <vulkan/vulkan.h>
 
 #include "compute.spirv.h"
+#include "gpu.h"
 
 #define PIECE 65536
 
-struct gpu {
-    VkPhysicalDevice physical;
-    VkDevice device;
-    VkQueue queue;
-    uint32_t family, memory_type;
-};
-
-static void check(VkResult result, const char *what) {
-    if (result == VK_SUCCESS)
-        return;
-    printf("failed: %s: %d\n", what, result);
-    exit(1);
-}
-
-static uint32_t find_family(VkPhysicalDevice physical) {
-    VkQueueFamilyProperties families[16];
-    uint32_t count = 16;
-    vkGetPhysicalDeviceQueueFamilyProperties(physical, &count, families);
-    for (uint32_t i = 0; i < count; i++)
-        if (families[i].queueFlags & VK_QUEUE_COMPUTE_BIT)
-            return i;
-    check(VK_ERROR_FEATURE_NOT_PRESENT, "a queue that computes");
-    return 0;
-}
-
-static uint32_t find_memory_type(VkPhysicalDevice physical) {
-    const VkMemoryPropertyFlags wanted =
-        VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    VkPhysicalDeviceMemoryProperties memory;
-    vkGetPhysicalDeviceMemoryProperties(physical, &memory);
-    for (uint32_t i = 0; i < memory.memoryTypeCount; i++)
-        if ((memory.memoryTypes[i].propertyFlags & wanted) == wanted)
-            return i;
-    check(VK_ERROR_FEATURE_NOT_PRESENT, "memory that the processor sees");
-    return 0;
-}
-
-static struct gpu open_gpu(void) {
-    const VkApplicationInfo application = {.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
-                                           .apiVersion = VK_API_VERSION_1_1};
-    const VkInstanceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
-                                       .pApplicationInfo = &application};
-    VkInstance instance;
-    check(vkCreateInstance(&info, NULL, &instance), "vkCreateInstance");
-
-    struct gpu gpu;
-    uint32_t count = 1;
-    VkResult result = vkEnumeratePhysicalDevices(instance, &count, &gpu.physical);
-    check(count ? VK_SUCCESS : result, "vkEnumeratePhysicalDevices");
-    VkPhysicalDeviceProperties properties;
-    vkGetPhysicalDeviceProperties(gpu.physical, &properties);
-    printf("%s\n", properties.deviceName);
-
-    gpu.family = find_family(gpu.physical);
-    gpu.memory_type = find_memory_type(gpu.physical);
-    const float priority = 1;
-    const VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
-        .queueFamilyIndex = gpu.family,
-        .queueCount = 1,
-        .pQueuePriorities = &priority,
-    };
-    const VkDeviceCreateInfo device = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-        .queueCreateInfoCount = 1,
-        .pQueueCreateInfos = &queue,
-    };
-    check(vkCreateDevice(gpu.physical, &device, NULL, &gpu.device), "vkCreateDevice");
-    vkGetDeviceQueue(gpu.device, gpu.family, 0, &gpu.queue);
-    return gpu;
-}
-
-static VkResult allocate(const struct gpu *gpu, VkDeviceSize size, VkDeviceMemory *memory,
-                         void **mapped) {
-    const VkMemoryAllocateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
-        .allocationSize = size,
-        .memoryTypeIndex = gpu->memory_type,
-    };
-    VkResult result = vkAllocateMemory(gpu->device, &info, NULL, memory);
-    return result ? result : vkMapMemory(gpu->device, *memory, 0, VK_WHOLE_SIZE, 0, mapped);
+static VkResult make_piece(const struct gpu *gpu, uint32_t **piece, const char **call) {
+    VkDeviceMemory memory;
+    *call = "vkAllocateMemory";
+    VkResult result = allocate(gpu, PIECE, &memory);
+    if (result)
+        return result;
+    *call = "vkMapMemory";
+    return map(gpu, memory, (void **)piece);
 }
 
 static int allocations(const struct gpu *gpu, uint32_t wanted) {
     uint32_t **pieces = calloc(wanted, sizeof(*pieces));
     uint32_t count = 0;
-    for (VkDeviceMemory memory; count < wanted; count++) {
-        if (allocate(gpu, PIECE, &memory, (void **)&pieces[count]))
-            break;
-        pieces[count][0] = count;
-        pieces[count][PIECE / 4 - 1] = ~count;
+    const char *call, *first_call = NULL;
+    VkResult first_result = VK_SUCCESS;
+    for (uint32_t i = 0; i < wanted; i++) {
+        uint32_t *piece;
+        VkResult result = make_piece(gpu, &piece, &call);
+        if (result == VK_SUCCESS) {
+            piece[0] = count;
+            piece[PIECE / 4 - 1] = ~count;
+            pieces[count++] = piece;
+        } else if (!first_call) {
+            first_call = call;
+            first_result = result;
+        }
     }
     for (uint32_t i = 0; i < count; i++)
         if (pieces[i][0] != i || pieces[i][PIECE / 4 - 1] != ~i)
             return printf("failed: piece %u\n", i), 1;
-    printf("%u allocations\n", count);
+    printf("%u of %u allocations\n", count, wanted);
+    if (first_call)
+        printf("refused: %s: %d\n", first_call, first_result);
+    while (getchar() != EOF)
+        ;
     return 0;
 }
 
@@ -197,62 +138,20 @@ static void dispatch(const struct gpu *gpu, VkBuffer buffer, uint32_t count, uin
     VkPipeline pipeline = make_pipeline(gpu, layout);
     VkDescriptorSet set = describe(gpu, set_layout, buffer);
 
-    const VkCommandPoolCreateInfo pool_info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-        .queueFamilyIndex = gpu->family,
-    };
-    VkCommandPool pool;
-    check(vkCreateCommandPool(gpu->device, &pool_info, NULL, &pool), "vkCreateCommandPool");
-    const VkCommandBufferAllocateInfo commands_info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
-        .commandPool = pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
-        .commandBufferCount = 1,
-    };
-    VkCommandBuffer commands;
-    check(vkAllocateCommandBuffers(gpu->device, &commands_info, &commands),
-          "vkAllocateCommandBuffers");
-    const VkCommandBufferBeginInfo begin = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    check(vkBeginCommandBuffer(commands, &begin), "vkBeginCommandBuffer");
+    VkCommandBuffer commands = begin(gpu);
     vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
     vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &set, 0, NULL);
     vkCmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(steps), &steps);
     vkCmdDispatch(commands, (count + 63) / 64, 1, 1);
-    const VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_HOST_READ_BIT,
-    };
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, VK_PIPELINE_STAGE_HOST_BIT,
-                         0, 1, &barrier, 0, NULL, 0, NULL);
-    check(vkEndCommandBuffer(commands), "vkEndCommandBuffer");
-
-    const VkFenceCreateInfo fence_info = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    VkFence fence;
-    check(vkCreateFence(gpu->device, &fence_info, NULL, &fence), "vkCreateFence");
-    const VkSubmitInfo submit = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO,
-        .commandBufferCount = 1,
-        .pCommandBuffers = &commands,
-    };
-    check(vkQueueSubmit(gpu->queue, 1, &submit, fence), "vkQueueSubmit");
-    check(vkWaitForFences(gpu->device, 1, &fence, VK_TRUE, UINT64_MAX), "vkWaitForFences");
+    carry_out(gpu, commands);
 }
 
 static int compute(const struct gpu *gpu, uint32_t count, uint32_t steps) {
-    const VkBufferCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
-        .size = count * sizeof(uint32_t),
-        .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT,
-    };
-    VkBuffer buffer;
-    check(vkCreateBuffer(gpu->device, &info, NULL, &buffer), "vkCreateBuffer");
-    VkMemoryRequirements needs;
-    vkGetBufferMemoryRequirements(gpu->device, buffer, &needs);
     VkDeviceMemory memory;
+    VkBuffer buffer =
+        make_buffer(gpu, count * sizeof(uint32_t), VK_BUFFER_USAGE_STORAGE_BUFFER_BIT, &memory);
     uint32_t *numbers;
-    check(allocate(gpu, needs.size, &memory, (void **)&numbers), "vkAllocateMemory, vkMapMemory");
-    check(vkBindBufferMemory(gpu->device, buffer, memory, 0), "vkBindBufferMemory");
+    check(map(gpu, memory, (void **)&numbers), "vkMapMemory");
     for (uint32_t i = 0; i < count; i++)
         numbers[i] = i;
 

@@ -16,51 +16,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-#include <xf86drm.h>
-#include <xf86drmMode.h>
 
-static void fail(const char *what) {
-    fprintf(stderr, "scene: %s failed\n", what);
-    exit(1);
-}
-
-/* --- the output */
-
-struct output {
-    int fd;
-    uint32_t connector, crtc;
-    drmModeModeInfo mode;
-};
-
-static int take_mode(struct output *output, const drmModeConnector *connector, const char *name) {
-    for (int i = 0; i < connector->count_modes; i++) {
-        if (strcmp(connector->modes[i].name, name) == 0) {
-            output->mode = connector->modes[i];
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static struct output open_output(const char *mode) {
-    struct output output = {.fd = open("/dev/dri/card0", O_RDWR | O_CLOEXEC)};
-    drmModeRes *resources = output.fd < 0 ? NULL : drmModeGetResources(output.fd);
-    if (resources == NULL) {
-        fail("opening the device");
-    }
-    for (int i = 0; i < resources->count_connectors; i++) {
-        drmModeConnector *connector = drmModeGetConnector(output.fd, resources->connectors[i]);
-        if (connector->connection == DRM_MODE_CONNECTED && take_mode(&output, connector, mode)) {
-            output.connector = connector->connector_id;
-            output.crtc = resources->crtcs[i];
-            return output;
-        }
-    }
-    fail("finding the mode");
-    return output;
-}
+#include "output.h"
 
 /* --- OpenGL */
 
@@ -226,10 +184,7 @@ static void show(const struct output *output, struct screen *screen) {
                      gbm_bo_get_stride(buffer), gbm_bo_get_handle(buffer).u32, &framebuffer) != 0) {
         fail("making a framebuffer");
     }
-    if (drmModeSetCrtc(output->fd, output->crtc, framebuffer, 0, 0, (uint32_t *)&output->connector,
-                       1, (drmModeModeInfo *)&output->mode) != 0) {
-        fail("showing it");
-    }
+    set_framebuffer(output, framebuffer);
     if (before != NULL) {
         gbm_surface_release_buffer(screen->surface, before);
     }
