@@ -245,25 +245,29 @@ def test_the_cpu_of_a_process_is_of_the_same_process() -> None:
     machine["seconds"] += 2.0
     machine["processes"]["session"] = {"pid": 4712, "cpu_seconds": 4.5, "memory_bytes": 0}
     machine["processes"]["device"] = {"pid": 5000, "cpu_seconds": 1.0, "memory_bytes": 0}
+    machine["vulkan"]["render_server"]["cpu_seconds"] += 0.25
+    same, other = machine["vulkan"]["workers"]
+    same["cpu_seconds"] += 0.5
+    other |= {"pid": 5001, "cpu_seconds": 1.25}
     add_rates(before, now)
-    assert machine["cpu"] == {"session": 0.5, "device": 0.5}
+    assert machine["cpu"] == {"session": 0.5, "device": 0.5, "vulkan": 1.0}
     machine["processes"]["device"] = None
     machine["answers"] = False
     add_rates(before, now)
-    assert machine["cpu"] == {"session": 0.5, "device": 0.0}
+    assert machine["cpu"] == {"session": 0.5, "device": 0.0, "vulkan": 0.0}
 
 
 def test_top_shows_the_busiest_first_and_those_that_do_not_answer_too() -> None:
     one = status(3)
     for machine, cpu in zip(one["machines"], (0.1, 0.7, 1.0), strict=True):
-        machine["cpu"] = {"session": 0.0, "device": cpu}
+        machine["cpu"] = {"session": 0.0, "device": cpu, "vulkan": 0.0}
     silent = one["machines"][2]
-    for field in ("limits", "rates", "scanouts", "restarts", "last_reason", "given_up"):
+    for field in ("limits", "rates", "scanouts", "restarts", "last_reason", "given_up", "vulkan"):
         del silent[field]
     silent["answers"] = False
     lines = table([Seen(Path("/run/a.sock"), one)]).splitlines()
     assert lines[0] == "/run/a.sock: pid 4700, mode virglrenderer, machines 3/500"
-    rows = [line.split() for line in lines if "%" in line]
+    rows = [line.split() for line in lines if "%" in line and line[0] != " "]
     assert [row[:1] + row[3:5] for row in rows] == [
         ["3,", "0.0%", "100.0%"],
         ["2,", "0.0%", "70.0%"],
@@ -274,6 +278,23 @@ def test_top_shows_the_busiest_first_and_those_that_do_not_answer_too() -> None:
     assert "  1 restart: ended with SIG?[2J" in lines
     assert all(len(line) <= COLUMNS and line.isprintable() for line in lines)
     assert len(table([Seen(Path("/run/a.sock"), one)], 5).splitlines()) == 5
+
+
+def test_top_shows_what_executes_vulkan() -> None:
+    one = status(3)
+    drawing, plain, lost = one["machines"]
+    drawing["cpu"] = {"session": 0.1, "device": 0.0, "vulkan": 0.75}
+    for machine in (plain, lost):
+        machine["cpu"] = {"session": 0.0, "device": 0.5, "vulkan": 0.0}
+        machine["vulkan"] |= {"render_server": None, "workers": []}
+    lost["vulkan"] |= {"servers_ended": 1, "last_reason": "ended with SIGSEGV"}
+    lines = table([Seen(Path("/run/a.sock"), one)]).splitlines()
+    assert [line for line in lines if line.startswith("  Vulkan")] == [
+        "  Vulkan: 75.0%, 61.0M; render server 4714, 2 workers (900.0 MiB/4.0 GiB)",
+        "  Vulkan: no render server, 1 server ended: ended with SIGSEGV",
+    ]
+    # What executes Vulkan counts for the order.
+    assert [line.split()[0] for line in lines if line[1:2] == ","] == ["1,", "2,", "3,"]
 
 
 MORE = ("queue", "limit", "process", "reason", "renderer")

@@ -31,6 +31,7 @@ from ..driver.memory import MiB
 from ..driver.shared_region import SharedRegion
 from . import host
 from .conftest import Workshop
+from .control import vgpuctl
 from .daemon import Daemon
 from .process import wait_until
 
@@ -150,6 +151,8 @@ def test_who_asks_for_the_region_has_a_server_and_a_worker_for_each_context(
     assert ask(machine, commands_3d.ctx_destroy(2)) == OK
     wait_until(lambda: workers(daemon).keys() == {1, 3}, "a worker to go", 5)
     assert len(status(daemon)["vulkan"]["workers"]) == 2
+    shown = vgpuctl(daemon, "top", "--interval=0.1", "--count=1").stdout
+    assert f"; render server {server}, 2 workers (" in shown
 
 
 # --- what he has drawn

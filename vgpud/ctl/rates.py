@@ -19,6 +19,14 @@ def answering(status: Fields) -> list[Fields]:
     return [machine for machine in status["machines"] if machine["answers"]]
 
 
+def vulkan_processes(machine: Fields) -> list[Fields]:
+    """A machine's render server and its workers; none of a machine that does not answer."""
+    if not machine["answers"]:
+        return []
+    vulkan = machine["vulkan"]
+    return [process for process in (vulkan["render_server"], *vulkan["workers"]) if process]
+
+
 def add_rates(before: Fields, now: Fields) -> None:
     """Gives each machine of ``now`` that answers its ``rates``, for each second, and every machine
     its ``cpu``, in CPUs; nothing to one that has just connected.
@@ -39,6 +47,14 @@ def _add_cpu(before: Fields, now: Fields) -> None:
             kind: _cpu(old["processes"][kind], process, seconds)
             for kind, process in machine["processes"].items()
         }
+        machine["cpu"]["vulkan"] = _vulkan_cpu(old, machine, seconds)
+
+
+def _vulkan_cpu(before: Fields, now: Fields, seconds: float) -> float:
+    earlier = {process["pid"]: process for process in vulkan_processes(before)}
+    return sum(
+        _cpu(earlier.get(process["pid"]), process, seconds) for process in vulkan_processes(now)
+    )
 
 
 def _cpu(before: Fields | None, now: Fields | None, seconds: float) -> float:

@@ -70,7 +70,8 @@ def _rows(machine: Fields) -> Iterator[tuple[str, str]]:
         f"session {machine['session_process']}, device {machine['device_process'] or 'none'}, "
         f"{restarts(machine)}",
     )
-    yield from _vulkan(machine["vulkan"], machine["limits"]["vulkan_memory"])
+    if text := vulkan(machine):
+        yield "vulkan", text
     yield from _outputs(machine["outputs"])
     for scanout in machine["scanouts"]:
         yield f"scanout {scanout['scanout_id']}", _shown(scanout)
@@ -140,20 +141,19 @@ def restarts(machine: Fields) -> str:
     return text + ("; given up until the guest starts again" if machine["given_up"] else "")
 
 
-def _vulkan(vulkan: Fields, memory: Fields) -> Iterator[tuple[str, str]]:
-    """The processes that execute Vulkan, and those that have ended; nothing for a machine without
+def vulkan(machine: Fields) -> str:
+    """The processes that execute Vulkan, and those that have ended; empty for a machine without
     Vulkan.
     """
-    server, workers = vulkan["render_server"], vulkan["workers"]
-    lost = _vulkan_losses(vulkan)
-    if server is None and not lost:
-        return
-    running = "no render server"
-    if server is not None:
-        running = f"render server {server['pid']}, {count(len(workers), 'worker')}"
-        # Of the process with the most.
-        running += f" ({size(memory['used'])}/{size(memory['limit'])})" if workers else ""
-    yield "vulkan", running + lost
+    use, memory = machine["vulkan"], machine["limits"]["vulkan_memory"]
+    server, workers = use["render_server"], use["workers"]
+    lost = _vulkan_losses(use)
+    if server is None:
+        return f"no render server{lost}" if lost else ""
+    running = f"render server {server['pid']}, {count(len(workers), 'worker')}"
+    # Of the process with the most.
+    running += f" ({size(memory['used'])}/{size(memory['limit'])})" if workers else ""
+    return running + lost
 
 
 def _vulkan_losses(vulkan: Fields) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vgpud.control.protocol import Fields
-from vgpud.ctl.status import printable, restarts, short_size
+from vgpud.ctl.rates import vulkan_processes
+from vgpud.ctl.status import printable, restarts, short_size, vulkan
 
 COLUMNS = "{:<20} {:>7} {:>7} {:>8} {:>15} {:>8} {:>9}"
 TITLES = ("machine", "session", "device", "memory", "images", "frames/s", "commands")
@@ -47,7 +48,7 @@ def _busy(machine: Fields) -> float:
 
 def _rows(machine: Fields) -> list[str]:
     cpu = (f"{100 * machine['cpu'][kind]:.1f}%" for kind in ("session", "device"))
-    memory = sum(one["memory_bytes"] for one in machine["processes"].values() if one)
+    memory = _memory([one for one in machine["processes"].values() if one])
     name = printable(machine["name"])[:NAME]
     if not machine["answers"]:
         return [COLUMNS.format(name, *cpu, short_size(memory), "no answer", "", "").rstrip()]
@@ -60,10 +61,26 @@ def _rows(machine: Fields) -> list[str]:
         f"{rates['frames']:.1f}",
         f"{rates['commands']:.0f}",
     )
-    return [row, *_restarts(machine)]
+    return [row, *_restarts(machine), *_vulkan(machine)]
+
+
+def _memory(processes: list[Fields]) -> int:
+    return sum(process["memory_bytes"] for process in processes)
 
 
 def _restarts(machine: Fields) -> list[str]:
     if not machine["restarts"]:
         return []
     return [f"  {restarts(machine)}"]
+
+
+def _vulkan(machine: Fields) -> list[str]:
+    """What the processes that execute Vulkan take, which the columns do not count."""
+    text = vulkan(machine)
+    if not text:
+        return []
+    processes = vulkan_processes(machine)
+    if not processes:
+        return [f"  Vulkan: {text}"]
+    memory = short_size(_memory(processes))
+    return [f"  Vulkan: {100 * machine['cpu']['vulkan']:.1f}%, {memory}; {text}"]
