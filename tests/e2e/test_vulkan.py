@@ -13,16 +13,14 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from ..daemon.running import children, is_running, process_name
-from . import disk, host, parts
+from . import disk, host, vulkan
 from .conftest import Workshop
 from .control import Screen
 from .daemon import Daemon
-from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
+from .machine import Machine
 from .process import wait_until
 from .screens import assert_console_is_readable, write_text
 from .shell import GuestError
-
-LAVAPIPE = "env VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json"
 
 
 def test_the_host_has_what_vulkan_needs(only_vgpud: None) -> None:
@@ -48,33 +46,16 @@ def test_debian_13_serves_a_guest(only_vgpud: None, machine: Machine) -> None:
     assert_console_is_readable(machine)
 
 
-def expected_sum(count: int, steps: int) -> str:
-    """What `compute COUNT STEPS` has to print, computed without Vulkan."""
-    total = 0
-    for at in range(count):
-        number = at
-        for step in range(steps):
-            number = ((number ^ number >> 15) * 2246822519 + at + step) & 0xFFFFFFFF
-        total = (total * 31 + number) & 0xFFFFFFFFFFFFFFFF
-    return f"{total:016x}"
-
-
 def test_the_guest_s_own_vulkan_computes_what_the_processor_does(machine: Machine) -> None:
-    count, steps = 10000, 20
-    device, result = disk.run(machine, f"{LAVAPIPE} compute {count} {steps}").splitlines()
-    assert device.startswith("llvmpipe")
-    assert result == expected_sum(count, steps)
+    vulkan.assert_computes(machine, vulkan.LAVAPIPE)
 
 
 def test_a_program_may_have_many_pieces_of_memory(machine: Machine) -> None:
-    said = disk.run(machine, f"{LAVAPIPE} compute --allocations 2000")
+    said = disk.run(machine, f"env {vulkan.LAVAPIPE.chosen} compute --allocations 2000")
     assert said.endswith("2000 of 2000 allocations")
 
 
 # --- Vulkan by Venus
-
-VENUS = "env VK_DRIVER_FILES=/usr/share/vulkan/icd.d/virtio_icd.json"
-COUNT, STEPS = 10000, 20
 
 
 @pytest.fixture(scope="module")
@@ -82,28 +63,11 @@ def daemon(shared_workshop: Workshop) -> Daemon:
     return shared_workshop.daemon(["--gpu-mode", "virglrenderer"], host.vgpud_command())
 
 
-def venus_options() -> MachineOptions:
-    """A VMM that has a shared memory region."""
-    return disk.options(
-        MachineOptions(device=GENERIC, device_options=GENERIC_OPTIONS, qemu=parts.newest_qemu())
-    )
-
-
 @pytest.fixture(scope="module")
 def venus(shared_workshop: Workshop, daemon: Daemon) -> Machine:
-    machine = shared_workshop.ready_machine(daemon, venus_options())
+    machine = shared_workshop.ready_machine(daemon, vulkan.machine_options())
     disk.mount(machine)
     return machine
-
-
-def compute(machine: Machine) -> str:
-    return disk.run(machine, f"{VENUS} compute {COUNT} {STEPS}")
-
-
-def assert_computes(machine: Machine) -> None:
-    device, result = compute(machine).splitlines()
-    assert device.startswith("Virtio-GPU Venus")
-    assert result == expected_sum(COUNT, STEPS)
 
 
 def test_the_guest_has_all_that_venus_needs(only_vgpud: None, venus: Machine) -> None:
@@ -113,13 +77,13 @@ def test_the_guest_has_all_that_venus_needs(only_vgpud: None, venus: Machine) ->
 
 
 def test_a_guest_names_venus(only_vgpud: None, venus: Machine) -> None:
-    summary = disk.run(venus, f"{VENUS} vulkaninfo --summary 2>/dev/null")
+    summary = disk.run(venus, f"env {vulkan.VENUS.chosen} vulkaninfo --summary 2>/dev/null")
     assert "driverName         = venus" in summary
     assert "Virtio-GPU Venus (llvmpipe" in summary
 
 
 def test_venus_computes_what_the_processor_does(only_vgpud: None, venus: Machine) -> None:
-    assert_computes(venus)
+    vulkan.assert_computes(venus, vulkan.VENUS)
 
 
 # --- who dies, who hangs
@@ -139,7 +103,9 @@ def workers(daemon: Daemon) -> dict[int, int]:
 def program(machine: Machine, daemon: Daemon, arguments: str) -> Iterator[int]:
     """A program of the guest's, while it works; its worker."""
     before = workers(daemon)
-    machine.guest.run(f"(chroot {disk.ROOT} {VENUS} compute {arguments} >/tmp/program 2>&1 &)")
+    machine.guest.run(
+        f"(env {vulkan.VENUS.chosen} chroot {disk.ROOT} compute {arguments} >/tmp/program 2>&1 &)"
+    )
     new = {}
 
     def come() -> bool:
@@ -159,7 +125,7 @@ LONG = "100000 1000000000"
 
 def assert_all_else_goes_on(machine: Machine, device: list[int], daemon: Daemon) -> None:
     assert daemon.device_processes() == device
-    assert_computes(machine)
+    vulkan.assert_computes(machine, vulkan.VENUS)
     screen = Screen(machine, daemon)
     write_text(screen, f"after {time.monotonic():.0f}")
     assert_console_is_readable(screen)

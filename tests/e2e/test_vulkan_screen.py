@@ -13,25 +13,13 @@ from . import disk, host, opengl, vulkan
 from .conftest import Report, Workshop
 from .control import Screen
 from .daemon import Daemon
-from .held import Drawing, held, nearest
+from .held import Drawing, nearest
 from .likeness import deviation, upside_down, with_red_and_blue_swapped
 from .machine import Machine
 from .picture import Picture
 from .process import wait_until
 from .screens import assert_console_is_readable, write_text
-
-CUBE = Drawing(vulkan.VKCUBE, 30)
-VKMARK = f"vkmark --winsys wayland --size {vulkan.SIZE} --benchmark"
-DRAWINGS = {
-    "vkcube": CUBE,
-    "vkmark's vertex": Drawing(f"{VKMARK} vertex"),
-    "vkmark's texture": Drawing(f"{VKMARK} texture"),
-    "vkmark's shading": Drawing(f"{VKMARK} shading:shading=phong"),
-    "vkmark's desktop": Drawing(f"{VKMARK} desktop"),
-    "vkmark's effect2d": Drawing(f"{VKMARK} effect2d:kernel=edge"),
-    "vkmark's cube": Drawing(f"{VKMARK} cube"),
-    "vkmark's clear": Drawing(f"{VKMARK} clear"),
-}
+from .vulkan import CUBE
 
 pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
@@ -54,7 +42,7 @@ def daemon(shared_workshop: Workshop) -> Daemon:
 
 def new_machine(workshop: Workshop, daemon: Daemon, name: str) -> Machine:
     """It has that name, and a Mesa whose Venus shows pictures in windows without DMA buffers."""
-    options = vulkan.venus_options("-name", name, suites=host.NEWER_MESA)
+    options = vulkan.machine_options("-name", name, suites=host.NEWER_MESA)
     machine = workshop.ready_machine(daemon, options)
     disk.mount(machine)
     return machine
@@ -78,12 +66,12 @@ def cube(screen: Screen) -> Picture:
     return vulkan.expected_picture(screen, CUBE)
 
 
-@pytest.mark.parametrize("name", DRAWINGS)
+@pytest.mark.parametrize("name", vulkan.DRAWINGS)
 def test_a_program_shows_the_frame_that_the_guest_s_own_renderer_draws(
     screen: Screen, cube: Picture, name: str, report: Report
 ) -> None:
-    expected = cube if name == "vkcube" else vulkan.expected_picture(screen, DRAWINGS[name])
-    found = vulkan.shown_picture(screen, DRAWINGS[name], expected)
+    expected = cube if name == "vkcube" else vulkan.expected_picture(screen, vulkan.DRAWINGS[name])
+    found = vulkan.shown_picture(screen, vulkan.DRAWINGS[name], expected, vulkan.VENUS)
     report(f"mean {found.mean:.6f} of 255, {found.part:.6f} of the pixels far off")
     assert found.tolerable
     wrong = with_red_and_blue_swapped(upside_down(expected))
@@ -91,7 +79,7 @@ def test_a_program_shows_the_frame_that_the_guest_s_own_renderer_draws(
 
 
 def assert_draws(screen: Screen, cube: Picture) -> None:
-    found = vulkan.shown_picture(screen, CUBE, cube)
+    found = vulkan.shown_picture(screen, CUBE, cube, vulkan.VENUS)
     assert found.tolerable, found
 
 
@@ -106,7 +94,7 @@ def test_a_frame_too_early_is_told_from_the_right_one(screen: Screen, cube: Pict
 def test_a_killed_program_leaves_nothing_behind(
     screen: Screen, daemon: Daemon, cube: Picture
 ) -> None:
-    with vulkan.drawing(screen, daemon) as worker:
+    with vulkan.drawing_by_worker(screen, daemon) as worker:
         pass
     wait_until(lambda: not is_running(worker), "the end of its worker")
     assert not vulkan.workers(daemon)
@@ -117,7 +105,7 @@ def test_a_killed_worker_costs_its_program_alone(
     screen: Screen, daemon: Daemon, cube: Picture
 ) -> None:
     device = daemon.device_processes()
-    with vulkan.drawing(screen, daemon) as worker:
+    with vulkan.drawing_by_worker(screen, daemon) as worker:
         os.kill(worker, signal.SIGKILL)
         wait_until(lambda: not is_running(worker), "the end of the worker")
     assert_draws(screen, cube)
@@ -128,7 +116,7 @@ def test_a_killed_render_server_is_followed_by_another(
     screen: Screen, daemon: Daemon, cube: Picture
 ) -> None:
     device = daemon.device_processes()
-    with vulkan.drawing(screen, daemon) as worker:
+    with vulkan.drawing_by_worker(screen, daemon) as worker:
         (server,) = daemon.process.named(vulkan.SERVER)
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: not is_running(worker), "the end of the worker")
@@ -141,7 +129,7 @@ def test_a_killed_device_process_is_followed_by_another(
     screen: Screen, daemon: Daemon, cube: Picture
 ) -> None:
     device = daemon.device_processes()
-    with vulkan.drawing(screen, daemon) as worker:
+    with vulkan.drawing_by_worker(screen, daemon) as worker:
         os.kill(device[0], signal.SIGKILL)
         wait_until(lambda: not is_running(worker), "the end of the worker")
         wait_until(lambda: daemon.device_processes() not in (device, []), "another device process")
@@ -164,7 +152,7 @@ def test_opengl_off_the_screen_is_right_beside_vulkan_on_it(
     screen: Screen, daemon: Daemon, machine: Machine
 ) -> None:
     expected = opengl.scene_off_screen(machine, FRAMES, opengl.SOFTWARE)
-    with vulkan.drawing(screen, daemon):
+    with vulkan.drawing_by_worker(screen, daemon):
         found = deviation(opengl.scene_off_screen(machine, FRAMES), expected)
         assert programs_with_contexts(daemon) == {"vkcube"}
     assert found.tolerable, found
@@ -176,7 +164,7 @@ def test_vulkan_on_the_screen_is_right_beside_opengl_off_it(
     command = f"scene {opengl.SIZE} {opengl.FOREVER} /tmp/never.ppm"
     machine.guest.run(f"chroot {disk.ROOT} {command} >/tmp/scene.log 2>&1 &")
     wait_until(lambda: programs_with_contexts(daemon) == {"scene"}, "the scene's context", 20)
-    with held(screen, CUBE, vulkan.IN_WESTON_BY_VENUS):
+    with vulkan.held_in_weston(screen, CUBE, vulkan.VENUS):
         found = nearest(screen, cube)
         assert programs_with_contexts(daemon) == {"scene", "vkcube"}
     assert found.tolerable, found
@@ -190,7 +178,7 @@ def test_weston_that_draws_with_opengl_shows_what_vulkan_draws(
     vulkan.stop_weston(screen)
     vulkan.start_weston(screen, "gl")
     try:
-        with held(screen, CUBE, vulkan.IN_WESTON_BY_VENUS):
+        with vulkan.held_in_weston(screen, CUBE, vulkan.VENUS):
             found = nearest(screen, cube)
             assert programs_with_contexts(daemon) == {"weston", "vkcube"}
     finally:
@@ -213,11 +201,16 @@ def test_two_machines_draw_at_the_same_time(
     machine = new_machine(shared_workshop, daemon, "two")
     other = Screen(machine, daemon, "two")
     vulkan.start_weston(other)
-    by_venus = vulkan.IN_WESTON_BY_VENUS
-    with held(screen, CUBE, by_venus), held(other, early, by_venus):
+    with (
+        vulkan.held_in_weston(screen, CUBE, vulkan.VENUS),
+        vulkan.held_in_weston(other, early, vulkan.VENUS),
+    ):
         assert nearest(screen, cube).tolerable
         assert nearest(other, expected).tolerable
-    with vulkan.drawing(screen, daemon), vulkan.drawing(other, daemon) as worker:
+    with (
+        vulkan.drawing_by_worker(screen, daemon),
+        vulkan.drawing_by_worker(other, daemon) as worker,
+    ):
         os.kill(device, signal.SIGKILL)
         wait_until(lambda: device not in daemon.device_processes(), "its end")
         assert is_running(worker)
@@ -231,7 +224,7 @@ def test_a_reboot_while_a_program_draws(
     screen: Screen, daemon: Daemon, machine: Machine, cube: Picture
 ) -> None:
     device = daemon.device_processes()
-    with vulkan.drawing(screen, daemon) as worker:
+    with vulkan.drawing_by_worker(screen, daemon) as worker:
         machine.guest.send("reboot -f")
         machine.wait_ready()
     assert not is_running(worker)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..daemon.running import children, process_name
 from . import disk, parts
@@ -13,31 +15,57 @@ from .control import Screen
 from .daemon import Daemon
 from .held import Drawing, held, nearest
 from .likeness import Deviation
-from .machine import GENERIC, GENERIC_OPTIONS, MachineOptions
+from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
 from .picture import Picture
 from .process import wait_until
 from .screens import BLACK
 
-VENUS = "VK_DRIVER_FILES=/usr/share/vulkan/icd.d/virtio_icd.json"
-LAVAPIPE = "VK_DRIVER_FILES=/usr/share/vulkan/icd.d/lvp_icd.json"
+
+@dataclass(frozen=True)
+class Driver:
+    """One of the guest's, and how the name of its device begins: gfxstream's has the name that the host's has."""
+
+    file: str
+    device: str
+
+    @property
+    def chosen(self) -> str:
+        """The environment in which there is no other."""
+        return f"VK_DRIVER_FILES=/usr/share/vulkan/icd.d/{self.file}"
+
+
+VENUS = Driver("virtio_icd.json", "Virtio-GPU Venus")
+GFXSTREAM = Driver("gfxstream_vk_icd.json", "llvmpipe")
+LAVAPIPE = Driver("lvp_icd.json", "llvmpipe")
 SERVER = "virgl_render_se"  # as long as a process's name can be
 
 MODE = (640, 480)
 DISPLAY = "[[displays]]\nwidth = 640\nheight = 480\n"
 SIZE = "640x480"
 RUNTIME = "/tmp/weston"
-# Neither of the two drivers can export a DMA buffer here: pictures reach weston in shared memory.
+# None of these drivers can export a DMA buffer here: pictures reach weston in shared memory.
 IN_WESTON = f"XDG_RUNTIME_DIR={RUNTIME} WAYLAND_DISPLAY=wayland-1 MESA_VK_WSI_DEBUG=sw"
 HELD_IN_WESTON = f"{IN_WESTON} VK_INSTANCE_LAYERS=VK_LAYER_VGPUD_hold"
-IN_WESTON_BY_VENUS = f"{HELD_IN_WESTON} {VENUS}"
 
 VKCUBE = f"vkcube --wsi wayland --width {MODE[0]} --height {MODE[1]}"
+VKMARK = f"vkmark --winsys wayland --size {SIZE} --benchmark"
+CUBE = Drawing(VKCUBE, 30)
+DRAWINGS = {
+    "vkcube": CUBE,
+    "vkmark's vertex": Drawing(f"{VKMARK} vertex"),
+    "vkmark's texture": Drawing(f"{VKMARK} texture"),
+    "vkmark's shading": Drawing(f"{VKMARK} shading:shading=phong"),
+    "vkmark's desktop": Drawing(f"{VKMARK} desktop"),
+    "vkmark's effect2d": Drawing(f"{VKMARK} effect2d:kernel=edge"),
+    "vkmark's cube": Drawing(f"{VKMARK} cube"),
+    "vkmark's clear": Drawing(f"{VKMARK} clear"),
+}
 
 STEADY_SECONDS = 1.0
 """Of a picture that does not change any more: weston shows what it was given with its next frame."""
 
 
-def venus_options(*arguments: str, suites: str = "trixie") -> MachineOptions:
+def machine_options(*arguments: str, suites: str = "trixie") -> MachineOptions:
     """A VMM that has a shared memory region."""
     options = MachineOptions(
         device=GENERIC,
@@ -86,20 +114,27 @@ def stop_weston(screen: Screen) -> None:
 
 
 @contextmanager
-def drawing(screen: Screen, daemon: Daemon, command: str = VKCUBE) -> Iterator[int]:
-    """The program draws frame after frame; its worker."""
+def drawing(screen: Screen, driver: Driver, command: str = VKCUBE) -> Iterator[None]:
+    """The program draws frame after frame."""
     program = command.split()[0]
-    before = workers(daemon)
     screen.guest.run(
-        f"env {IN_WESTON} {VENUS} chroot {disk.ROOT} {command} >/tmp/{program}.log 2>&1 &"
+        f"env {IN_WESTON} {driver.chosen} chroot {disk.ROOT} {command} >/tmp/{program}.log 2>&1 &"
     )
     try:
-        wait_until(lambda: workers(daemon) > before and moves(screen), f"{program} to draw", 60)
-        yield max(workers(daemon) - before)
+        wait_until(lambda: moves(screen), f"{program} to draw", 60)
+        yield
     finally:
         screen.guest.run(
             f"killall -q -9 {program}; while pidof {program}; do sleep 0.1; done", check=False
         )
+
+
+@contextmanager
+def drawing_by_worker(screen: Screen, daemon: Daemon) -> Iterator[int]:
+    """The same by Venus; the program's worker."""
+    before = workers(daemon)
+    with drawing(screen, VENUS):
+        yield max(workers(daemon) - before)
 
 
 def moves(screen: Screen) -> bool:
@@ -110,17 +145,23 @@ def moves(screen: Screen) -> bool:
     )
 
 
+@contextmanager
+def held_in_weston(screen: Screen, what: Drawing, driver: Driver) -> Iterator[None]:
+    """The program waits at that frame for as long as the block lasts."""
+    with held(screen, what, f"{HELD_IN_WESTON} {driver.chosen}") as renderer:
+        assert renderer.startswith(driver.device)
+        yield
+
+
 def expected_picture(screen: Screen, what: Drawing) -> Picture:
     """As the guest draws it without the host."""
-    with held(screen, what, f"{HELD_IN_WESTON} {LAVAPIPE}") as renderer:
-        assert renderer.startswith("llvmpipe")
+    with held_in_weston(screen, what, LAVAPIPE):
         return steady(screen)
 
 
-def shown_picture(screen: Screen, what: Drawing, expected: Picture) -> Deviation:
+def shown_picture(screen: Screen, what: Drawing, expected: Picture, driver: Driver) -> Deviation:
     """How far the screen is from a picture when the host draws."""
-    with held(screen, what, IN_WESTON_BY_VENUS) as renderer:
-        assert renderer.startswith("Virtio-GPU Venus")
+    with held_in_weston(screen, what, driver):
         return nearest(screen, expected)
 
 
@@ -134,3 +175,32 @@ def steady(screen: Screen) -> Picture:
             last, since = picture, time.monotonic()
         assert time.monotonic() < end, "the screen has no picture that lasts"
     return last
+
+
+# --- a program without a window
+
+
+COUNT, STEPS = 10000, 20
+
+
+def computed(machine: Machine, driver: Driver) -> list[str]:
+    """The name of the device, and what it computed."""
+    return disk.run(machine, f"env {driver.chosen} compute {COUNT} {STEPS}").splitlines()
+
+
+@functools.cache
+def expected_sum() -> str:
+    """The same, computed without Vulkan."""
+    total = 0
+    for at in range(COUNT):
+        number = at
+        for step in range(STEPS):
+            number = ((number ^ number >> 15) * 2246822519 + at + step) & 0xFFFFFFFF
+        total = (total * 31 + number) & 0xFFFFFFFFFFFFFFFF
+    return f"{total:016x}"
+
+
+def assert_computes(machine: Machine, driver: Driver) -> None:
+    device, result = computed(machine, driver)
+    assert device.startswith(driver.device)
+    assert result == expected_sum()
