@@ -71,15 +71,18 @@ static bool is_plain(uint32_t format) {
  * library. */
 enum { BAND_BYTES = 512 << 10, PLAIN_BAND_BYTES = 2 << 20 };
 
-static uint32_t rows_of(const struct rectangle *rectangle, uint64_t band_bytes) {
+static uint32_t rows_of(struct device *device, const struct rectangle *rectangle,
+                        uint64_t band_bytes) {
     uint64_t row = image_stride(rectangle->width);
 
+    if (library_of(device)->reads_whole)
+        return rectangle->height;
     return row < band_bytes ? (uint32_t)(band_bytes / row) : 1;
 }
 
 static int read_plain(struct device *device, const struct rectangle *rectangle,
                       const struct rows_to *to) {
-    uint32_t rows = rows_of(rectangle, PLAIN_BAND_BYTES);
+    uint32_t rows = rows_of(device, rectangle, PLAIN_BAND_BYTES);
     struct rectangle band = *rectangle;
     int error = 0;
 
@@ -108,7 +111,7 @@ static int read_band(struct device *device, const struct rectangle *band, const 
 
 static int read_converted(struct device *device, const struct rectangle *rectangle,
                           const struct rows_to *to) {
-    uint32_t rows = rows_of(rectangle, BAND_BYTES);
+    uint32_t rows = rows_of(device, rectangle, BAND_BYTES);
     struct rectangle band = *rectangle;
     int error = 0;
 

@@ -59,6 +59,7 @@ static struct rutabaga_started *make(uint64_t capset_mask) {
     started->library.wake_fd = started->library.fences.eventfd;
     started->capset_mask = capset_mask;
     started->planar = capset_mask == 0;
+    started->library.reads_whole = rutabaga_draws(started);
     return started;
 }
 

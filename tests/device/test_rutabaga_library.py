@@ -26,6 +26,8 @@ BODIES = """
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 static uint64_t mask;
 struct builder { uint64_t user_data, mask, wsi; void *fence, *debug; uint64_t channels; const char *features; };
@@ -49,6 +51,16 @@ int32_t rutabaga_get_capset_info(void *started, uint32_t index, uint32_t *id, ui
             break;
     *version = 0;
     *size = 16;
+    return 0;
+}
+/* Each of its bytes is the number of the read that it came with. */
+struct transfer { uint32_t x, y, z, w, h, d, level, stride; };
+int32_t rutabaga_resource_transfer_read(void *started, uint32_t context, uint32_t resource,
+                                        const struct transfer *transfer, const struct iovec *to) {
+    static int reads;
+    reads++;
+    for (uint32_t y = transfer->y; y < transfer->y + transfer->h; y++)
+        memset((char *)to->iov_base + y * transfer->stride + transfer->x * 4, reads, transfer->w * 4);
     return 0;
 }
 """
