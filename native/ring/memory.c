@@ -45,6 +45,15 @@ void guest_memory_use(struct guest_memory *memory, struct memory_table *table) {
     memory_table_free(before);
 }
 
+uint64_t guest_memory_bytes(const struct guest_memory *memory) {
+    const struct memory_table *table = memory->table;
+    uint64_t bytes = table->log.size;
+
+    for (uint32_t i = 0; i < table->count; i++)
+        bytes += table->regions[i].size;
+    return bytes;
+}
+
 void guest_memory_watch(struct guest_memory *memory, struct memory_watcher *watcher) {
     watcher->next = memory->watchers;
     memory->watchers = watcher;

@@ -32,6 +32,9 @@ struct memory_table *guest_memory_table(const struct guest_memory *memory);
  */
 void guest_memory_use(struct guest_memory *memory, struct memory_table *table);
 
+/* How much its regions and the log take of the address space. */
+uint64_t guest_memory_bytes(const struct guest_memory *memory);
+
 /* Whether VHOST_F_LOG_ALL is negotiated: until then a log is not written. */
 void guest_memory_set_logging(struct guest_memory *memory, int enabled);
 /* [end python] */

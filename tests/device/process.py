@@ -76,6 +76,7 @@ class DeviceProcess:
         answer: Answer = no_display,
         lowest_link_fd: int = 0,
         program: str = PROGRAM,
+        vulkan_memory: int = 0,
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
@@ -110,6 +111,7 @@ class DeviceProcess:
                 limits,
                 num_scanouts,
                 (messages.DisplaySize(1280, 800),),
+                vulkan_memory=vulkan_memory,
             )
             self._threads = [
                 threading.Thread(target=work, daemon=True) for work in (self._serve, self._release)

@@ -27,6 +27,7 @@ BODIES = """
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 static uint64_t mask;
@@ -53,6 +54,9 @@ int32_t rutabaga_get_capset_info(void *started, uint32_t index, uint32_t *id, ui
     *size = 16;
     return 0;
 }
+int32_t rutabaga_resource_create_3d(void *started, uint32_t resource, const void *created) {
+    return TAKES == 0 || mmap(NULL, TAKES, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ? 0 : -12;
+}
 /* Each of its bytes is the number of the read that it came with. */
 struct transfer { uint32_t x, y, z, w, h, d, level, stride; };
 int32_t rutabaga_resource_transfer_read(void *started, uint32_t context, uint32_t resource,
@@ -73,12 +77,19 @@ def functions() -> list[str]:
 
 
 def build(
-    folder: Path, *, without: str = "", lacking: int = 0, start: str = "", later: bool = True
+    folder: Path,
+    *,
+    without: str = "",
+    lacking: int = 0,
+    start: str = "",
+    later: bool = True,
+    takes: int = 0,
 ) -> Path:
-    """A folder with such a library.  ``later``: of a release after 0.1.3; ``start`` is C."""
+    """A folder with such a library.  ``later``: of a release after 0.1.3; ``start`` is C; each of its resources ``takes`` as many bytes."""
     plain = [name for name in functions() if name != without and f"{name}(" not in BODIES]
     names = [*plain, *(["rutabaga_resource_import"] if later else [])]
     text = BODIES.replace("LACKING", str(lacking)).replace("START", start)
+    text = text.replace("TAKES", str(takes))
     text += "".join(f"int32_t {name}(void) {{ return 0; }}\n" for name in names)
     source = folder / "library.c"
     source.write_text(text)

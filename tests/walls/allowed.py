@@ -169,6 +169,7 @@ _GRAPHICS: list[Attempt] = [
     ("sched_getparam", (0, 0)),
     ("getpriority", (0, 0)),
     ("setpriority", (0, 0, 0)),
+    ("prlimit64", (0, 9, POINTER, 0)),
 ]
 # No path is followed, only descriptors that are open already.
 AT_EMPTY_PATH = 0x1000

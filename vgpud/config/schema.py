@@ -280,7 +280,7 @@ class Limits:
         4 * GIB,
         Size(256 * MIB, 1 * TIB),
         "Memory that each process that executes Vulkan for a guest may map; there is one for each "
-        "of the guest's programs that use Vulkan.",
+        "of the guest's programs that use Vulkan, with gfxstream one for all of them together.",
     )
     request_bytes: int = option(4 * MIB, Size(4 * KIB, 1 * GIB), "Length of one command.")
     submit_bytes: int = option(

@@ -160,6 +160,10 @@ class DataPlane:
         """A copy of the memory table, to be changed."""
         return MemoryTable(self._memory)
 
+    def memory_bytes(self) -> int:
+        """How much of the address space guest memory takes."""
+        return int(lib.guest_memory_bytes(self._memory))
+
     def memory_set_logging(self, enabled: bool) -> None:
         lib.guest_memory_set_logging(self._memory, int(enabled))
 

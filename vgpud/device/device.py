@@ -3,6 +3,7 @@
 
 import errno
 
+from vgpud.device.address_space import AddressSpace
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.pictures import Pictures
 from vgpud.device.questions import Questions
@@ -21,6 +22,7 @@ class Device:
         self, plane: DataPlane, link: Connection, renderer: Renderer, start: Start
     ) -> None:
         self.plane = plane
+        self.address_space = AddressSpace()
         self.link = link
         self.renderer = renderer
         self.limits = start.limits

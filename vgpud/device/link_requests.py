@@ -45,13 +45,17 @@ def handle(device: Device, message: messages.Message, descriptors: Descriptors) 
 
 
 @contextmanager
-def _other_memory(device: Device) -> Iterator[MemoryTable]:
+def _other_memory(device: Device, more: int = 0) -> Iterator[MemoryTable]:
     """A copy of the table, to be changed, which then becomes the one in use: all of it, or
-    nothing.
+    nothing.  ``more``: bytes that are mapped for it.
     """
     with device.plane.memory_change() as table:
-        yield table
-        table.use()
+        device.address_space.make_room(device.plane.memory_bytes() + more)
+        try:
+            yield table
+            table.use()
+        finally:
+            device.address_space.make_room(device.plane.memory_bytes())
     lost = device.plane.lost_backings()
     if lost:
         text = f"{lost} backings were detached: their guest memory has gone"
@@ -59,14 +63,14 @@ def _other_memory(device: Device) -> Iterator[MemoryTable]:
 
 
 def _set_memory(device: Device, message: messages.SetMemory, descriptors: Descriptors) -> None:
-    with _other_memory(device) as table:
+    with _other_memory(device, sum(region.size for region in message.regions)) as table:
         table.clear()
         for region, descriptor in zip(message.regions, descriptors, strict=True):
             table.add(region, descriptor)
 
 
 def _add_memory(device: Device, message: messages.AddMemory, descriptors: Descriptors) -> None:
-    with _other_memory(device) as table:
+    with _other_memory(device, message.region.size) as table:
         table.add(message.region, descriptors[0])
 
 
@@ -79,7 +83,7 @@ def _remove_memory(
 
 def _set_log(device: Device, message: messages.SetLog, descriptors: Descriptors) -> None:
     descriptor = descriptors[0] if descriptors else -1
-    with _other_memory(device) as table:
+    with _other_memory(device, message.size) as table:
         table.set_log(descriptor, message.size, message.offset)
 
 

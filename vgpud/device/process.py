@@ -74,6 +74,9 @@ def _make_confined(
     if renderer.uses_drivers:
         open_doors = missing(landlock.confine_to_graphics, start.renderer.gpu_device)
         device = _make_device(link, start, descriptors, renderer, server)
+        if device.renderer.executes_vulkan and start.vulkan_memory:
+            # Images have a limit of their own.
+            device.address_space.bound(start.vulkan_memory + start.limits.image_bytes)
         calls = "wayland" if start.renderer.wayland else "graphics"
         return device, open_doors + missing(seccomp.confine, calls)
     open_doors = missing(landlock.confine_to_programs)

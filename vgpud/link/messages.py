@@ -83,7 +83,8 @@ class Start(NamedTuple):
     """The first message; descriptors: session state, present channel.  Reply: Started or Failed.
 
     ``displays`` is what GET_DISPLAY_INFO says when the session has no answer.  ``vulkan``: its render server is there; otherwise
-    whatever needs one is offered untried, until TryVulkan.
+    whatever needs one is offered untried, until TryVulkan.  ``vulkan_memory``: bytes that a library may allocate which executes the
+    guest's Vulkan in the device process; 0: as many as it likes.
     """
 
     renderer: RendererOptions
@@ -91,6 +92,7 @@ class Start(NamedTuple):
     num_scanouts: int
     displays: tuple[DisplaySize, ...]
     vulkan: bool = False
+    vulkan_memory: int = 0
     serial: int = 0
 
 

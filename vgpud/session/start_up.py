@@ -96,6 +96,7 @@ def start_message(config: Config, vulkan: bool) -> messages.Start:
             for one in config.displays
         ),
         vulkan,
+        config.limits.vulkan_memory,
     )
 
 

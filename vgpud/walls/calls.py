@@ -57,6 +57,7 @@ F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL = range(5)
 F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS = 1030, 1031, 1033, 1034
 O_ACCMODE, O_CREAT, O_TRUNC, O_TMPFILE = 0o3, 0o100, 0o1000, 0o20000000
 AT_EMPTY_PATH = 0x1000
+RLIMIT_AS = 9  # <sys/resource.h>
 # <linux/sched.h>: what pthread_create() asks for, with glibc, and with musl's one bit more.
 CLONE_DETACHED = 0x400000
 THREAD = 0x3D0F00
@@ -201,6 +202,8 @@ GRAPHICS: Calls = joined(
         "sched_getattr": one_of(0, 0, OWN_PROCESS),
         "sched_setscheduler": one_of(0, 0),
         "sched_setparam": one_of(0, 0),
+        # Its own address space has a limit, which moves with guest memory.
+        "prlimit64": ((Argument(0, 0), Argument(1, RLIMIT_AS)),),
         "getpriority": ((Argument(0, PRIO_PROCESS), Argument(1, 0)),),
         "setpriority": ((Argument(0, PRIO_PROCESS), Argument(1, 0)),),
     },

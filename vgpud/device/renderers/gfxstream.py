@@ -6,7 +6,11 @@ contexts, through librutabaga_gfx_ffi.
 from vgpud.device.dataplane import DataPlane
 from vgpud.device.renderers.interface import NO_SERVER, Server
 from vgpud.device.renderers.library_3d import Library3D
-from vgpud.device.renderers.rutabaga_library import RutabagaLibrary
+from vgpud.device.renderers.rutabaga_library import (
+    RutabagaLibrary,
+    needs_gfxstream,
+    wanted_capsets,
+)
 from vgpud.link.messages import RendererOptions
 
 
@@ -24,5 +28,6 @@ class Gfxstream(Library3D):
         self.description = f"gfxstream ({self.library.description})"
         plane.set_library(self.library.pointer)
         self.host_blobs = plane.has_host_blobs()
+        self.executes_vulkan = needs_gfxstream(wanted_capsets(options))
         self.offered = self.library.offered
         self.warnings = self.library.warnings

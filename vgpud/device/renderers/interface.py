@@ -54,6 +54,8 @@ class Renderer:
     """Whether it opens libraries and devices, and starts threads: then its walls are wider."""
     host_blobs: bool = False
     """Whether the guest may have the library's memory mapped."""
+    executes_vulkan: bool = False
+    """Whether what a guest's programs allocate becomes memory of this process, which then has a limit."""
     warnings: tuple[str, ...] = ()
     """What was asked for but is not possible; the renderer works without it."""
 
