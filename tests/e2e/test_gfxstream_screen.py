@@ -23,6 +23,8 @@ from .vulkan import CUBE, GFXSTREAM
 
 pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
+    # The guest's own renderer, on an emulated processor of a busy host.
+    pytest.mark.timeout(900),
     pytest.mark.skipif(gfxstream.folder() is None, reason=gfxstream.NOT_NAMED),
     pytest.mark.skipif(
         not os.environ.get("E2E_LONG"),

@@ -38,7 +38,7 @@ def daemon(shared_workshop: Workshop) -> Daemon:
 
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop, daemon: Daemon) -> Machine:
-    machine = shared_workshop.ready_machine(daemon, vulkan.venus_options())
+    machine = shared_workshop.ready_machine(daemon, vulkan.machine_options())
     disk.mount(machine)
     return machine
 
@@ -58,7 +58,7 @@ def status(daemon: Daemon) -> dict[str, Any]:
 def running(machine: Machine, command: str, last_word: str) -> Iterator[str]:
     """A program of the disk, until the block ends; what it printed until that word."""
     program, log = command.split()[0], "/tmp/running.log"
-    by_venus = f"env {vulkan.VENUS} chroot {disk.ROOT} {command}"
+    by_venus = f"env {vulkan.VENUS.chosen} chroot {disk.ROOT} {command}"
     # Some end when their standard input does.
     machine.guest.run(f"rm -f {log}; sleep 900 | ({by_venus}; echo ended) >{log} 2>&1 &")
     try:
@@ -148,10 +148,10 @@ def test_a_program_with_two_thousand_allocations(
         assert_console_is_back(screen, "while all slots are taken")
         # Others are told that there is no memory, and end.
         said = machine.guest.run(
-            f"env {vulkan.VENUS} chroot {disk.ROOT} compute 100 1", 60, check=False
+            f"env {vulkan.VENUS.chosen} chroot {disk.ROOT} compute 100 1", 60, check=False
         )
         report(said)
     assert 0 < count < WANTED
     wait_until(lambda: in_use(daemon) == before, "what it had to be given back")
-    assert "Venus" in disk.run(machine, f"env {vulkan.VENUS} compute 100 1")
+    assert "Venus" in disk.run(machine, f"env {vulkan.VENUS.chosen} compute 100 1")
     assert daemon.device_processes() == device
