@@ -26,6 +26,8 @@ from vgpud.tree.process import kill, reap
 PING_SECONDS = 5.0
 # A fork takes milliseconds, but the host may be busy.
 ANSWER_SECONDS = 10.0
+# The first answer of one that is executed, and imports everything before: where processors are emulated, that takes 20 seconds.
+BEGIN_SECONDS = 60.0
 # The pause between a spawner that died and the next, in case they die at once.
 AGAIN_SECONDS = 0.5
 SOUND_SECONDS = 10.0
@@ -172,7 +174,7 @@ class Spawner:
                 pass  # then it has not answered the previous order either
             except OSError:
                 return
-            with trio.move_on_after(ANSWER_SECONDS):
+            with trio.move_on_after(BEGIN_SECONDS if serial == 1 else ANSWER_SECONDS):
                 while self._answered != serial:
                     await trio.sleep(PING_SECONDS)
             if self._answered != serial:
