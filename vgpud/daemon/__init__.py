@@ -23,6 +23,7 @@ from vgpud.daemon.qemu_line import say_qemu_line
 from vgpud.errors import EXIT_OK
 from vgpud.tree.keyboard import Typed
 from vgpud.without_asyncio import import_loguru
+from vgpud.without_ldconfig import import_trio
 
 STANDARD_ERROR = 2
 
@@ -69,6 +70,7 @@ def serve(
             say_qemu_line(config.socket.path)
         # Now that a front-end can connect, there is time for the event loop and the logger.
         import_loguru()
+        import_trio()
         from vgpud.daemon import logs
         from vgpud.daemon.daemon import Sockets, run
         from vgpud.daemon.reload import Current

@@ -7,6 +7,7 @@ import sys
 
 from vgpud.errors import EXIT_INTERNAL
 from vgpud.without_asyncio import import_loguru
+from vgpud.without_ldconfig import import_trio
 
 
 def main(arguments: list[str]) -> int:
@@ -15,6 +16,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("vgpud.spawner: only vgpud can start this program\n")
         return EXIT_INTERNAL
     import_loguru()
+    import_trio()
     from vgpud.spawner.prepared import prepare
     from vgpud.spawner.spawner import serve
 
