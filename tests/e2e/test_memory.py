@@ -1,50 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""The units' limits where they count: under a kernel whose control groups have every controller, which that of a container
-often keeps for itself.  Its root is this machine's, read only.
-"""
+"""The units' limits where they count: under a kernel whose control groups have every controller."""
 
 from __future__ import annotations
-
-import os
-import shlex
-import sys
 
 import pytest
 
 from .conftest import Workshop
-from .machine import IN_PROCESS, MachineOptions
-
-SHARED = "local,path=/,mount_tag=root,security_model=none,readonly=on,multidevs=remap"
-OPTIONS = MachineOptions(
-    device=IN_PROCESS,
-    memory="2G",
-    arguments=("-virtfs", SHARED),
-    kernel_options="modules=9pnet_virtio,9p,overlay",
-)
-# As an initramfs does: what is mounted on / is where a namespace of mounts begins.
-CHANGE_ROOT = """
-mkdir /host && mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 root /host &&
-for folder in proc sys dev; do mount -o move /$folder /host/$folder || exit; done;
-mount -t tmpfs tmpfs /host/run && mount -t tmpfs tmpfs /host/mnt && mkdir /host/run/tmp &&
-mount -t cgroup2 cgroup2 /host/sys/fs/cgroup && cd /host && mount -o move . /
-""".replace("\n", " ")
-KEPT = ("PATH", "PYTHONPATH", "TEST_INSTALLED_VGPUD")
-SECONDS = 900.0
-
-
-def pytest_there(config: pytest.Config, test: str) -> str:
-    """The command that runs a test of this run in the other root."""
-    environment = [f"{name}={os.environ[name]}" for name in KEPT if name in os.environ]
-    paths = " ".join(map(str, config.getini("pythonpath")))
-    return shlex.join(
-        [
-            *("chroot", ".", "/usr/bin/env", "-i", "TMPDIR=/run/tmp", "PYTHONDONTWRITEBYTECODE=1", *environment),
-            *("sh", "-c", 'cd "$0" && exec "$@"', str(config.invocation_params.dir)),
-            *(sys.executable, "-m", "pytest", "-q", "-c", str(config.inipath), "--rootdir", str(config.rootpath)),
-            *("-o", f"pythonpath={paths}", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
-            *("-o", "timeout=600", str(config.rootpath / test)),
-        ]
-    )  # fmt: skip
+from .other_kernel import assert_passes_there
 
 
 @pytest.mark.timeout(1200)
@@ -52,10 +14,4 @@ def pytest_there(config: pytest.Config, test: str) -> str:
 def test_a_machine_that_eats_memory_is_its_unit_s_only_loss(
     workshop: Workshop, request: pytest.FixtureRequest
 ) -> None:
-    machine = workshop.ready_machine(options=OPTIONS)
-    machine.guest.run(CHANGE_ROOT)
-    said = machine.guest.run(
-        pytest_there(request.config, "tests/systemd/test_memory.py"), SECONDS, check=False
-    )
-    assert " passed" in said, said
-    assert not any(word in said for word in (" skipped", " failed", " error")), said
+    assert_passes_there(workshop, request.config, "tests/systemd/test_memory.py")

@@ -22,7 +22,7 @@ PARTS = (
     "/usr/share/qemu/vhost-user/60-vgpud-gpu.json", "/usr/share/bash-completion/completions/vgpud",
     "/usr/share/zsh/vendor-completions/_vgpud", "/usr/share/fish/vendor_completions.d/vgpud.fish",
     "/usr/lib/sysusers.d/vgpud.conf", "/usr/lib/tmpfiles.d/vgpud.conf", "/usr/bin/vgpuctl",
-    "/lib/systemd/system/vgpud@.socket", "/etc/vgpud",
+    "/lib/systemd/system/vgpud@.socket", "/etc/vgpud", "/etc/apparmor.d/vgpud", "/etc/apparmor.d/abstractions/vgpud",
 )  # fmt: skip
 
 pytestmark = [

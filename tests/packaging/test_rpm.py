@@ -19,6 +19,7 @@ PARTS = (
     "/usr/share/zsh/site-functions/_vgpud", "/usr/share/fish/vendor_completions.d/vgpud.fish",
     "/usr/lib/sysusers.d/vgpud.conf", "/usr/lib/tmpfiles.d/vgpud.conf", "/usr/bin/vgpud", "/usr/bin/vgpuctl",
     "/usr/lib/systemd/system/vgpud@.socket", "/usr/lib/vgpud/vgpud/_native.abi3.so", "/etc/vgpud",
+    "/etc/apparmor.d/vgpud", "/etc/apparmor.d/abstractions/vgpud/program",
 )  # fmt: skip
 
 # systemd-tmpfiles, a scriptlet's, does nothing without.

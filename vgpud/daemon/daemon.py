@@ -28,6 +28,7 @@ from vgpud.errors import EXIT_INTERNAL, EXIT_OK, RendererError
 from vgpud.tree.keyboard import Typed
 from vgpud.tree.messages import NotTried, Tried
 from vgpud.tree.process import adopt_orphans, allow_many_descriptors, name_process
+from vgpud.walls import apparmor, missing
 
 TRIAL_SECONDS = 40.0
 
@@ -57,6 +58,8 @@ def run(
     name_process("vgpud")
     logs.set_up(current.config.log)
     introduce(current.loaded)
+    for door in missing(apparmor.confine, "daemon"):
+        logger.warning("the daemon is not confined in full: {}", door)
     allow_many_descriptors()
     adopt_orphans()
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from vgpud.errors import EXIT_INTERNAL
 from vgpud.tree.messages import DEVICE, RENDER_SERVER, SESSION, VIEW
 from vgpud.tree.process import allow_many_descriptors, go_before_others, name_process
+from vgpud.walls import apparmor, missing
 
 # Shares of the descriptors that the daemon may have: the less a process is trusted, the fewer.
 SHARES = {SESSION: 0.75, DEVICE: 0.5, RENDER_SERVER: 0.5, VIEW: 0.25}
@@ -49,6 +50,8 @@ def fork(machine: int, kind: str, log: int, kept: Iterable[int], work: Callable[
         if points := OOM_POINTS.get(kind):
             go_before_others(points)
         allow_many_descriptors(SHARES.get(kind, 1.0))
+        for door in missing(apparmor.confine, kind):
+            sys.stderr.write(f"<4>a {kind} process is not confined in full: {door}\n")
         status = work()
     except BaseException:
         traceback.print_exc()
