@@ -124,7 +124,8 @@ def test_page_flips_show_one_whole_picture_or_the_other(
             assert picture in pictures
             seen.add(pictures.index(picture))
     rates = [float(rate) for rate in re.findall(r"freq: ([\d.]+)Hz", modetest_log(machine))]
-    report(f"{statistics.median(rates):.0f} flips of {width}x{height} a second")
+    if rates:  # modetest says one after every 60 flips
+        report(f"{statistics.median(rates):.0f} flips of {width}x{height} a second")
     assert seen == {0, 1}
 
 
