@@ -24,6 +24,7 @@ from tests.driver.witness import Witness
 pytestmark = pytest.mark.timeout(90)
 
 MACHINES = 10
+STARTING_SECONDS = 30.0
 REPLACED_SECONDS = 15.0
 HANGING_SECONDS = 40.0
 CONFIGURATION = """
@@ -53,6 +54,8 @@ class Household:
 
     def __init__(self, tree: Tree, stack: ExitStack) -> None:
         self.tree = tree
+        # It listens before it has imported all that it needs, and some tests begin several.
+        assert tree.listens(STARTING_SECONDS)
         self.other = stack.enter_context(Witness(tree.socket_path))
         self.victim = stack.enter_context(Witness(tree.socket_path))
         self.other_name, self.victim_name = tree.machines()
