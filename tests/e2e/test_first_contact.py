@@ -23,11 +23,11 @@ OPTIONS = "console=tty0 quiet modules=virtio_gpu"
 
 def without_kvm() -> list[str]:
     """What has the line run by the accelerator of all these tests, which is not what a host's own user wants."""
-    if os.environ.get("E2E_ACCELERATOR", "tcg") == "kvm":
+    if os.environ.get("E2E_ACCELERATOR", "tcg") == "kvm" or not Path("/dev/kvm").exists():
         return []
     if os.geteuid() != 0:
         pytest.skip("only root can hide KVM from a QEMU that takes it where it can")
-    hiding = '[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm; exec "$@"'
+    hiding = 'mount --bind /dev/null /dev/kvm && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", hiding, "sh"]
 
 
