@@ -114,7 +114,7 @@ def test_a_killed_device_process_is_followed_by_another(
         wait_until(
             lambda: daemon.device_processes() not in (device, []), "another device process", 20
         )
-        assert not programs(daemon)
+        wait_until(lambda: not programs(daemon), "the loss of its context")
     assert drawn(screen, daemon, CUBE, cube).tolerable
     assert machine.guest.run("pidof weston").split() == [weston]
 
