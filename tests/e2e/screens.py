@@ -130,7 +130,7 @@ def assert_console_is_readable(machine: HasScreen, timeout: float = 10) -> Pictu
     No font is needed: each character must look the same wherever it stands, and unlike every other.
     """
     deadline = time.monotonic() + timeout
-    while mistake := _reading_mistake(picture := machine.screendump(), _console_text(machine)):
+    while mistake := _reading_mistake(picture := machine.screendump(), console_text(machine)):
         if time.monotonic() > deadline:
             machine.keep(picture, "unreadable")
             raise AssertionError(f"the console of {machine.name} is not readable: {mistake}")
@@ -138,9 +138,12 @@ def assert_console_is_readable(machine: HasScreen, timeout: float = 10) -> Pictu
     return picture
 
 
-def _console_text(machine: HasScreen) -> list[str]:
+def console_text(machine: HasScreen) -> list[str]:
+    """The rows of characters that the guest's kernel has on its first console."""
     columns = int(machine.guest.run("stty -F /dev/tty1 size").split()[1])
-    text = machine.guest.run("cat /dev/vcs1")
+    # Places in the kernel's font, which has the characters of that code page.
+    places = bytes.fromhex(machine.guest.run("xxd -p /dev/vcs1").replace("\n", ""))
+    text = places.decode("cp437")
     return [text[start : start + columns] for start in range(0, len(text), columns)]
 
 

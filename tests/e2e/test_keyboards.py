@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +16,13 @@ from ..driver.qmp import QmpServer
 from ..driver.xkb import XkbGuest, available
 from . import viewer
 from .process import wait_until
-from .viewer import Viewer
+from .viewer import Viewer, set_layout
 from .x_server import XServer
 
-SETS_LAYOUT = "setxkbmap"
 pytest.importorskip("vgpud._view", reason="it is built where libvncserver's headers are")
 pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
     pytest.mark.skipif(bool(viewer.missing()), reason=f"there is no {viewer.missing()}"),
-    pytest.mark.skipif(shutil.which(SETS_LAYOUT) is None, reason=f"there is no {SETS_LAYOUT}"),
     pytest.mark.skipif(not available(), reason="there is no libxkbcommon with layouts"),
 ]
 
@@ -59,11 +54,6 @@ def looking(x_server: XServer, layout: str, folder: Path) -> Iterator[tuple[View
                 window.close()
     finally:
         qmp.close()
-
-
-def set_layout(x_server: XServer, layout: str) -> None:
-    environment = os.environ | {"DISPLAY": x_server.display}
-    subprocess.run([SETS_LAYOUT, layout], env=environment, check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

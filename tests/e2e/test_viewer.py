@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""A guest that nobody shows, seen and typed into with real viewers: TigerVNC's under Xvfb, and GTK-VNC's."""
+"""A guest that nobody shows, seen and typed into with real viewers: TigerVNC's under Xvfb, and GTK-VNC's.  The guest's keyboard is German,
+and so is the viewer's.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +12,35 @@ from pathlib import Path
 
 import pytest
 
+from ..driver import xkb
 from . import viewer
 from .conftest import Workshop
+from .german import use_german_keyboard
 from .machine import Machine, MachineOptions
 from .picture import Picture
 from .process import wait_until
-from .screens import assert_console_is_readable, connectors, modetest_arguments, shown, write_text
+from .screens import (
+    assert_console_is_readable,
+    connectors,
+    console_text,
+    modetest_arguments,
+    shown,
+    write_text,
+)
 from .shell import GuestShell
-from .viewer import Viewer, captured
+from .viewer import Viewer, captured, set_layout
 from .x_server import XServer, wait_for_part
 
 pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
     pytest.mark.skipif(bool(viewer.missing()), reason=f"there is no {viewer.missing()}"),
+    pytest.mark.skipif(not xkb.available(), reason="there is no libxkbcommon with layouts"),
 ]
 
 # <linux/input-event-codes.h>
 EV_KEY, EV_ABS, BTN_LEFT, ABS_X, ABS_Y = 1, 3, 0x110, 0, 1
 EVENT = struct.Struct("<16xHHi")
+ANSWER = "[zyZY] {@} ~|\\ ^, Grüße! 6*7: 42"
 PLACES = 32768
 
 
@@ -56,6 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def x_server(folder: Path) -> Iterator[XServer]:
     server = XServer(folder)
+    set_layout(server, "de")
     yield server
     server.close()
 
@@ -70,7 +84,8 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop, folder: Path, port: int) -> Machine:
     qmp = folder / "qmp"
-    daemon = shared_workshop.daemon(["--headless", f"--view=127.0.0.1:{port}", f"--view-qmp={qmp}"])
+    view = (f"--view=127.0.0.1:{port}", f"--view-qmp={qmp}", "--view-layout=de(nodeadkeys)")
+    daemon = shared_workshop.daemon(["--headless", *view])
     options = MachineOptions(
         arguments=[
             *("-chardev", f"socket,id=keys,path={qmp},server=on,wait=off"),
@@ -104,15 +119,16 @@ def test_the_console_is_read_off_the_screen(seen: Seen, window: Viewer, x_server
 def test_a_command_is_typed_and_its_answer_read_off_the_screen(
     seen: Seen, window: Viewer, x_server: XServer
 ) -> None:
+    use_german_keyboard(seen.guest)
     seen.guest.run("setsid sh -c 'exec sh </dev/tty1 >/dev/tty1 2>&1' &")
     write_text(seen, "what is typed comes below")
     window.take_keyboard()
-    window.type('echo "6 times 7 is $((6*7))" | tee /tmp/answer; ls -la / >/tmp/files')
+    # Of each kind of key: on another place than on a US keyboard, with AltGr, with neither.
+    window.type('echo "[zyZY] {@} ~|\\ ^, Grüße! 6*7: $((6*7))" | tee /tmp/answer')
     window.press("Return")
-    wait_until(lambda: answer(seen) == "6 times 7 is 42", "the command")
+    wait_until(lambda: answer(seen) == ANSWER, "the command")
     picture = assert_console_is_readable(seen)
-    assert "6 times 7 is 42" in seen.guest.run("cat /dev/vcs1")
-    assert "vmlinuz" not in seen.guest.run("cat /tmp/files")
+    assert ANSWER in [row.rstrip() for row in console_text(seen)]
     found = wait_for_part(x_server, picture)
     seen.keep(x_server.picture(), "typed")
     assert found

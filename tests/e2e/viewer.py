@@ -13,6 +13,8 @@ from .process import Process
 from .x_server import XServer
 
 VIEWER, HANDS, CAPTURE = "xtigervncviewer", "xdotool", "gvnccapture"
+SETS_LAYOUT = "setxkbmap"
+PROGRAMS = (VIEWER, HANDS, CAPTURE, SETS_LAYOUT)
 OPTIONS = (
     *("-SecurityTypes=None", "-RemoteResize=0", "-AlertOnFatalError=0"),
     # Nothing lies over the picture, and nothing of it is lost.
@@ -22,7 +24,13 @@ OPTIONS = (
 
 def missing() -> str:
     """Of the programs that tests with a viewer need."""
-    return ", ".join(name for name in (VIEWER, HANDS, CAPTURE) if shutil.which(name) is None)
+    return ", ".join(name for name in PROGRAMS if shutil.which(name) is None)
+
+
+def set_layout(server: XServer, layout: str) -> None:
+    """Of the keyboard in front of viewers there."""
+    environment = os.environ | {"DISPLAY": server.display}
+    subprocess.run([SETS_LAYOUT, layout], env=environment, check=True, timeout=60)
 
 
 class Viewer:
