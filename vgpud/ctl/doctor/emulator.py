@@ -107,15 +107,14 @@ def _no_node(host: Host) -> str:
 
 DISPLAYS = (
     Display("-display none", "none", _nothing),
-    Display("-display dbus (in 2D)", "dbus", _nothing),
     Display("-display gtk,gl=on", "gtk", _no_buffers),
     Display("-display sdl,gl=on", "sdl", _no_buffers),
     Display("-display dbus,gl=on", "dbus", _no_node),
     Display("-display egl-headless", "egl-headless", _no_node),
 )
 REFUSED = (
-    "QEMU refuses -vnc, and gtk and sdl without gl=on, with any vhost-user GPU; "
-    "to see a machine's screen anyway:"
+    "with any vhost-user GPU QEMU refuses -vnc, and gtk and sdl without gl=on, and with dbus without "
+    "gl=on it ends when the first viewer comes; to see a machine's screen anyway:"
 )
 VIEWER = "vgpud --view unix:/run/vgpud/view …; vncviewer /run/vgpud/view"
 
