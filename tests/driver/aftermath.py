@@ -17,6 +17,7 @@ from .tree import END_SECONDS, STATUS_SECONDS, TOLERANCE_SECONDS, Fields, NoAnsw
 from .witness import SECONDS as WITNESS_SECONDS
 from .witness import Witness, WitnessError
 
+ANSWER_SECONDS = 1.0
 NEWCOMER_SECONDS = 5.0
 LEAVING_SECONDS = 5.0
 MISTAKE = "mistake in this program"
@@ -80,15 +81,19 @@ class House:
         """Daemon, control socket, witness, a newcomer."""
         if not alive(self.tree.daemon) or self.tree.process.poll() is not None:
             raise AftermathError(f"the daemon is dead: {self._log()}")
-        machines = self._machines()
-        if self.name not in machines or _own(machines[self.name]) != self._own:
-            raise AftermathError(f"the witness was {self._own}, now {machines.get(self.name)}")
+        # A session that does not answer in time is shown without what it would have said.
+        if not wait_until(self._witness_is_itself, ANSWER_SECONDS * self._patience):
+            now = self._machines().get(self.name)
+            raise AftermathError(f"the witness was {self._own}, now {now}")
         self._witness_is_well()
         newcomer(self.tree.socket_path, NEWCOMER_SECONDS * self._patience)
         # (What a device process writes, which may be anything, has a time and a level before it.)
         if MISTAKE in (said := self._log()) or "\nTraceback" in said:
             raise AftermathError(f"a mistake of the program's own: {said}")
         self._said = len(self.tree.log)
+
+    def _witness_is_itself(self) -> bool:
+        return _own(self._machines().get(self.name, {})) == self._own
 
     def _machines(self) -> dict[str, Fields]:
         try:
