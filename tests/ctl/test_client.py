@@ -40,6 +40,7 @@ def test_what_is_no_daemon_s_socket_is_said(tmp_path: Path) -> None:
         ("file", "file: this is not a socket"),
         ("folder", f"this is a folder; .* such as {tmp_path}/folder/vgpud.sock"),
         ("vgpud.sock.control", f"name the daemon's socket, {tmp_path}/vgpud.sock$"),
+        ("x" * 108, "a socket's path has at most 107 bytes"),
     ):
         with pytest.raises(NobodyError, match=words):
             Client(control_path(tmp_path / name))

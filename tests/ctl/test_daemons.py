@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vgpud.config.runtime import default_socket
 from vgpud.control.client import NobodyError
 from vgpud.control.protocol import ControlError, control_path
 from vgpud.ctl import daemons
@@ -131,9 +132,8 @@ def test_those_that_may_not_be_asked_are_counted(backend: Backend) -> None:
 
 
 def test_without_a_name_it_is_the_usual_one_or_the_only_one(backend: Backend, alone: Path) -> None:
-    with pytest.raises(
-        NobodyError, match=f"no vgpud answers at {alone}/system/vgpud.sock; start it"
-    ):
+    usual = default_socket(os.environ, os.geteuid())
+    with pytest.raises(NobodyError, match=f"no vgpud answers at {usual}; start it"):
         chosen(None)
     only = link(backend, alone / "folder/any.sock")
     assert (usual_socket(), chosen(None)) == (None, only)

@@ -121,6 +121,10 @@ def test_kvm_that_may_not_be_used_comes_with_the_line_that_allows_it(host: MadeU
     host.file_groups["/dev/kvm"] = "kvm"
     (line,) = only(kernel.kvm, host, Verdict.LIMITED).remedy
     assert line.startswith(f"sudo adduser {host.user_name} kvm")
+    host.file_groups["/dev/kvm"] = "root"
+    given, joined = only(kernel.kvm, host, Verdict.LIMITED).remedy
+    assert given.startswith("sudo chgrp kvm /dev/kvm ")
+    assert joined == line, "nobody is asked to join root's group"
     host.forbidden.clear()
     assert only(kernel.kvm, host, Verdict.OK)
 

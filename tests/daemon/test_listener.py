@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from vgpud.config.runtime import PATH_BYTES_MAX
 from vgpud.config.schema import Socket
 from vgpud.control.client import Client
 from vgpud.control.protocol import control_path
 from vgpud.daemon.folder import Folder, bind_in
-from vgpud.daemon.listener import PATH_BYTES_MAX, open_control_listener, open_listener
+from vgpud.daemon.listener import open_control_listener, open_listener
 from vgpud.errors import ConfigurationError
 
 # One that whoever runs this may give files to.

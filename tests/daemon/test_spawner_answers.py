@@ -2,6 +2,7 @@
 """How long the daemon waits for a spawner's sign of life."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -46,3 +47,23 @@ async def test_one_that_begins_has_more_time_than_one_that_runs(
                 watcher._take(Pong(serial))
     expected = 2 * PING_SECONDS + ANSWER_SECONDS if answers else BEGIN_SECONDS
     assert killed == [pytest.approx(begin + expected)]
+
+
+async def test_one_that_hung_when_it_was_killed_is_reaped_later(
+    silent: Process, killed: list[float], autojump_clock: trio.testing.MockClock
+) -> None:
+    watcher = Spawner(silent, lambda _: None, lambda: None)
+    late = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
+    watcher._dying.append(os.pidfd_open(late))
+    with trio.move_on_after(3 * PING_SECONDS):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watcher._watch, silent)
+            await trio.sleep(PING_SECONDS / 2)
+            os.kill(late, signal.SIGKILL)
+            os.waitid(os.P_PID, late, os.WEXITED | os.WNOWAIT)
+            for serial in range(1, 4):
+                watcher._take(Pong(serial))
+                await trio.sleep(PING_SECONDS)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(late, 0)
+    assert watcher._dying == []

@@ -8,6 +8,10 @@ SYSTEM_RUNTIME = Path("/run/vgpud")
 USERS = Path("/run/user")
 FOLDER_NAME = "vgpud"
 SOCKET_NAME = "vgpud.sock"
+ADDRESS_BYTES = 108
+"""Room for a path in struct sockaddr_un."""
+PATH_BYTES_MAX = ADDRESS_BYTES - 1
+"""A null character ends it."""
 MACHINES_NAME = "machines"
 """The folder for daemons that serve one machine each, beside the sockets of all others."""
 

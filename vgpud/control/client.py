@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vgpud.config.runtime import SOCKET_NAME
+from vgpud.config.runtime import PATH_BYTES_MAX, SOCKET_NAME
 from vgpud.control.protocol import (
     EVENTS,
     SUFFIX,
@@ -130,4 +130,6 @@ def _misnamed(main: Path) -> str:
         return f"{main}: this is a folder; name the daemon's socket in it, such as {main / SOCKET_NAME}"
     if str(main).endswith(SUFFIX):
         return f"{main}: name the daemon's socket, {str(main).removesuffix(SUFFIX)}"
+    if len(os.fsencode(main)) > PATH_BYTES_MAX:
+        return f"{main}: no vgpud listens there, since a socket's path has at most {PATH_BYTES_MAX} bytes"
     return f"{main}: this is not a socket" if main.exists() and not main.is_socket() else ""

@@ -249,7 +249,11 @@ def _room() -> int | None:
 
 
 def _show(text: str, again: bool) -> None:
-    _say(f"{CLEAR_SCREEN if again and sys.stdout.isatty() else ''}{text}")
+    if again and sys.stdout.isatty():
+        # A line that goes on in the next one would push the first off the screen.
+        columns = shutil.get_terminal_size().columns
+        text = CLEAR_SCREEN + "\n".join(line[:columns] for line in text.splitlines())
+    _say(text)
 
 
 def _say(text: str) -> None:

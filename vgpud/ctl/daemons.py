@@ -167,7 +167,8 @@ def chosen(given: Path | None, machine: str | None = None) -> Path:
         return found[0].path
     if found:
         raise ControlError(f"there are {len(found)} daemons, {_listing(found)}: name one with -s")
-    raise NobodyError(f"no vgpud answers at {SYSTEM_SOCKET}; start it, or name its socket with -s")
+    usual = default_socket(os.environ, os.geteuid()) or SYSTEM_SOCKET
+    raise NobodyError(f"no vgpud answers at {usual}; start it, or name its socket with -s")
 
 
 def _with_machine(found: list[Found], machine: str) -> Path:

@@ -14,10 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from vgpud.config.runtime import ADDRESS_BYTES
 from vgpud.errors import ConfigurationError
-
-ADDRESS_BYTES = 108
-"""Of struct sockaddr_un."""
 
 _FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from attrs import evolve
 
 from vgpud.config.address import Address
+from vgpud.config.runtime import PATH_BYTES_MAX
 from vgpud.config.schema import Config, Socket
 from vgpud.control.protocol import control_path
-from vgpud.daemon.folder import ADDRESS_BYTES, Folder, give_to_group
+from vgpud.daemon.folder import Folder, give_to_group
 from vgpud.daemon.stale import make_room, sweep
 from vgpud.errors import ConfigurationError
 
 # Enough for a host that starts all of its machines at once.
 BACKLOG = 128
-PATH_BYTES_MAX = ADDRESS_BYTES - 1  # a null character ends it
 MEETING_SUFFIX = ".machines"
 MACHINE_SEPARATOR = "."
 

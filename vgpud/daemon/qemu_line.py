@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from vgpud.daemon.folder import ADDRESS_BYTES
+from vgpud.config.runtime import ADDRESS_BYTES
 
 
 class _Target(NamedTuple):

@@ -104,6 +104,7 @@ class Spawner:
         self._come = trio.Event()
         self._gone = trio.Event()
         self._stopping = False
+        self._dying: list[int] = []
 
     async def run(self) -> None:
         """One spawner after another, until it is stopped."""
@@ -141,6 +142,8 @@ class Spawner:
             with trio.move_on_after(END_SECONDS, shield=True):
                 await trio.lowlevel.wait_readable(process.pidfd)
             ending = reap(process.pidfd)
+            if ending is None:
+                self._dying.append(os.dup(process.pidfd))
             process.close()
         if not self._stopping:
             logger.error(
@@ -166,6 +169,7 @@ class Spawner:
         """
         serial = 0
         while True:
+            self._reap_late()
             serial += 1
             self._answered = 0
             try:
@@ -182,6 +186,13 @@ class Spawner:
                 kill(process.pidfd)
                 return
             await trio.sleep(PING_SECONDS)
+
+    def _reap_late(self) -> None:
+        """Reaps earlier ones that hung in the kernel when they were killed."""
+        for pidfd in list(self._dying):
+            if reap(pidfd) is not None:
+                os.close(pidfd)
+                self._dying.remove(pidfd)
 
     @property
     def pid(self) -> int | None:

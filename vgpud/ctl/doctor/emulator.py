@@ -48,7 +48,7 @@ def qemu(host: Host) -> Iterator[Finding]:
         yield broken(
             f"{path} is QEMU {_dotted(here)}: before 8.0 this device needs KVM, which this user "
             f"may not use",
-            f"sudo adduser {host.user_name} kvm  # and log in again",
+            *host.lines_to_use("/dev/kvm", "kvm"),
         )
     else:
         yield ok(f"{path} is QEMU {_dotted(here)}")

@@ -49,11 +49,10 @@ def render_nodes(host: Host) -> Iterator[Finding]:
         if host.may(node):
             yield ok(f"{node} ({driver}) may be used")
         else:
-            group = host.group_of(node) or "render"
             yield limited(
                 f"{host.user_name} may not use {node} ({driver}): for this user the processor "
                 f"draws",
-                f"sudo adduser {host.user_name} {group}  # and log in again",
+                *host.lines_to_use(node, "render"),
             )
 
 

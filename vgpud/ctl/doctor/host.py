@@ -75,6 +75,15 @@ class Host:
             return grp.getgrgid(self.path(name).stat().st_gid).gr_name
         return ""
 
+    def lines_to_use(self, name: str, usual: str) -> list[str]:
+        """What gives this user a device file: its group, or the usual one where it is root's."""
+        group = self.group_of(name)
+        lines = []
+        if group in ("", "root"):
+            group = usual
+            lines = [f"sudo chgrp {group} {name} && sudo chmod g+rw {name}  # until the next start"]
+        return [*lines, f"sudo adduser {self.user_name} {group}  # and log in again"]
+
     # --- programs
 
     def which(self, name: str) -> str | None:

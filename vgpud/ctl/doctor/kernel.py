@@ -36,10 +36,9 @@ def kvm(host: Host) -> Iterator[Finding]:
             "sudo modprobe -a kvm_intel kvm_amd  # or switch it on in the firmware's setup",
         )
     elif not host.may("/dev/kvm"):
-        group = host.group_of("/dev/kvm") or "kvm"
         yield limited(
             f"{host.user_name} may not use /dev/kvm: guests of this user run many times slower",
-            f"sudo adduser {host.user_name} {group}  # and log in again",
+            *host.lines_to_use("/dev/kvm", "kvm"),
         )
     else:
         yield ok("/dev/kvm may be used")
