@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -23,9 +24,14 @@ from vgpud.errors import ConfigurationError
 
 from .running import COMMAND, daemon, status, vmm, wait_until
 
+# Until a session has heard of its VMM, and may answer already.
+NAMELESS = re.compile(r"\d+, process \d+")
+
 
 def names(path: Path) -> list[str]:
-    return [machine["name"] for machine in status(path)["machines"] if machine["answers"]]
+    """Of those that have one."""
+    answering = [one["name"] for one in status(path)["machines"] if one["answers"]]
+    return [name for name in answering if not NAMELESS.fullmatch(name)]
 
 
 def ask(path: Path, machine: str) -> None:
