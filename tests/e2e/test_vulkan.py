@@ -102,14 +102,15 @@ def workers(daemon: Daemon) -> dict[int, int]:
 @contextmanager
 def program(machine: Machine, daemon: Daemon, arguments: str) -> Iterator[int]:
     """A program of the guest's, while it works; its worker."""
-    before = workers(daemon)
+    # The worker of a program that has just ended may be there still, and its context's number used again.
+    before = workers(daemon).items()
     machine.guest.run(
         f"(env {vulkan.VENUS.chosen} chroot {disk.ROOT} compute {arguments} >/tmp/program 2>&1 &)"
     )
-    new = {}
+    new: dict[int, int] = {}
 
     def come() -> bool:
-        new.update({one: pid for one, pid in workers(daemon).items() if one not in before})
+        new.update(workers(daemon).items() - before)
         return "Venus" in machine.guest.run("cat /tmp/program") and bool(new)
 
     try:
@@ -117,7 +118,7 @@ def program(machine: Machine, daemon: Daemon, arguments: str) -> Iterator[int]:
         yield new[max(new)]
     finally:
         machine.guest.run("killall -9 compute", check=False)
-        wait_until(lambda: workers(daemon).keys() <= before.keys(), "the worker to be gone", 10)
+        wait_until(lambda: workers(daemon).items() <= before, "the worker to be gone", 10)
 
 
 LONG = "100000 1000000000"
