@@ -8,6 +8,7 @@ import socket
 import subprocess
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,20 @@ async def test_one_that_does_not_answer_is_not_waited_for(
             assert await session.machine.report() is None
         assert session.process.poll() is None
         nursery.cancel_scope.cancel()
+
+
+async def test_a_question_that_could_not_be_put_allows_no_answer(session: Session) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.run)
+        with suppress(BlockingIOError):
+            while True:
+                session.machine.order(Ping(0))
+        for _ in range(100):
+            assert await session.machine.report() is None
+        session.say(codec.encode(Pong(1)) * 20)
+        with trio.fail_after(5):
+            await session.machine.ended.wait()
+    assert session.machine.ending == Ending(0, signal.SIGKILL)
 
 
 async def test_a_client_is_handed_down_to_one_that_answers(session: Session) -> None:

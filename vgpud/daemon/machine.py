@@ -329,6 +329,8 @@ class Machine:
             return None
         finally:
             self._questions.end(asked)
+        if asked.answer is None:
+            self._questions.allow_late_answer()
         return asked.answer if isinstance(asked.answer, answer) else None
 
     async def hand_down(self, connection: int, request: str) -> None:

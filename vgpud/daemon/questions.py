@@ -50,8 +50,12 @@ class Questions:
     def end(self, question: Question) -> None:
         """No answer to it is waited for any more."""
         del self._open[question.serial]
-        # A late answer is not used, but does not count as unasked either.
-        self._unasked -= question.answer is None
+
+    def allow_late_answer(self) -> None:
+        """It was asked and has not answered in time: what comes too late is not used, but does not
+        count as unasked either.
+        """
+        self._unasked -= 1
 
     def take(self, answer: Report | Pong) -> None:
         """``LinkError`` as in count_unasked."""

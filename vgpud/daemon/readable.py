@@ -36,11 +36,10 @@ class Readable:
         """Tells the readers; never returns."""
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            ready = [(one, self._readers[one]) for one, _ in self._epoll.poll(0)]
-            for descriptor, reader in ready:
-                # One before it may have removed it, and even have got another with its number.
-                if self._readers.get(descriptor) is reader:
-                    _call(reader, descriptor)
+            # One at a time: it may close others that are ready, and open some with their numbers.  The
+            # kernel puts it behind them, so each has its turn.
+            for descriptor, _ in self._epoll.poll(0, 1):
+                _call(self._readers[descriptor], descriptor)
 
     def add(self, descriptor: int, reader: Reader) -> None:
         """Remove the descriptor before it is closed."""
