@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 
 import pytest
 
 from .conftest import Workshop
+from .long import takes
 from .other_kernel import assert_passes_there
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("only_vgpud")
-@pytest.mark.skipif(not os.environ.get("E2E_LONG"), reason="5 to 10 minutes: E2E_LONG=1 runs it")
+@takes("5 to 10 minutes")
 @pytest.mark.skipif(
     shutil.which("apparmor_parser", path="/usr/sbin:/sbin") is None,
     reason="AppArmor's parser is not installed: its profiles are not seen enforced",

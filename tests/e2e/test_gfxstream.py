@@ -85,9 +85,7 @@ def test_a_guest_draws_in_2d_where_gfxstream_was_started(
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop) -> Machine:
     daemon = shared_workshop.daemon(["--gpu-mode", "gfxstream"], with_gfxstream())
-    machine = shared_workshop.ready_machine(daemon, vulkan.machine_options())
-    disk.mount(machine)
-    return machine
+    return vulkan.ready_machine(shared_workshop, daemon)
 
 
 def device_of(summary: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from .control import Screen
 from .daemon import Daemon
 from .held import Drawing, nearest
 from .likeness import Deviation, deviation, upside_down, with_red_and_blue_swapped
+from .long import takes
 from .machine import Machine
 from .picture import Picture
 from .process import wait_until
@@ -26,26 +27,18 @@ pytestmark = [
     # The guest's own renderer, on an emulated processor of a busy host.
     pytest.mark.timeout(900),
     pytest.mark.skipif(gfxstream.folder() is None, reason=gfxstream.NOT_NAMED),
-    pytest.mark.skipif(
-        not os.environ.get("E2E_LONG"),
-        reason="minutes, and two more roots to make: E2E_LONG=1 runs it",
-    ),
+    takes("minutes, and two more roots to make"),
 ]
 
 
 @pytest.fixture(scope="module")
 def daemon(shared_workshop: Workshop) -> Daemon:
-    file = shared_workshop.folder / "vgpud.toml"
-    file.write_text(vulkan.DISPLAY)
-    options = ["--gpu-mode", "gfxstream", "--config", str(file)]
-    return shared_workshop.daemon(options, with_gfxstream())
+    return vulkan.start_daemon(shared_workshop, "gfxstream", with_gfxstream())
 
 
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop, daemon: Daemon) -> Machine:
-    machine = shared_workshop.ready_machine(daemon, vulkan.machine_options())
-    disk.mount(machine)
-    return machine
+    return vulkan.ready_machine(shared_workshop, daemon)
 
 
 @pytest.fixture(scope="module")

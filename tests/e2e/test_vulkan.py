@@ -65,9 +65,7 @@ def daemon(shared_workshop: Workshop) -> Daemon:
 
 @pytest.fixture(scope="module")
 def venus(shared_workshop: Workshop, daemon: Daemon) -> Machine:
-    machine = shared_workshop.ready_machine(daemon, vulkan.machine_options())
-    disk.mount(machine)
-    return machine
+    return vulkan.ready_machine(shared_workshop, daemon)
 
 
 def test_the_guest_has_all_that_venus_needs(only_vgpud: None, venus: Machine) -> None:

@@ -16,6 +16,7 @@ from . import disk, host, vulkan
 from .conftest import Report, Workshop
 from .control import Screen, vgpuctl
 from .daemon import Daemon
+from .long import takes
 from .machine import Machine
 from .picture import Picture
 from .process import wait_until
@@ -24,23 +25,18 @@ from .screens import assert_console_is_readable, write_text
 pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not os.environ.get("E2E_LONG"), reason="minutes: E2E_LONG=1 runs it"),
+    takes("minutes"),
 ]
 
 
 @pytest.fixture(scope="module")
 def daemon(shared_workshop: Workshop) -> Daemon:
-    file = shared_workshop.folder / "vgpud.toml"
-    file.write_text(vulkan.DISPLAY)
-    options = ["--gpu-mode", "virglrenderer", "--config", str(file)]
-    return shared_workshop.daemon(options, host.vgpud_command())
+    return vulkan.start_daemon(shared_workshop, "virglrenderer", host.vgpud_command())
 
 
 @pytest.fixture(scope="module")
 def machine(shared_workshop: Workshop, daemon: Daemon) -> Machine:
-    machine = shared_workshop.ready_machine(daemon, vulkan.machine_options())
-    disk.mount(machine)
-    return machine
+    return vulkan.ready_machine(shared_workshop, daemon)
 
 
 @pytest.fixture(scope="module")

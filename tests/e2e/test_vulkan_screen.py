@@ -15,6 +15,7 @@ from .control import Screen
 from .daemon import Daemon
 from .held import Drawing, nearest
 from .likeness import deviation, upside_down, with_red_and_blue_swapped
+from .long import takes
 from .machine import Machine
 from .picture import Picture
 from .process import wait_until
@@ -25,27 +26,19 @@ pytestmark = [
     pytest.mark.usefixtures("only_vgpud"),
     # The guest's own renderer, on an emulated processor of a busy host.
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not os.environ.get("E2E_LONG"),
-        reason="minutes, and two more roots to make: E2E_LONG=1 runs it",
-    ),
+    takes("minutes, and two more roots to make"),
 ]
 
 
 @pytest.fixture(scope="module")
 def daemon(shared_workshop: Workshop) -> Daemon:
-    file = shared_workshop.folder / "vgpud.toml"
-    file.write_text(vulkan.DISPLAY)
-    options = ["--gpu-mode", "virglrenderer", "--config", str(file)]
-    return shared_workshop.daemon(options, host.vgpud_command(host.NEWER_MESA))
+    command = host.vgpud_command(host.NEWER_MESA)
+    return vulkan.start_daemon(shared_workshop, "virglrenderer", command)
 
 
 def new_machine(workshop: Workshop, daemon: Daemon, name: str) -> Machine:
     """It has that name, and a Mesa whose Venus shows pictures in windows without DMA buffers."""
-    options = vulkan.machine_options("-name", name, suites=host.NEWER_MESA)
-    machine = workshop.ready_machine(daemon, options)
-    disk.mount(machine)
-    return machine
+    return vulkan.ready_machine(workshop, daemon, "-name", name, suites=host.NEWER_MESA)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..daemon.running import children, process_name
 from . import disk, parts
+from .conftest import Workshop
 from .control import Screen
 from .daemon import Daemon
 from .held import Drawing, held, nearest
@@ -63,6 +64,22 @@ DRAWINGS = {
 
 STEADY_SECONDS = 1.0
 """Of a picture that does not change any more: weston shows what it was given with its next frame."""
+
+
+def start_daemon(workshop: Workshop, mode: str, command: Sequence[str]) -> Daemon:
+    """One whose machines have a screen of SIZE."""
+    file = workshop.folder / "vgpud.toml"
+    file.write_text(DISPLAY)
+    return workshop.daemon(["--gpu-mode", mode, "--config", str(file)], command)
+
+
+def ready_machine(
+    workshop: Workshop, daemon: Daemon, *arguments: str, suites: str = "trixie"
+) -> Machine:
+    """With a shared memory region, and the guest's disk."""
+    machine = workshop.ready_machine(daemon, machine_options(*arguments, suites=suites))
+    disk.mount(machine)
+    return machine
 
 
 def machine_options(*arguments: str, suites: str = "trixie") -> MachineOptions:
