@@ -20,6 +20,7 @@ from vgpud.config.runtime import default_socket
 from vgpud.daemon.qemu_line import qemu_line
 
 from ..driver.frontend import Frontend
+from ..driver.own_mounts import can_unshare
 from ..driver.processes import wait_until
 
 USER = 1000
@@ -67,18 +68,12 @@ class Bare:
         return wait_until(lambda: text in self.log.read_text(), 20)
 
 
-def can_map(*flags: str) -> bool:
-    try:
-        return not subprocess.run(["unshare", *flags, "true"], stderr=subprocess.DEVNULL).returncode
-    except OSError:
-        return False
-
-
 needs_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not can_map("--mount"), reason="only root has a /run of its own to show"
+    os.geteuid() != 0 or not can_unshare("--mount"),
+    reason="only root has a /run of its own to show",
 )
 needs_users = pytest.mark.skipif(
-    not can_map("--user", f"--map-user={USER}"), reason="no namespace for another user here"
+    not can_unshare("--user", f"--map-user={USER}"), reason="no namespace for another user here"
 )
 
 

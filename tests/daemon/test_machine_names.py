@@ -22,6 +22,7 @@ from vgpud.daemon import own_control
 from vgpud.daemon.own_control import machines_folder, open_own_control
 from vgpud.errors import ConfigurationError
 
+from ..driver.own_mounts import takes_own_mounts
 from .running import COMMAND, daemon, status, vmm, wait_until
 
 # Until a session has heard of its VMM, and may answer already.
@@ -198,10 +199,9 @@ def test_one_that_has_no_place_is_served_without(
     assert open_own_control("web", Socket(), {"XDG_RUNTIME_DIR": str(own)}) is None
 
 
+@takes_own_mounts
 def test_a_daemon_for_one_machine_answers_on_a_socket_of_its_name(tmp_path: Path) -> None:
     """As libvirt starts it, in a root where the system's folder is another."""
-    if subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("no mount namespace of one's own here")
     hidden = 'mount -t tmpfs none /run && mkdir -p /run/vgpud/machines && exec "$@"'
     with ExitStack() as owned:
         ours, theirs = map(owned.enter_context, socket.socketpair())

@@ -15,6 +15,7 @@ from vgpud.daemon.qemu_line import qemu_line
 
 from ..daemon.running import daemon, status, wait_until
 from ..driver.backend import Backend
+from ..driver.own_mounts import takes_own_mounts
 from . import parts
 from .patience import Patience
 
@@ -37,6 +38,7 @@ def frames(backend: Backend) -> int:
     return sum(machine["counters"]["flushes"] for machine in machines if machine["answers"])
 
 
+@takes_own_mounts
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_a_guest_is_on_the_screen_of_who_pastes_the_line(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:

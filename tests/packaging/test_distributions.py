@@ -16,6 +16,7 @@ import vgpud
 
 from ..daemon.running import show, wait_until
 from ..driver.backend import Machine
+from ..driver.own_mounts import takes_own_mounts
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 200
@@ -108,6 +109,7 @@ def test_the_wheel_is_for_every_interpreter_and_this_machine_and_says_so(wheel: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide the compilers")
+@takes_own_mounts
 def test_the_wheel_runs_where_there_is_no_compiler(wheel: Path, environment: Path) -> None:
     assert without_compiler("gcc", "--version").returncode != 0
     done = without_compiler(*pip(environment, wheel))
@@ -126,6 +128,7 @@ def test_the_source_distribution_runs_where_there_is_a_compiler(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide the compilers")
+@takes_own_mounts
 def test_the_source_distribution_says_that_a_compiler_is_missing(
     source: Path, environment: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import vgpud
 
+from ..driver.own_mounts import takes_own_mounts
 from .conftest import RELEASES, SECONDS, Release, run
 
 BUILD = Path(__file__).parents[2] / "contrib/rpm/build"
@@ -71,6 +72,7 @@ def test_it_asks_for_what_its_own_files_need(package: Path) -> None:
     assert any(line.startswith("python(abi) = ") for line in needed)
 
 
+@takes_own_mounts
 def test_it_is_installed_and_removed(
     package: Path, fresh_root: Callable[[Release], Path], tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from vgpud.native import lib
 
 from ..daemon.running import show, wait_until
 from ..driver.backend import Machine
+from ..driver.own_mounts import takes_own_mounts
 from .conftest import RELEASES, SECONDS, Release, run
 
 GLIBC = (2, 28)
@@ -71,6 +72,7 @@ def root(
     shutil.rmtree(root / "opt/vgpud")
 
 
+@takes_own_mounts
 def test_a_machine_is_served_in_a_root_of_debian(root: Path) -> None:
     wide = "from vgpud.native import lib; print(lib.processor_has_avx2())"
     assert run(*INSIDE, "sh", "-c", ENTER, root, "-c", wide).strip() == str(
