@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,14 @@ import pytest
 from vgpud.control.protocol import control_path, request
 from vgpud.daemon.control_socket import CONNECTIONS_MAX
 
-from ..daemon.running import daemon, open_descriptors, wait_until
+from ..daemon.running import answers, daemon, open_descriptors, wait_until
 from ..driver.backend import Backend, Machine
 
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Backend]:
     with daemon() as running:
-        assert wait_until(control_path(running.socket_path).exists)
+        assert wait_until(partial(answers, running.socket_path))
         assert is_served(running)
         yield running
 

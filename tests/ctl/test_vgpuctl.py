@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vgpud.control.protocol import VERSION, control_path
 
-from ..daemon.running import daemon, devices, status, wait_until
+from ..daemon.running import answers, daemon, devices, status, wait_until
 from ..driver import commands
 from ..driver.backend import Backend, Machine
 from ..driver.commands import Format, Rectangle, ResponseType
@@ -33,7 +34,7 @@ COMMAND = [sys.executable, "-m", "vgpud.ctl"]
 @pytest.fixture
 def backend() -> Iterator[Backend]:
     with daemon() as running:
-        assert wait_until(control_path(running.socket_path).exists)
+        assert wait_until(partial(answers, running.socket_path))
         yield running
 
 

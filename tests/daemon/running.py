@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vgpud.control.client import Client
+from vgpud.control.client import Client, NobodyError
 from vgpud.control.protocol import control_path
 
 from ..driver.backend import Backend, Machine
@@ -91,6 +91,15 @@ def sessions(process_id: int) -> list[int]:
 def devices(process_id: int) -> list[int]:
     """The device processes of a daemon."""
     return named(process_id, "vgpud-device")
+
+
+def answers(socket_path: Path) -> bool:
+    """Whether a daemon listens at its control socket, whose file is there a moment earlier."""
+    try:
+        Client(control_path(socket_path)).close()
+    except NobodyError:
+        return False
+    return True
 
 
 def status(socket_path: Path) -> dict[str, Any]:

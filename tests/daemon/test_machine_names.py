@@ -23,7 +23,7 @@ from vgpud.daemon.own_control import machines_folder, open_own_control
 from vgpud.errors import ConfigurationError
 
 from ..driver.own_mounts import takes_own_mounts
-from .running import COMMAND, daemon, status, vmm, wait_until
+from .running import COMMAND, answers, daemon, status, vmm, wait_until
 
 # Until a session has heard of its VMM, and may answer already.
 NAMELESS = re.compile(r"\d+, process \d+")
@@ -66,7 +66,7 @@ def served(path: Path, count: int) -> bool:
 
 def test_a_machine_is_called_as_its_vmm_says_at_every_start() -> None:
     with daemon() as backend:
-        assert wait_until(control_path(backend.socket_path).exists)
+        assert wait_until(partial(answers, backend.socket_path))
         for _ in range(2):
             with vmm(backend.socket_path, "web"):
                 assert wait_until(lambda: names(backend.socket_path) == ["web"])
@@ -78,7 +78,7 @@ def test_a_machine_is_called_as_its_vmm_says_at_every_start() -> None:
 
 def test_two_of_one_name_are_told_apart_and_found_by_their_numbers() -> None:
     with daemon() as backend, ExitStack() as machines:
-        assert wait_until(control_path(backend.socket_path).exists)
+        assert wait_until(partial(answers, backend.socket_path))
         for count in (1, 2):
             machines.enter_context(vmm(backend.socket_path, "web"))
             assert wait_until(partial(served, backend.socket_path, count))
@@ -94,7 +94,7 @@ def test_two_of_one_name_are_told_apart_and_found_by_their_numbers() -> None:
 
 def test_no_machine_can_have_another_s_name_or_number() -> None:
     with daemon("--headless") as backend, ExitStack() as machines:
-        assert wait_until(control_path(backend.socket_path).exists)
+        assert wait_until(partial(answers, backend.socket_path))
         for count, name in enumerate(("web", "1", "web,, 4", "web", "1,, process 0"), 1):
             machines.enter_context(vmm(backend.socket_path, name))
             assert wait_until(partial(served, backend.socket_path, count))
@@ -112,7 +112,7 @@ def test_a_machine_s_own_file_limits_it_and_no_other(tmp_path: Path) -> None:
     )
     (tmp_path / "machines/wrong.toml").write_text("[renderer]\nmode = '2d'\n")
     with daemon("--headless", "--config", str(general)) as backend, ExitStack() as machines:
-        assert wait_until(control_path(backend.socket_path).exists)
+        assert wait_until(partial(answers, backend.socket_path))
         for name in ("web", "other", "wrong"):
             machines.enter_context(vmm(backend.socket_path, name))
         assert wait_until(lambda: len(names(backend.socket_path)) == 3)
@@ -147,7 +147,7 @@ def test_one_whose_vmm_says_no_name_is_called_as_the_configuration_says(
     flags: list[str], name: str
 ) -> None:
     with daemon(*flags) as backend, socket.socket(socket.AF_UNIX) as end:
-        assert wait_until(control_path(backend.socket_path).exists)
+        assert wait_until(partial(answers, backend.socket_path))
         end.connect(str(backend.socket_path))
         end.sendall(b"\1\0\0\0\1\0\0\0\0\0\0\0")
         assert wait_until(lambda: names(backend.socket_path) == [name])
@@ -218,7 +218,7 @@ def test_a_daemon_for_one_machine_answers_on_a_socket_of_its_name(tmp_path: Path
         path = Path(f"/proc/{served.pid}/root/run/vgpud/machines/web")
         with vmm("-", "web", str(ours.fileno()), pass_fds=[ours.fileno()]):
             ours.close()
-            assert wait_until(control_path(path).exists), (tmp_path / "log").read_text()
+            assert wait_until(partial(answers, path)), (tmp_path / "log").read_text()
             assert names(path) == ["web"]
             assert status(path)["socket"] == "/run/vgpud/machines/web"
         assert served.wait(10) == 0

@@ -12,6 +12,7 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from vgpud.control.client import Client
 from vgpud.control.protocol import control_path
 from vgpud.daemon import logs
 
-from .running import COMMAND, wait_until
+from .running import COMMAND, answers, wait_until
 
 Ends = tuple[int, int]  # what is read, what is written
 
@@ -150,7 +151,7 @@ def test_a_daemon_whose_log_is_not_read_answers_and_ends(tmp_path: Path) -> None
     process = subprocess.Popen([*COMMAND, "--socket-path", str(path)], stderr=writing)
     os.close(writing)
     try:
-        assert wait_until(control_path(path).exists)
+        assert wait_until(partial(answers, path))
         for _ in range(100):
             with socket.socket(socket.AF_UNIX) as frontend:
                 frontend.connect(str(path))
