@@ -72,6 +72,12 @@ def test_it_asks_for_what_its_own_files_need(package: Path) -> None:
     assert any(line.startswith("python(abi) = ") for line in needed)
 
 
+def installed(root: Path, part: str) -> bool:
+    # Newer releases of rpm compress manual pages.
+    name = f"{part}*" if "/man/" in part else part
+    return any(root.glob(name.lstrip("/")))
+
+
 @takes_own_mounts
 def test_it_is_installed_and_removed(
     package: Path, fresh_root: Callable[[Release], Path], tmp_path: Path
@@ -81,8 +87,7 @@ def test_it_is_installed_and_removed(
     # What it asks for came from packages that rpm does not know.
     run(*WITH_PROC, root, "rpm", "--root", root, "--install", "--nodeps", package)
     try:
-        for part in PARTS:
-            assert (root / part.lstrip("/")).exists(), part
+        assert [part for part in PARTS if not installed(root, part)] == []
         assert "vgpud:" in (root / "etc/passwd").read_text()
         assert (root / "run/vgpud").is_dir()
         assert run("rpm", "--root", root, "--verify", "--nodeps", "vgpud") == ""
@@ -91,6 +96,5 @@ def test_it_is_installed_and_removed(
         assert "usage" in run("chroot", root, "vgpuctl", "--help").lower()
     finally:
         run(*WITH_PROC, root, "rpm", "--root", root, "--erase", "--nodeps", "vgpud")
-    for part in PARTS:
-        assert not (root / part.lstrip("/")).exists(), part
+    assert [part for part in PARTS if installed(root, part)] == []
     assert not (root / "usr/lib/vgpud").exists()
