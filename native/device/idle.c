@@ -27,6 +27,16 @@ static void relax(void) {
 #endif
 }
 
+void idle_begin(struct device *device) {
+    device->patience.idle_since = now();
+}
+
+bool idle_pays(const struct device *device) {
+    const struct patience *patience = &device->patience;
+
+    return patience->spin != 0 && patience->idle_since >= patience->yield_until;
+}
+
 bool idle_spin(struct device *device) {
     struct patience *patience = &device->patience;
     uint64_t before, time = now();

@@ -19,6 +19,12 @@ struct patience {
     uint64_t idle_since, yield_until; /* CLOCK_MONOTONIC */
 };
 
+/* All that was asked for is done now, and the time until the next command counts. */
+void idle_begin(struct device *device);
+
+/* Whether looking at the ring would pay. */
+bool idle_pays(const struct device *device);
+
 /* Looks at the ring for as long as it pays; true: there is work. */
 bool idle_spin(struct device *device);
 

@@ -37,6 +37,11 @@ static int release_fd(const struct device *device) {
     return -1;
 }
 
+static void sleep_through(struct device *device, bool asleep) {
+    (void)device;
+    (void)asleep;
+}
+
 static const struct command COMMANDS[] = {COMMANDS_THAT_SHOW, {0}};
 
 const struct renderer RENDERER_OF_IMAGES = {
@@ -47,6 +52,7 @@ const struct renderer RENDERER_OF_IMAGES = {
     .hold = hold,
     .release = release,
     .release_fd = release_fd,
+    .sleep = sleep_through,
 };
 
 const struct command *renderer_command(const struct renderer *renderer, uint32_t type) {

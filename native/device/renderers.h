@@ -35,6 +35,9 @@ struct command {
     bool (*release)(struct device *device, bool all);
     /* Readable when there may be something to release; -1: nothing is held. */
     int (*release_fd)(const struct device *device);
+    /* The queue's thread is about to sleep while something is held, or has slept: in between the
+     * renderer's own threads give the answers that become due. */
+    void (*sleep)(struct device *device, bool asleep);
 };
 
 /* Without a library: images, and nothing that finishes later. */

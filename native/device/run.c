@@ -231,10 +231,12 @@ static int wait_for_more(struct device *device, struct pollfd others[2], int mil
         {.fd = device->queue.kick.epoll, .events = POLLIN}, others[0], others[1]};
 
     if (others[0].fd >= 0 || others[1].fd >= 0) {
-        if (poll(fds, 3, milliseconds) < 0 && errno != EINTR)
-            return -errno;
+        if (poll(fds, 3, milliseconds) < 0)
+            return errno == EINTR ? 0 : -errno;
         others[0].revents = fds[1].revents;
         others[1].revents = fds[2].revents;
+        if (fds[0].revents == 0)
+            return 0;
         milliseconds = 0;
     }
     return kick_wait(&device->queue.kick, milliseconds);
@@ -247,6 +249,19 @@ static void kicked(struct device *device) {
     idle_kicked(device);
 }
 
+/* As above, while a renderer's threads may give the answers that are held. */
+static int sleep_for_more(struct device *device, struct pollfd others[2], int milliseconds) {
+    bool held = others[1].fd >= 0;
+    int came;
+
+    if (held)
+        device->renderer->sleep(device, true);
+    came = wait_for_more(device, others, milliseconds);
+    if (held)
+        device->renderer->sleep(device, false);
+    return came;
+}
+
 static bool sleep_until_something(struct run *run) {
     struct device *device = run->device;
     bool runs = queue_runs(&device->queue);
@@ -255,7 +270,7 @@ static bool sleep_until_something(struct run *run) {
         {.fd = events ? device->channel.fd : -1, .events = events},
         {.fd = runs ? device->renderer->release_fd(device) : -1, .events = POLLIN}};
     bool polls = runs && !kick_given(&device->queue.kick);
-    int came = wait_for_more(device, others, polls ? POLL_MILLISECONDS : rest_timeout(device));
+    int came = sleep_for_more(device, others, polls ? POLL_MILLISECONDS : rest_timeout(device));
 
     if (came < 0) {
         run->error = came;

@@ -12,21 +12,49 @@ int fence_ring_init(struct fence_ring *ring) {
     ring->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (ring->eventfd < 0)
         return -errno;
-    int error = pthread_mutex_init(&ring->lock, NULL);
-    if (error != 0)
-        close(ring->eventfd);
-    return -error;
+    pthread_mutex_init(&ring->lock, NULL);
+    pthread_mutex_init(&ring->answering, NULL);
+    return 0;
 }
 
 void fence_ring_destroy(struct fence_ring *ring) {
     close(ring->eventfd);
+    pthread_mutex_destroy(&ring->answering);
     pthread_mutex_destroy(&ring->lock);
     free(ring->entries);
 }
 
 static void wake(struct fence_ring *ring) {
-    /* This can fail only when it is readable already. */
-    (void)!eventfd_write(ring->eventfd, 1);
+    if (!atomic_exchange(&ring->woken, true))
+        (void)!eventfd_write(ring->eventfd, 1);
+}
+
+/* Emptied first: what is woken for after that writes it again. */
+void fence_ring_awake(struct fence_ring *ring) {
+    eventfd_t ignored;
+
+    if (!atomic_load(&ring->woken))
+        return;
+    (void)!eventfd_read(ring->eventfd, &ignored);
+    atomic_store(&ring->woken, false);
+}
+
+void fence_ring_answer_by(struct fence_ring *ring, bool (*answer)(void *argument), void *argument) {
+    pthread_mutex_lock(&ring->answering);
+    ring->answer = answer;
+    ring->argument = argument;
+    pthread_mutex_unlock(&ring->answering);
+}
+
+/* A fence has come. */
+static void tell(struct fence_ring *ring) {
+    bool answered;
+
+    pthread_mutex_lock(&ring->answering);
+    answered = ring->answer != NULL && ring->answer(ring->argument);
+    pthread_mutex_unlock(&ring->answering);
+    if (!answered)
+        wake(ring);
 }
 
 /* A library may report an older fence after a later one, which implies it. */
@@ -37,7 +65,7 @@ void fence_ring_retire(struct fence_ring *ring, uint32_t fence) {
            !atomic_compare_exchange_weak_explicit(&ring->retired, &before, fence,
                                                   memory_order_release, memory_order_relaxed))
         continue;
-    wake(ring);
+    tell(ring);
 }
 
 /* A fence that is lost hangs the guest for good; a device process that ends is started again. */
@@ -74,12 +102,10 @@ void fence_ring_retire_context(struct fence_ring *ring, uint32_t ctx_id, uint32_
     if (fence_id > entry->fence_id)
         entry->fence_id = fence_id;
     pthread_mutex_unlock(&ring->lock);
-    wake(ring);
+    tell(ring);
 }
 
 uint32_t fence_ring_take(struct fence_ring *ring, struct retired_fence *out, uint32_t room) {
-    eventfd_t ignored;
-    (void)!eventfd_read(ring->eventfd, &ignored);
     pthread_mutex_lock(&ring->lock);
     uint32_t count = ring->count < room ? ring->count : room;
     if (count != 0) {

@@ -3,14 +3,16 @@
  * Fences on their way from the library's own threads to the thread that runs the queue.
  *
  * The library calls back when the GPU has passed a fence, on a thread of its own, and sometimes
- * before the call that created the fence has returned.  The fence is kept here and an eventfd is
- * written; the queue's thread takes it.
+ * before the call that created the fence has returned.  The fence is kept here, and the queue's
+ * thread is woken by an eventfd to take it.  While that thread sleeps, what it would do is done by
+ * the library's thread itself, and the guest does not wait for a thread to wake up.
  */
 #ifndef VGPUD_FENCES_H
 #define VGPUD_FENCES_H
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Fences of one ring of one context that were passed: all up to and including fence_id. */
@@ -28,6 +30,11 @@ struct fence_ring {
     pthread_mutex_t lock; /* of what follows: several contexts can call back at the same time */
     struct retired_fence *entries;
     uint32_t count, capacity;
+
+    _Atomic bool woken;        /* the eventfd is readable, or will be */
+    pthread_mutex_t answering; /* held during a call of: */
+    bool (*answer)(void *argument);
+    void *argument;
 };
 
 /* 0 or -errno. */
@@ -39,8 +46,18 @@ void fence_ring_retire(struct fence_ring *, uint32_t fence);
 void fence_ring_retire_context(struct fence_ring *, uint32_t ctx_id, uint32_t ring_idx,
                                uint64_t fence_id);
 
-/* From the queue's thread: empties the eventfd and moves at most `room` context fences to `out`;
- * returns how many. When `room` was not enough the eventfd is readable again. */
+/*
+ * From the queue's thread, when it is about to sleep: until the next call a fence that comes is
+ * followed by a call of `answer(argument)` on the library's thread, which is to take it; false from
+ * that wakes the queue's thread.  With NULL, for who has slept, nobody is in `answer` any more.
+ */
+void fence_ring_answer_by(struct fence_ring *, bool (*answer)(void *argument), void *argument);
+
+/* From the queue's thread: empties the eventfd, before fences are taken. */
+void fence_ring_awake(struct fence_ring *);
+
+/* From the queue's thread, or in `answer`: moves at most `room` context fences to `out`; returns
+ * how many.  When `room` was not enough the eventfd is readable again. */
 uint32_t fence_ring_take(struct fence_ring *, struct retired_fence *out, uint32_t room);
 
 /* Whether a fence of the global timeline has passed; the numbers wrap. */

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/burst.h"
+#include "device/idle.h"
 #include "device/unanswered.h"
 #include "render3d/render3d.h"
+#include "ring/fault.h"
 #include "shared/limited_log.h"
 
 static struct limited_log lost_log = LIMITED_LOG("virglrenderer", PRIORITY_WARNING);
@@ -124,11 +127,13 @@ bool held_add(struct device *device, uint32_t chain, const uint8_t *response, ui
 
 /* --- releasing */
 
-static void answer(struct device *device, struct held *held) {
+/* False: guest memory has gone. */
+static bool answer(struct device *device, struct held *held) {
     const uint8_t *response = held->response ? held->response : (const uint8_t *)&held->header;
+    int error = unanswered_answer(device, held->chain, response, held->length);
 
-    unanswered_answer(device, held->chain, response, held->length);
     free(held->response);
+    return error == 0;
 }
 
 static bool ring_passed(const struct held *held, const struct retired_fence *retired,
@@ -146,20 +151,22 @@ static bool has_passed(struct render3d *render3d, const struct held *held,
                          : fence_ring_passed(&render3d->library->fences, (uint32_t)held->fence);
 }
 
-/* Answers in order those whose fence has passed, and closes the gaps. */
-static void release(struct device *device, const struct retired_fence *retired, uint32_t count,
+/* Answers in order those whose fence has passed, and closes the gaps.  False: as above. */
+static bool release(struct device *device, const struct retired_fence *retired, uint32_t count,
                     bool all) {
     struct render3d *render3d = device->render3d;
     uint32_t kept = 0, held_count = render3d->held_count;
+    bool whole = true;
 
     for (uint32_t i = 0; i < held_count; i++) {
         struct held held = render3d->held[i];
         if (all || has_passed(render3d, &held, retired, count))
-            answer(device, &held);
+            whole = answer(device, &held) && whole;
         else
             render3d->held[kept++] = held;
     }
     render3d->held_count = kept;
+    return whole;
 }
 
 void held_end_context(struct device *device, uint32_t ctx_id) {
@@ -176,21 +183,50 @@ void held_end_context(struct device *device, uint32_t ctx_id) {
     render3d->held_count = kept;
 }
 
+static bool take_and_release(struct device *device) {
+    struct retired_fence retired[TAKEN];
+    uint32_t count = fence_ring_take(&library_of(device)->fences, retired, TAKEN);
+
+    return release(device, retired, count, false);
+}
+
+/* --- while the queue's thread sleeps */
+
+static void notify(void *argument) {
+    burst_notify(argument);
+}
+
+/*
+ * On a thread of the library's.  A driver that sends one command after the other is about to send
+ * the next, and the queue's thread is woken to look for that; or to say that guest memory has gone.
+ */
+static bool release_asleep(void *argument) {
+    struct device *device = argument;
+    bool whole = take_and_release(device);
+
+    idle_begin(device);
+    return fault_guarded(notify, device) && whole && !idle_pays(device);
+}
+
+void held_sleep(struct device *device, bool asleep) {
+    fence_ring_answer_by(&library_of(device)->fences, asleep ? release_asleep : NULL, device);
+}
+
+/* --- while it is awake */
+
 static bool readable(int fd) {
     struct pollfd one = {.fd = fd, .events = POLLIN};
 
     return fd >= 0 && poll(&one, 1, 0) > 0;
 }
 
-static void take_and_release(struct device *device) {
+static void release_awake(struct device *device) {
     struct gpu_library *library = library_of(device);
-    struct retired_fence retired[TAKEN];
-    uint32_t count;
 
     if (readable(library->poll_fd))
         library->operations->poll(library);
-    count = fence_ring_take(&library->fences, retired, TAKEN);
-    release(device, retired, count, false);
+    fence_ring_awake(&library->fences);
+    take_and_release(device);
 }
 
 /* The queue stops and nothing may be written afterwards: give the GPU a moment to finish. */
@@ -198,7 +234,7 @@ static void release_all(struct device *device) {
     struct pollfd fd = {.fd = held_release_fd(device), .events = POLLIN};
 
     while (device->render3d->held_count > 0 && poll(&fd, 1, STOP_MILLISECONDS) > 0)
-        take_and_release(device);
+        release_awake(device);
     release(device, NULL, 0, true);
 }
 
@@ -208,7 +244,7 @@ bool held_release(struct device *device, bool all) {
     if (all)
         release_all(device);
     else
-        take_and_release(device);
+        release_awake(device);
     return device->render3d->held_count > 0;
 }
 

@@ -54,6 +54,7 @@ static const struct renderer RENDERER = {
     .hold = held_add,
     .release = held_release,
     .release_fd = held_release_fd,
+    .sleep = held_sleep,
 };
 
 int device_set_library(struct device *device, struct gpu_library *library) {

@@ -42,11 +42,25 @@ static void install(void) {
     sigaction(SIGBUS, &action, &previous);
 }
 
+/* A library blocks all signals in its threads, and a blocked SIGBUS ends the process at once. */
+static void unblock(void) {
+    static _Thread_local bool unblocked;
+    sigset_t set;
+
+    if (unblocked)
+        return;
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    unblocked = true;
+}
+
 bool fault_guarded(void (*work)(void *argument), void *argument) {
     struct guard guard = {.outer = current};
     bool faulted;
 
     pthread_once(&installed, install);
+    unblock();
     faulted = sigsetjmp(guard.environment, 0) != 0;
     if (!faulted) {
         current = &guard;

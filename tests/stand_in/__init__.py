@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-"""Libraries in front of libvirglrenderer: one that exports textures without a GPU (``exporter.c``), and one that makes blobs
-without Vulkan (``blobs.c``).
+"""Libraries in front of libvirglrenderer: one that exports textures without a GPU (``exporter.c``), one that makes blobs
+without Vulkan (``blobs.c``), and one whose fences take their time (``fences.c``).
 """
 
 import ctypes
@@ -54,6 +54,12 @@ def blobs(folder: Path) -> dict[str, str]:
     """For a daemon whose device processes find a library that makes blobs, and take it for one with Vulkan."""
     build(folder, "blobs.c")
     return _environment(folder, _WITH_FILES)
+
+
+def fences(folder: Path, *options: str) -> dict[str, str]:
+    """For a device process that finds a library whose fences pass when ``options`` say."""
+    build(folder, "fences.c", *options)
+    return _environment(folder, "")
 
 
 def _environment(folder: Path, custom: str) -> dict[str, str]:
