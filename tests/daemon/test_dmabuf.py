@@ -22,7 +22,20 @@ from ..driver.frontend import QEMU_FEATURES, Feature
 from ..driver.rfb import Viewer
 from ..stand_in import exporter
 from .running import devices, settled_descriptors, wait_until
-from .test_virgl import COLOR, CTX, HEIGHT, PIXEL, WHOLE, WIDTH, save, show, status, texture, vgpud
+from .test_virgl import (
+    COLOR,
+    CTX,
+    HEIGHT,
+    PIXEL,
+    WHOLE,
+    WIDTH,
+    assert_all_gone,
+    save,
+    show,
+    status,
+    texture,
+    vgpud,
+)
 
 pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
 
@@ -49,9 +62,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         backend.close()
 
 
-@pytest.fixture
-def backend(start: Start) -> Backend:
-    return start()
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One for all that want nothing else."""
+    with Backend(
+        vgpud, environment=exporter(tmp_path_factory.mktemp("export"), "WORKS")
+    ) as running:
+        yield running
 
 
 def machine_of(backend: Backend) -> Machine:
@@ -69,6 +86,7 @@ def machine(backend: Backend) -> Iterator[Machine]:
     with machine_of(backend) as machine:
         yield machine
         assert machine.display.violations == []
+    assert_all_gone(backend)
 
 
 def clear(machine: Machine, resource_id: int, color: tuple[float, ...] = COLOR) -> None:
@@ -336,6 +354,7 @@ def test_a_display_without_modifiers_is_served(backend: Backend) -> None:
         assert frames(machine, 1)
         assert machine.display.buffers[0].modifier is None
         assert machine.display.violations == []
+    assert_all_gone(backend)
 
 
 @pytest.mark.skipif(

@@ -26,7 +26,7 @@ from ..driver.commands_3d import NOP, Box, Command3D, Resource3D
 from ..driver.frontend import QEMU_FEATURES, Feature
 from ..driver.gpu import CommandFailedError
 from ..driver.memory import PAGE, Scattered
-from .running import wait_until
+from .running import devices, sessions, wait_until
 
 CTX = 1
 WIDTH, HEIGHT = 96, 64
@@ -44,8 +44,9 @@ def vgpud(socket_path: Path) -> list[str | Path]:
     return [*program, "--socket-path", socket_path]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def backend() -> Iterator[Backend]:
+    """One for all: what a machine does must not be seen by the next."""
     with Backend(vgpud) as running:
         yield running
 
@@ -57,6 +58,14 @@ def machine(backend: Backend) -> Iterator[Machine]:
         machine.guest.do(commands_3d.ctx_create(CTX))
         yield machine
         assert machine.display.violations == []
+    assert_all_gone(backend)
+
+
+def assert_all_gone(backend: Backend) -> None:
+    """The daemon's machines, and their processes."""
+    assert wait_until(
+        lambda: not devices(backend.process.pid) and not sessions(backend.process.pid)
+    )
 
 
 def status(backend: Backend) -> dict[str, Any]:
