@@ -38,6 +38,14 @@ def backend() -> Iterator[Backend]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Backend]:
+    """For questions that leave it as it was."""
+    with daemon() as running:
+        assert wait_until(control_path(running.socket_path).exists)
+        yield running
+
+
 def vgpuctl(socket_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(socket_path), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
@@ -226,10 +234,10 @@ def test_a_number_of_seconds_that_is_none_is_named(
     "arguments",
     [("status",), ("status", "--json"), ("top", "--interval=0.1"), ("metrics",), ("list",)],
 )
-def test_who_stops_reading_hears_no_complaint(backend: Backend, arguments: tuple[str, ...]) -> None:
-    with Machine(backend.socket_path) as machine:
+def test_who_stops_reading_hears_no_complaint(lasting: Backend, arguments: tuple[str, ...]) -> None:
+    with Machine(lasting.socket_path) as machine:
         draw(machine, 1)
-        command = [*COMMAND, "--socket-path", str(backend.socket_path), *arguments]
+        command = [*COMMAND, "--socket-path", str(lasting.socket_path), *arguments]
         reader, writer = os.pipe()
         os.close(reader)
         try:
@@ -443,9 +451,9 @@ def test_a_stranger_who_gets_through_is_not_answered(backend: Backend) -> None:
         b"\xff\xfe\n",
     ],
 )
-def test_a_bad_request_is_answered_with_an_error(backend: Backend, line: bytes) -> None:
-    with Machine(backend.socket_path) as machine:
-        answer = ask(backend.socket_path, line)
+def test_a_bad_request_is_answered_with_an_error(lasting: Backend, line: bytes) -> None:
+    with Machine(lasting.socket_path) as machine:
+        answer = ask(lasting.socket_path, line)
         assert set(answer) == {"version", "error"}
         assert answer["version"] == VERSION
         draw(machine, 1)
