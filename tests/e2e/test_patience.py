@@ -55,7 +55,8 @@ def test_one_that_has_ended_is_not_waited_for() -> None:
 def test_who_does_not_boot_leaves_what_is_known_of_it(workshop: Workshop) -> None:
     options = MachineOptions(device=IN_PROCESS, kernel_options="rdinit=/nowhere")
     machine = workshop.machine(options=options)
+    wait_until(lambda: "Kernel panic" in machine.serial.text(), "the kernel to give up", 60)
     with pytest.raises(TimeoutError) as error:
-        machine.wait_ready(computing=20)
+        machine.wait_ready(computing=1)
     assert "QEMU is running; QEMU said" in str(error.value)
     assert "Kernel panic" in str(error.value)

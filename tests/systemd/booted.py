@@ -20,7 +20,7 @@ from ..daemon.running import tree, wait_until
 UNITS = Path(__file__).parents[2] / "contrib/systemd"
 PROGRAMS = ("/lib/systemd/systemd", "systemctl", "systemd-sysusers", "unshare", "nsenter")
 MACHINE = Path("/")
-SECONDS = 60.0
+SECONDS = 100.0
 TARGET = "[Unit]\nDescription=Tests\nDefaultDependencies=no\n"
 # Where the programs that are tested lie in a home or in /tmp, the units' doors to those stay open.
 DROP_IN = "[Service]\nStandardError=append:/run/log-%p-%i\n"
