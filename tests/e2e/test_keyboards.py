@@ -83,5 +83,5 @@ def test_what_is_typed_comes_out(
             taken = len(told)
             return len(guest.typed) >= len(text) and not guest.down
 
-        wait_until(typed, f"{text!r}, and not {guest.typed!r}")
+        wait_until(typed, f"{text!r}, and not {guest.typed!r}", 30)
         assert guest.typed == text
