@@ -82,8 +82,8 @@ def start_process() -> Process:
                 (os.POSIX_SPAWN_DUP2, their_orders, their_orders),
                 (os.POSIX_SPAWN_DUP2, their_reports, their_reports),
             ],
-            # Signals that a terminal sends to a whole job are for the daemon only.
-            setsid=True,
+            # Until it calls leave_job().
+            setpgroup=0,
         )
         return Process(pid, orders, reports, log)
 

@@ -44,7 +44,7 @@ from vgpud.tree.messages import (
     ViewNotStarted,
     ViewStarted,
 )
-from vgpud.tree.process import adopt_orphans, kill, name_process, reap
+from vgpud.tree.process import adopt_orphans, kill, leave_job, name_process, reap
 from vgpud.tree.wishes import (
     WISH_DEVICE,
     WISH_END,
@@ -66,8 +66,6 @@ ORPHANS_MILLISECONDS = 20
 
 def serve_forked(orders: int, reports: int) -> int:
     """As ``serve``, in a process that the daemon has forked once it was prepared."""
-    # Signals that a terminal sends to a whole job are for the daemon only.
-    os.setsid()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     return serve(orders, reports)
@@ -78,6 +76,7 @@ def serve(orders: int, reports: int) -> int:
     exit status.
     """
     name_process("vgpud-spawner")
+    leave_job()
     # For the workers of a render server that has died.
     adopt_orphans()
     spawner = Spawner(socket.socket(fileno=orders), reports)

@@ -3,10 +3,12 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import resource
 import signal
 import sys
+import termios
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +29,28 @@ def name_process(name: str) -> None:
     command line.
     """
     _prctl(PR_SET_NAME, name.encode())
+
+
+def leave_job() -> None:
+    """Signals that a terminal sends to a whole job are for the daemon only: a process group of our
+    own, without the terminal.
+
+    Not a session of our own. Linux shares processors out among sessions first (sched(7), "The
+    autogroup feature"), and wakes a process up later when others of another session are busy. A VMM
+    that was started from the same shell is of the daemon's session.
+    """
+    # To a group with a stopped process that nobody outside cares for any more: after the daemon's
+    # death.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.setpgid(0, 0)
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # there is none
+        return
+    try:
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+    finally:
+        os.close(terminal)
 
 
 def adopt_orphans() -> None:
