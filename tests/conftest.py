@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from .driver import fuse
 from .driver.descriptors import SILENT_FILE
 
-# How long one example takes says how busy the machine is, and nothing of what it tests.
-settings.register_profile("tests", deadline=None)
+# How long one example takes, or making it, says how busy the machine is, and nothing of what it tests.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 
 

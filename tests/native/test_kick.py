@@ -112,8 +112,8 @@ def test_a_vmm_that_drains_its_eventfd_blocks_nobody(plane: Plane) -> None:
         end = time.monotonic() + 0.3
         while time.monotonic() < end:
             os.eventfd_write(kick, 1)
-            with suppress(BlockingIOError):
-                os.preadv(kick, [bytearray(8)], -1, os.RWF_NOWAIT)
+            if readable(kick):
+                os.eventfd_read(kick)
         answered(plane, 20)
 
 

@@ -409,8 +409,7 @@ def test_more_rectangles_than_it_keeps_wait_in_the_channel(presenting: Presentin
     presenting.display.pause()
     presenting.device.channel.setblocking(False)
     sent = 0
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    while True:
         try:
             presenting.device.staged((0, 64, 48), (sent % 64, 0, 1, 40), noise(1, 40, sent))
             sent += 1
