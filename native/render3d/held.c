@@ -192,20 +192,31 @@ static bool take_and_release(struct device *device) {
 
 /* --- while the queue's thread sleeps */
 
-static void notify(void *argument) {
-    burst_notify(argument);
-}
+struct asleep {
+    struct device *device;
+    bool wakes; /* the queue's thread is to be woken */
+};
 
-/*
- * On a thread of the library's.  A driver that sends one command after the other is about to send
- * the next, and the queue's thread is woken to look for that; or to say that guest memory has gone.
- */
-static bool release_asleep(void *argument) {
-    struct device *device = argument;
-    bool whole = take_and_release(device);
+/* A driver that sends one command after the other is about to send the next: the queue's thread is
+ * woken to look for that, and need not be kicked. */
+static void release_guarded(void *argument) {
+    struct asleep *asleep = argument;
+    struct device *device = asleep->device;
 
     idle_begin(device);
-    return fault_guarded(notify, device) && whole && !idle_pays(device);
+    asleep->wakes = idle_pays(device);
+    if (asleep->wakes)
+        queue_refuse_kicks(&device->queue);
+    asleep->wakes |= !take_and_release(device);
+    burst_notify(device);
+}
+
+/* On a thread of the library's.  The queue's thread is woken as well to say that guest memory has
+ * gone. */
+static bool release_asleep(void *argument) {
+    struct asleep asleep = {.device = argument};
+
+    return fault_guarded(release_guarded, &asleep) && !asleep.wakes;
 }
 
 void held_sleep(struct device *device, bool asleep) {

@@ -76,7 +76,7 @@ def execute(server: Server, end: int, life: int) -> NoReturn:
     It and its workers are a process group; when the other end of the pipe ``life`` is closed, the
     kernel kills all of them.
     """
-    os.setpgid(0, 0)
+    os.setsid()
     end_with(life, group=True)
     _limit(server.memory)
     clean_environment(os.environ)

@@ -25,13 +25,12 @@ from .recording import (
     Write,
     digest,
 )
-from .ring import Layout, Ring, WrongStreamError
+from .ring import NAP, Layout, Ring, WrongStreamError
 
 QUEUE_RING = 1
 """The timeline that Mesa gives to a device's first queue."""
 NOT_READY = 1
 _REPLY = struct.Struct("<Ii")
-POLL_NAP = 50e-6
 
 
 class Host(Protocol):
@@ -136,4 +135,4 @@ class Replay:
                 return
             if result != NOT_READY:
                 raise WrongStreamError(f"a fence's status is {result}")
-            time.sleep(POLL_NAP)
+            time.sleep(NAP)
