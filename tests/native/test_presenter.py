@@ -420,7 +420,7 @@ def test_more_rectangles_than_it_keeps_wait_in_the_channel(presenting: Presentin
     # What it keeps, and what the channel and the display's socket hold.
     assert 1000 < sent < 8000
     presenting.display.resume()
-    assert presenting.display.wait_for(lambda: len(presenting.display.updates) == sent)
+    assert presenting.display.wait_for(lambda: len(presenting.display.updates) == sent, 60)
 
 
 @pytest.mark.parametrize("answered", [False, True])
