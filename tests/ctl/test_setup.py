@@ -131,7 +131,9 @@ def test_the_units_of_a_package_are_left_to_it(tmp_path: Path) -> None:
     assert list(wanted_files(place)) == [tmp_path / "etc/qemu/vhost-user/10-vgpud-gpu.json"]
 
 
-@pytest.mark.parametrize("program", ["/home/a user/50%/vgpud", "/tmp/venv/bin/vgpud"])
+@pytest.mark.parametrize(
+    "program", ["/home/a user/50%/vgpud", "/root/venv/bin/vgpud", "/tmp/venv/bin/vgpud"]
+)
 def test_a_program_that_the_unit_s_walls_would_hide_is_shown_to_it(
     program: str, tmp_path: Path
 ) -> None:
@@ -139,12 +141,14 @@ def test_a_program_that_the_unit_s_walls_would_hide_is_shown_to_it(
     lines = wanted_files(place)[tmp_path / UNIT].splitlines()
     shown = {
         "/home/a user/50%/vgpud": '"/home/a user/50%%"',
+        "/root/venv/bin/vgpud": "/root/venv/bin",
         "/tmp/venv/bin/vgpud": "/tmp/venv/bin",
     }[program]
     # There are more where the interpreter or the package lies in a home.
     following = lines[lines.index("ProtectHome=tmpfs") + 1 :]
     assert f"BindReadOnlyPaths={shown}" in takewhile(
-        lambda line: line.startswith("BindReadOnlyPaths="), following
+        lambda line: line.startswith(("BindReadOnlyPaths=", "TemporaryFileSystem=/root:")),
+        following,
     )
 
 

@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,9 +48,12 @@ def at_terminal() -> Iterator[AtTerminal]:
             assert wait_until(path.exists, 20)
             yield AtTerminal(process, terminal, path)
         finally:
-            for one in (process, *tree(process)):
-                if is_running(one):
-                    os.kill(one, signal.SIGKILL)
+            left = [process, *tree(process)]
+            for one in filter(is_running, left):
+                os.kill(one, signal.SIGKILL)
+            with suppress(ChildProcessError):  # its end was seen
+                os.waitpid(process, 0)
+            assert wait_until(lambda: not any(map(is_running, left)))
             os.close(terminal)
 
 

@@ -48,7 +48,7 @@ class Systemd:
         self._cgroup = _new_cgroup()
         self._folder = tempfile.TemporaryDirectory(prefix="vgpud-systemd-")
         folder = Path(self._folder.name)
-        places = _places() if original == MACHINE else []
+        places = needed_places() if original == MACHINE else []
         _write_files(folder, places)
         self._log = folder / "log"
         with self._log.open("w") as log:
@@ -188,7 +188,12 @@ class Systemd:
         return self.path(f"/run/log-vgpud-{instance}").read_text()
 
 
-def _places() -> list[str]:
+def hidden(places: list[str]) -> list[str]:
+    """Those that the units' doors hide."""
+    return [place for place in places if place.startswith(HIDDEN)]
+
+
+def needed_places() -> list[str]:
     """What the interpreter and the package need, below no other one."""
     wanted = {Path(sys.prefix), Path(sys.base_prefix), Path(vgpud.__file__).resolve().parents[1]}
     return [
@@ -202,7 +207,7 @@ def _write_files(folder: Path, places: list[str]) -> None:
     (folder / "memory").mkdir()
     shutil.copytree(UNITS, folder / "units")
     (folder / "units/tests.target").write_text(TARGET)
-    open_doors = OPEN_DOORS if any(place.startswith(HIDDEN) for place in places) else ""
+    open_doors = OPEN_DOORS if hidden(places) else ""
     for unit in ("vgpud.service.d", "vgpud@.service.d"):
         (folder / "units" / unit).mkdir()
         (folder / "units" / unit / "log.conf").write_text(DROP_IN + open_doors)

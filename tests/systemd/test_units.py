@@ -26,7 +26,7 @@ from ..daemon.running import (
     wait_until,
 )
 from ..driver.backend import Machine
-from .booted import DROP_IN, Systemd
+from .booted import DROP_IN, Systemd, hidden, needed_places
 
 # Connects to a socket, and says whether that was possible.
 CONNECT = "import socket, sys; print(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
@@ -279,10 +279,11 @@ def test_a_program_in_a_home_is_started_by_the_units_that_setup_writes(systemd: 
     systemd.path("/usr/bin/vgpud").rename(program)
     own = systemd.path("/etc/systemd/system/vgpud.service")
     before = own.read_text()
-    # Doors that other tests need open.
+    # Doors that other tests need open, but for what is tested.
     drop_in = systemd.path("/etc/systemd/system/vgpud.service.d/log.conf")
     doors = drop_in.read_text()
-    drop_in.write_text(DROP_IN)
+    shown = "".join(f"BindReadOnlyPaths={place}\n" for place in hidden(needed_places()))
+    drop_in.write_text(DROP_IN + shown)
     place = Place(Path("/root/venv/bin/vgpud"), 0, {}, systemd.path("/"))
     said: list[str] = []
     try:

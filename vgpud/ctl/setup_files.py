@@ -36,8 +36,11 @@ SYSTEM_UNITS = {
 USER_UNITS = {"user/vgpud.service": "systemd/user/vgpud.service"}
 PACKAGED_UNITS = ("usr/lib/systemd/system/vgpud.service", "lib/systemd/system/vgpud.service")
 APPARMOR = "etc/apparmor.d/abstractions/libvirt-qemu"
+ROOTS_HOME = "/root"
+# With newer releases of systemd the empty folder in its place has its mode, which is 0700.
+PASSABLE = f"TemporaryFileSystem={ROOTS_HOME}:ro,mode=0755\n"
 # What ProtectHome= and PrivateTmp= of the units hide.
-HOMES = ("/home", "/root", "/run/user")
+HOMES = ("/home", ROOTS_HOME, "/run/user")
 HIDDEN = (*HOMES, "/tmp", "/var/tmp")  # noqa: S108  nothing is written there
 
 
@@ -124,6 +127,8 @@ def _named(unit: str, program: Path) -> str:
     if not needed or "ProtectHome=yes" not in text:
         return text
     shown = "".join(f"BindReadOnlyPaths={_unit_word(str(path))}\n" for path in needed)
+    if any(_is_below(path, (ROOTS_HOME,)) for path in needed):
+        shown = f"{PASSABLE}{shown}"
     return text.replace("ProtectHome=yes\n", f"ProtectHome=tmpfs\n{shown}")
 
 
