@@ -39,11 +39,12 @@ bool idle_pays(const struct device *device) {
 
 bool idle_spin(struct device *device) {
     struct patience *patience = &device->patience;
-    uint64_t before, time = now();
+    uint64_t before, time;
 
-    patience->idle_since = time;
-    if (time < patience->yield_until)
+    idle_begin(device);
+    if (!idle_pays(device))
         return false;
+    time = patience->idle_since;
     while (time < patience->idle_since + patience->spin) {
         for (int look = 0; look < LOOKS; look++) {
             if (queue_has_available(&device->queue))

@@ -12,9 +12,12 @@ int fence_ring_init(struct fence_ring *ring) {
     ring->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (ring->eventfd < 0)
         return -errno;
-    pthread_mutex_init(&ring->lock, NULL);
-    pthread_mutex_init(&ring->answering, NULL);
-    return 0;
+    int error = pthread_mutex_init(&ring->lock, NULL);
+    if (error == 0)
+        error = pthread_mutex_init(&ring->answering, NULL);
+    if (error != 0)
+        close(ring->eventfd);
+    return -error;
 }
 
 void fence_ring_destroy(struct fence_ring *ring) {

@@ -47,9 +47,10 @@ void fence_ring_retire_context(struct fence_ring *, uint32_t ctx_id, uint32_t ri
                                uint64_t fence_id);
 
 /*
- * From the queue's thread, when it is about to sleep: until the next call a fence that comes is
- * followed by a call of `answer(argument)` on the library's thread, which is to take it; false from
- * that wakes the queue's thread.  With NULL, for who has slept, nobody is in `answer` any more.
+ * From the queue's thread, when it is about to sleep: until the next call, each fence that comes is
+ * followed by a call of `answer(argument)` on the library's thread.  It takes the fence; false
+ * wakes the queue's thread.  NULL: the queue's thread has slept.  Nobody is in `answer` any more
+ * when this returns.
  */
 void fence_ring_answer_by(struct fence_ring *, bool (*answer)(void *argument), void *argument);
 

@@ -42,7 +42,7 @@ def backend() -> Iterator[Backend]:
 def lasting() -> Iterator[Backend]:
     """For questions that leave it as it was."""
     with daemon() as running:
-        assert wait_until(control_path(running.socket_path).exists)
+        assert wait_until(partial(answers, running.socket_path))
         yield running
 
 

@@ -18,7 +18,7 @@ from ..driver.processes import alive as is_running
 from ..driver.processes import wait_until
 
 __all__ = [
-    "COMMAND", "children", "daemon", "devices", "is_running", "named", "open_descriptors", "process_name",
+    "COMMAND", "answers", "children", "daemon", "devices", "is_running", "named", "open_descriptors", "process_name",
     "sessions", "settled_descriptors", "show", "spawner", "status", "tree", "vmm", "wait_until",
 ]  # fmt: skip
 COMMAND = (sys.executable, "-m", "vgpud")

@@ -109,6 +109,13 @@ def test_each_is_answered_once_however_the_threads_meet(quick: Machine) -> None:
         assert [guest.wait(one).fence_id for one in pending] == list(fence_ids)
 
 
+def test_an_answer_goes_where_guest_memory_is_by_then(slow: Machine) -> None:
+    pending = slow.guest.submit(fence(1))
+    slow.process.share(slow.memory)
+    assert slow.guest.wait(pending).fence_id == 1
+    assert slow.guest.do(fence(2)).fence_id == 2
+
+
 def test_memory_that_is_gone_by_then_ends_nothing_else(slow: Machine) -> None:
     slow.guest.submit(fence(1))
     assert wait_until(lambda: slow.state.counters.commands == 2)

@@ -39,8 +39,8 @@ def leave_job() -> None:
     autogroup feature"), and wakes a process up later when others of another session are busy. A VMM
     that was started from the same shell is of the daemon's session.
     """
-    # To a group with a stopped process that nobody outside cares for any more: after the daemon's
-    # death.
+    # When the daemon dies while one process of the group is stopped, the kernel sends this to all of
+    # them.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.setpgid(0, 0)
     try:

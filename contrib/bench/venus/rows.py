@@ -23,7 +23,7 @@ REFERENCE = [str(host.ENTER), "env", *NO_CACHE, "PYTHONPATH=/home", "python3", "
 REFERENCE += ["contrib.bench.venus.reference"]
 # Frames of one turn, of which a recording has ten, and fences of one.
 FRAMES, FRAME_TURNS = 19, 10
-# Where the kernel happens to put the threads halves what a fence takes, for either: so many turns.
+# What a fence takes is half or twice as much by where the kernel happens to put the threads: so many turns.
 FENCES, FENCE_TURNS = 100, 120
 RESTED_EVERY = 4
 # Microseconds, after which everybody sleeps.
