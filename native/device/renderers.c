@@ -32,11 +32,6 @@ static bool release(struct device *device, bool all) {
     return false;
 }
 
-static int release_fd(const struct device *device) {
-    (void)device;
-    return -1;
-}
-
 static void sleep_through(struct device *device, bool asleep) {
     (void)device;
     (void)asleep;
@@ -51,7 +46,6 @@ const struct renderer RENDERER_OF_IMAGES = {
     .close = close_renderer,
     .hold = hold,
     .release = release,
-    .release_fd = release_fd,
     .sleep = sleep_through,
 };
 

@@ -20,7 +20,8 @@ struct command {
     bool any_length; /* it checks its own limit */
 };
 
-/* Each renderer has all of them. */ struct renderer {
+/* Each renderer has all of them. */
+struct renderer {
     const struct command *commands; /* the last is of type 0 */
     bool finishes_later;            /* hold() may be true */
     /* A resource, of whatever kind, is about to go. */
@@ -31,12 +32,10 @@ struct command {
      * was begun before it is done. */
     bool (*hold)(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
     /* Gives the held answers that are due; `all`: every one, since the queue stops.  True: some are
-     * still held. */
+     * still held, and the queue's kick wakes when there may be more to release. */
     bool (*release)(struct device *device, bool all);
-    /* Readable when there may be something to release; -1: nothing is held. */
-    int (*release_fd)(const struct device *device);
-    /* The queue's thread is about to sleep while something is held, or has slept: in between the
-     * renderer's own threads give the answers that become due. */
+    /* The queue's thread is about to sleep, or has slept: in between the renderer's own threads
+     * give the answers that become due. */
     void (*sleep)(struct device *device, bool asleep);
 };
 

@@ -224,17 +224,15 @@ static short channel_events(const struct device *device) {
     return (short)((device->deferred ? POLLIN : 0) | (device->channel.full ? POLLOUT : 0));
 }
 
-/* What has come of kick and link, or -errno.  Mostly there is nothing else to wait for, and one
- * system call is enough. */
-static int wait_for_more(struct device *device, struct pollfd others[2], int milliseconds) {
-    struct pollfd fds[] = {
-        {.fd = device->queue.kick.epoll, .events = POLLIN}, others[0], others[1]};
+/* What has come of the kick, the link and the renderer, or -errno.  Mostly the presenter is not
+ * waited for, and one system call is enough. */
+static int wait_for_more(struct device *device, struct pollfd *presenter, int milliseconds) {
+    struct pollfd fds[] = {{.fd = device->queue.kick.epoll, .events = POLLIN}, *presenter};
 
-    if (others[0].fd >= 0 || others[1].fd >= 0) {
-        if (poll(fds, 3, milliseconds) < 0)
+    if (presenter->events != 0) {
+        if (poll(fds, 2, milliseconds) < 0)
             return errno == EINTR ? 0 : -errno;
-        others[0].revents = fds[1].revents;
-        others[1].revents = fds[2].revents;
+        presenter->revents = fds[1].revents;
         if (fds[0].revents == 0)
             return 0;
         milliseconds = 0;
@@ -250,27 +248,21 @@ static void kicked(struct device *device) {
 }
 
 /* As above, while a renderer's threads may give the answers that are held. */
-static int sleep_for_more(struct device *device, struct pollfd others[2], int milliseconds) {
-    bool held = others[1].fd >= 0;
+static int sleep_for_more(struct device *device, struct pollfd *presenter, int milliseconds) {
     int came;
 
-    if (held)
+    if (queue_runs(&device->queue))
         device->renderer->sleep(device, true);
-    came = wait_for_more(device, others, milliseconds);
-    if (held)
-        device->renderer->sleep(device, false);
+    came = wait_for_more(device, presenter, milliseconds);
+    device->renderer->sleep(device, false);
     return came;
 }
 
 static bool sleep_until_something(struct run *run) {
     struct device *device = run->device;
-    bool runs = queue_runs(&device->queue);
-    short events = channel_events(device);
-    struct pollfd others[] = {
-        {.fd = events ? device->channel.fd : -1, .events = events},
-        {.fd = runs ? device->renderer->release_fd(device) : -1, .events = POLLIN}};
-    bool polls = runs && !kick_given(&device->queue.kick);
-    int came = sleep_for_more(device, others, polls ? POLL_MILLISECONDS : rest_timeout(device));
+    struct pollfd presenter = {.fd = device->channel.fd, .events = channel_events(device)};
+    bool polls = queue_runs(&device->queue) && !kick_given(&device->queue.kick);
+    int came = sleep_for_more(device, &presenter, polls ? POLL_MILLISECONDS : rest_timeout(device));
 
     if (came < 0) {
         run->error = came;
@@ -278,9 +270,9 @@ static bool sleep_until_something(struct run *run) {
     }
     device->burst = 0;
     device->state->progress++;
-    if (came == 0 && !polls && !others[0].revents && !others[1].revents)
+    if (came == 0 && !polls && !presenter.revents)
         rest_take(device);
-    if (others[0].revents)
+    if (presenter.revents)
         channel_ready(device);
     if (came & KICK_CAME)
         kicked(device);

@@ -32,14 +32,14 @@ static void wake(struct fence_ring *ring) {
         (void)!eventfd_write(ring->eventfd, 1);
 }
 
-/* Emptied first: what is woken for after that writes it again. */
 void fence_ring_awake(struct fence_ring *ring) {
+    atomic_store(&ring->woken, false);
+}
+
+void fence_ring_empty(struct fence_ring *ring) {
     eventfd_t ignored;
 
-    if (!atomic_load(&ring->woken))
-        return;
     (void)!eventfd_read(ring->eventfd, &ignored);
-    atomic_store(&ring->woken, false);
 }
 
 void fence_ring_answer_by(struct fence_ring *ring, bool (*answer)(void *argument), void *argument) {

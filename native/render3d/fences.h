@@ -31,7 +31,7 @@ struct fence_ring {
     struct retired_fence *entries;
     uint32_t count, capacity;
 
-    _Atomic bool woken;        /* the eventfd is readable, or will be */
+    _Atomic bool woken;        /* the eventfd was written, or will be, since fences were taken */
     pthread_mutex_t answering; /* held during a call of: */
     bool (*answer)(void *argument);
     void *argument;
@@ -54,11 +54,13 @@ void fence_ring_retire_context(struct fence_ring *, uint32_t ctx_id, uint32_t ri
  */
 void fence_ring_answer_by(struct fence_ring *, bool (*answer)(void *argument), void *argument);
 
-/* From the queue's thread: empties the eventfd, before fences are taken. */
+/* From the queue's thread, before it takes fences: what comes from here on wakes it again.  The
+ * eventfd stays readable, and who waits for that empties it first. */
 void fence_ring_awake(struct fence_ring *);
+void fence_ring_empty(struct fence_ring *);
 
 /* From the queue's thread, or in `answer`: moves at most `room` context fences to `out`; returns
- * how many.  When `room` was not enough the eventfd is readable again. */
+ * how many.  When `room` was not enough the eventfd is written again. */
 uint32_t fence_ring_take(struct fence_ring *, struct retired_fence *out, uint32_t room);
 
 /* Whether a fence of the global timeline has passed; the numbers wrap. */

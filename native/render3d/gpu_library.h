@@ -150,7 +150,6 @@ struct gpu_library {
     const struct gpu_operations *operations;
     struct fence_ring fences;
     int poll_fd;      /* readable when it wants poll() to be called; -1: never */
-    int wake_fd;      /* readable when there is something to do about fences */
     bool reads_whole; /* whatever part of a texture is read: so it is read once, not in bands */
 };
 

@@ -220,7 +220,9 @@ static bool release_asleep(void *argument) {
 }
 
 void held_sleep(struct device *device, bool asleep) {
-    fence_ring_answer_by(&library_of(device)->fences, asleep ? release_asleep : NULL, device);
+    bool answers = asleep && device->render3d->held_count > 0;
+
+    fence_ring_answer_by(&library_of(device)->fences, answers ? release_asleep : NULL, device);
 }
 
 /* --- while it is awake */
@@ -242,10 +244,14 @@ static void release_awake(struct device *device) {
 
 /* The queue stops and nothing may be written afterwards: give the GPU a moment to finish. */
 static void release_all(struct device *device) {
-    struct pollfd fd = {.fd = held_release_fd(device), .events = POLLIN};
+    struct gpu_library *library = library_of(device);
+    struct pollfd fds[] = {{.fd = library->fences.eventfd, .events = POLLIN},
+                           {.fd = library->poll_fd, .events = POLLIN}};
 
-    while (device->render3d->held_count > 0 && poll(&fd, 1, STOP_MILLISECONDS) > 0)
+    while (device->render3d->held_count > 0 && poll(fds, 2, STOP_MILLISECONDS) > 0) {
+        fence_ring_empty(&library->fences);
         release_awake(device);
+    }
     release(device, NULL, 0, true);
 }
 
@@ -257,11 +263,6 @@ bool held_release(struct device *device, bool all) {
     else
         release_awake(device);
     return device->render3d->held_count > 0;
-}
-
-int held_release_fd(const struct device *device) {
-    /* While nothing waits there is nothing to be woken for, even if the library calls back late. */
-    return device->render3d->held_count > 0 ? library_of(device)->wake_fd : -1;
 }
 
 void held_forget(struct device *device) {

@@ -27,7 +27,6 @@ struct held {
 /* Holds the chain's answer to a command with a fence; false: there is nothing to wait for. */
 bool held_add(struct device *device, uint32_t chain, const uint8_t *response, uint32_t length);
 bool held_release(struct device *device, bool all);
-int held_release_fd(const struct device *device);
 void held_sleep(struct device *device, bool asleep);
 /* The context has gone, with its timelines: answers what waits for them. */
 void held_end_context(struct device *device, uint32_t ctx_id);

@@ -213,6 +213,5 @@ struct gpu_library *null_library_open(void) {
     }
     library->operations = &OPERATIONS;
     library->poll_fd = -1;
-    library->wake_fd = library->fences.eventfd;
     return library;
 }

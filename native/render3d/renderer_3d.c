@@ -53,11 +53,24 @@ static const struct renderer RENDERER = {
     .close = close_renderer,
     .hold = held_add,
     .release = held_release,
-    .release_fd = held_release_fd,
     .sleep = held_sleep,
 };
 
+/* What has to be done for fences is done by the queue's thread. */
+static int wake_queue_by(struct device *device, const struct gpu_library *library) {
+    struct kick *kick = &device->queue.kick;
+    int error = kick_wake_by(kick, library->fences.eventfd);
+
+    if (error == 0 && library->poll_fd >= 0)
+        error = kick_wake_by(kick, library->poll_fd);
+    return error;
+}
+
 int device_set_library(struct device *device, struct gpu_library *library) {
+    int error = wake_queue_by(device, library);
+
+    if (error < 0)
+        return error;
     device->render3d = calloc(1, sizeof(*device->render3d));
     if (device->render3d == NULL)
         return -ENOMEM;

@@ -7,6 +7,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+enum { EVENTS = 4 }; /* taken at a time; more stay until the next call */
+
 void kick_init(struct kick *kick) {
     kick->fd = kick->epoll = -1;
 }
@@ -64,9 +66,13 @@ int kick_set_other(struct kick *kick, int fd) {
     return watch(kick, fd, EPOLLIN, KICK_OTHER);
 }
 
+int kick_wake_by(struct kick *kick, int fd) {
+    return watch(kick, fd, EPOLLIN | EPOLLET, KICK_WOKEN);
+}
+
 int kick_wait(struct kick *kick, int milliseconds) {
-    struct epoll_event events[2];
-    int count = epoll_wait(kick->epoll, events, 2, milliseconds);
+    struct epoll_event events[EVENTS];
+    int count = epoll_wait(kick->epoll, events, EVENTS, milliseconds);
     int came = 0;
 
     if (count < 0)

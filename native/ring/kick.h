@@ -18,7 +18,7 @@ struct kick {
 };
 
 /* What has come. */
-enum { KICK_CAME = 1, KICK_OTHER = 2 };
+enum { KICK_CAME = 1, KICK_OTHER = 2, KICK_WOKEN = 4 };
 
 void kick_init(struct kick *kick); /* not open */
 int kick_open(struct kick *kick);
@@ -31,11 +31,15 @@ int kick_set(struct kick *kick, int fd);
 /* Also waits for `fd` to be readable, which must stay open: only for a trusted descriptor. */
 int kick_set_other(struct kick *kick, int fd);
 
+/* Also wakes each time that `fd` becomes readable, and not again while it stays so: the caller
+ * looks there before it waits.  As above, only for a trusted descriptor. */
+int kick_wake_by(struct kick *kick, int fd);
+
 static inline bool kick_given(const struct kick *kick) {
     return kick->fd >= 0;
 }
 
-/* Takes what has come: one or both of the above, or 0 after that many milliseconds (-1: no end), or
+/* Takes what has come: some of the above, or 0 after that many milliseconds (-1: no end), or
  * -errno.  The caller must look at the ring next. */
 int kick_wait(struct kick *kick, int milliseconds);
 

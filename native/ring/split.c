@@ -185,15 +185,15 @@ static bool interrupt_wanted(struct queue *queue) {
     return !(load(queue->available) & AVAIL_NO_INTERRUPT);
 }
 
-/* With event indices refusing needs nothing: the index that was asked for has passed. */
+/* With event indices kicks are refused by asking for an index that has passed. */
 static void set_kicks(struct queue *queue, bool wanted) {
     uint32_t avail_event = RING_OFFSET + USED_ELEMENT_BYTES * queue->config.size;
 
     if (!queue->event_idx) {
         store(queue->used, wanted ? 0 : USED_NO_NOTIFY);
         ring_dirty_used(queue, 0, 2);
-    } else if (wanted) {
-        store(queue->used + avail_event, queue->next_avail);
+    } else {
+        store(queue->used + avail_event, (uint16_t)(queue->next_avail - !wanted));
         ring_dirty_used(queue, avail_event, 2);
     }
 }

@@ -56,7 +56,6 @@ static struct rutabaga_started *make(uint64_t capset_mask) {
         return NULL;
     }
     started->library.poll_fd = -1;
-    started->library.wake_fd = started->library.fences.eventfd;
     started->capset_mask = capset_mask;
     started->planar = capset_mask == 0;
     started->library.reads_whole = rutabaga_draws(started);

@@ -16,7 +16,6 @@
 void virgl_release_parts(struct virgl *virgl) {
     if (virgl->server >= 0)
         close(virgl->server);
-    close(virgl->library.wake_fd);
     fence_ring_destroy(&virgl->library.fences);
     free(virgl->render_node);
     free(virgl);

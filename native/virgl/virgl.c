@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "virgl/library.h"
@@ -48,13 +47,6 @@ static int get_server_fd(void *cookie, uint32_t version) {
 
 /* --- starting it */
 
-static void watch(int epoll, int fd) {
-    struct epoll_event event = {.events = EPOLLIN};
-
-    if (fd >= 0)
-        epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-
 static int start(struct virgl *virgl, uint32_t flags, char *text) {
     int error;
 
@@ -79,7 +71,6 @@ static int start(struct virgl *virgl, uint32_t flags, char *text) {
     /* The library retires no fence before the results of queries are written, and that needs
      * virgl_renderer_poll() in the thread that has the GL contexts. */
     virgl->library.poll_fd = virgl->api.get_poll_fd();
-    watch(virgl->library.wake_fd, virgl->library.poll_fd);
     return 0;
 }
 
@@ -102,8 +93,6 @@ static struct virgl *make(const char *render_node, int server) {
         return NULL;
     }
     virgl->library.poll_fd = -1;
-    virgl->library.wake_fd = epoll_create1(EPOLL_CLOEXEC);
-    watch(virgl->library.wake_fd, virgl->library.fences.eventfd);
     virgl->server = server;
     virgl->render_node = *render_node != '\0' ? strdup(render_node) : NULL;
     return virgl;

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from contrib.bench.prepared import PreparedQueue
 from vgpud.link import messages
 from vgpud.native import lib
 
@@ -29,9 +30,9 @@ pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavai
 class Machine:
     """A guest with a context, whose fences pass when the library of ``options`` says."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, event_idx: bool = False) -> None:
         self.memory = GuestMemory(8 * MiB)
-        self.guest = Guest(self.memory, control_size=QUEUE)
+        self.guest = Guest(self.memory, control_size=QUEUE, event_idx=event_idx)
         environment = os.environ | stand_in.fences(folder, *options)
         self.process = DeviceProcess("virglrenderer", environment=environment)
         self.process.share(self.memory)
@@ -82,6 +83,7 @@ def test_the_next_command_is_executed_as_ever(slow: Machine) -> None:
 
 def test_a_queue_that_is_stopped_gives_every_answer(slow: Machine) -> None:
     pending = [slow.guest.submit(fence(fence_id)) for fence_id in (1, 2, 3)]
+    assert wait_until(lambda: slow.state.counters.commands == 1 + len(pending))
     base = slow.process.stop_queue()
     assert [slow.guest.wait(one).fence_id for one in pending] == [1, 2, 3]
     slow.process.start_queue(slow.guest, base)
@@ -124,3 +126,22 @@ def test_memory_that_is_gone_by_then_ends_nothing_else(slow: Machine) -> None:
         os.ftruncate(region.fd, 0)
     slow.process.wait_for(messages.MemoryFault)
     assert isinstance(slow.process.request(messages.Ping()), messages.Pong)
+
+
+def test_a_driver_that_sends_one_after_the_other_need_not_kick(tmp_path: Path) -> None:
+    """With event indices too, where the device has asked for exactly the kick that it is woken without."""
+    machine = Machine(tmp_path, "-DMICROSECONDS=1", event_idx=True)
+    queue = PreparedQueue(machine.guest.control, [fence(1)])
+
+    def few_kicks() -> bool:
+        before = int(machine.state.counters.kicks)
+        for _ in range(TURNS):
+            queue.offer(0)
+            queue.wait()
+        return int(machine.state.counters.kicks) - before < TURNS / 4
+
+    try:
+        assert wait_until(few_kicks)
+    finally:
+        queue.release()
+        machine.close()
