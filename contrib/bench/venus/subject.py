@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.driver import commands, commands_3d
 from tests.driver.backend import Backend, Machine
 from tests.driver.closing import Closing
-from tests.driver.commands import HEADER_SIZE, read_response
+from tests.driver.commands import ResponseType
 from tests.driver.frontend import GENERIC_FEATURES, QEMU_PROTOCOL, Feature, Protocol
 from tests.driver.memory import PAGE, GuestMemory, MiB
 from tests.driver.queue import NoResponseError, Queue
@@ -40,6 +40,8 @@ class OneAtATime(PreparedQueue):
     def __init__(self, queue: Queue) -> None:
         fence = commands_3d.submit_3d(CONTEXT, b"", 1, QUEUE_RING)
         super().__init__(queue, [bytes(REQUEST_ROOM), fence])
+        views = [queue.memory.view(response, 4) for response in self.responses]
+        self._types = [view.cast("I") for view in views]
 
     def _prepare(self, head: int, request: bytes) -> int:
         memory = self.queue.memory
@@ -81,10 +83,11 @@ class OneAtATime(PreparedQueue):
                 raise NoResponseError("no answer in 10 s")
 
     def _check(self, chain: int) -> None:
-        raw = self.queue.memory.read(self.responses[chain], HEADER_SIZE)
-        response = read_response(raw, HEADER_SIZE)
-        if not response.ok:
-            raise WrongResponseError(f"{response.type:#x}")
+        """Only the type, since this is within what is measured: Python takes 2 µs to read a whole response."""
+        answered = self._types[chain][0]
+        self._types[chain][0] = 0
+        if not ResponseType.OK_NODATA <= answered < ResponseType.ERR_UNSPEC:
+            raise WrongResponseError(f"{answered:#x}")
 
 
 class VgpudHost(Closing):
