@@ -129,19 +129,20 @@ def test_memory_that_is_gone_by_then_ends_nothing_else(slow: Machine) -> None:
 
 
 def test_a_driver_that_sends_one_after_the_other_need_not_kick(tmp_path: Path) -> None:
-    """With event indices too, where the device has asked for exactly the kick that it is woken without."""
-    machine = Machine(tmp_path, "-DMICROSECONDS=1", event_idx=True)
+    """With event indices too, where the device has asked for exactly the kick that it is woken without.  Not each time: when the
+    device has waited in vain, it lets itself be kicked for a while."""
+    machine = Machine(tmp_path, "-DMICROSECONDS=100", "-DONE_TIME", event_idx=True)
     queue = PreparedQueue(machine.guest.control, [fence(1)])
 
-    def few_kicks() -> bool:
+    def some_without() -> bool:
         before = int(machine.state.counters.kicks)
         for _ in range(TURNS):
             queue.offer(0)
             queue.wait()
-        return int(machine.state.counters.kicks) - before < TURNS / 4
+        return int(machine.state.counters.kicks) - before < TURNS - 1
 
     try:
-        assert wait_until(few_kicks)
+        assert wait_until(some_without)
     finally:
         queue.release()
         machine.close()
