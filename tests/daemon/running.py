@@ -72,7 +72,7 @@ def named(process_id: int, name: str) -> list[int]:
 
 def process_name(process_id: int) -> str:
     try:
-        return Path(f"/proc/{process_id}/comm").read_text().strip()
+        return Path(f"/proc/{process_id}/comm").read_text(errors="replace").strip()
     except OSError:
         return ""  # it has ended
 

@@ -39,7 +39,7 @@ def settled(value: Callable[[], int], seconds: float = 0.2) -> int:
 def statistics(process_id: int) -> list[str] | None:
     """The fields of /proc/PID/stat from the state on; None when there is no such process."""
     try:
-        text = (PROC / str(process_id) / "stat").read_text()
+        text = (PROC / str(process_id) / "stat").read_text(errors="replace")
     except GONE:
         return None
     return text.rpartition(")")[2].split()

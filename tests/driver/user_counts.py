@@ -68,7 +68,7 @@ def _lines(process: int, pattern: str, beginning: str) -> int:
 
 def _status(process: int, name: str) -> int:
     with suppress(*GONE):
-        for line in (PROC / str(process) / "status").read_text().splitlines():
+        for line in (PROC / str(process) / "status").read_text(errors="replace").splitlines():
             if line.startswith(name):
                 # The sets of signals are hexadecimal, and to be empty.
                 word = line.split()[1]
