@@ -48,6 +48,9 @@ FEATURE_INDIRECT = 1 << 28
 FEATURE_EVENT_IDX = 1 << 29
 FEATURE_PACKED = 1 << 34
 
+# Seconds: an interpreter on an emulated processor takes more than ten.
+STARTED_WITHIN = 60.0
+
 Answer = Callable[[messages.Message], messages.Message | None]
 
 
@@ -119,7 +122,9 @@ class DeviceProcess:
             for thread in self._threads:
                 thread.start()
             try:
-                self.started = self.request(start, (self.state_fd, present.fileno()))
+                self.started = self.request(
+                    start, (self.state_fd, present.fileno()), STARTED_WITHIN
+                )
             except BaseException:
                 self.close()
                 raise
@@ -221,6 +226,10 @@ class DeviceProcess:
         with self._changed:
             assert self._changed.wait_for(found, timeout), f"no {kind.__name__} came"
             return found()[0]
+
+    def logged(self) -> list[str]:
+        with self._changed:
+            return [message.text for message in self.told if isinstance(message, messages.Log)]
 
     def _serve(self) -> None:
         with contextlib.suppress(LinkClosedError):

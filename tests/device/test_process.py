@@ -19,7 +19,7 @@ from vgpud.link import messages
 from vgpud.link.codec import encode
 from vgpud.wire import virtio_gpu as wire
 
-from .process import DeviceProcess, proportional_set_size, wait_until
+from .process import STARTED_WITHIN, DeviceProcess, proportional_set_size, wait_until
 from .program import PROGRAM
 
 MODULES = (
@@ -72,7 +72,7 @@ def test_a_renderer_that_does_not_exist_ends_it_with_the_reason() -> None:
 def test_a_link_that_does_not_begin_with_start_ends_it() -> None:
     with started() as (process, link, _):
         link.sendall(encode(messages.Ping(1)))
-        assert process.wait(10) != 0
+        assert process.wait(STARTED_WITHIN) != 0
 
 
 def test_it_ends_at_once_when_the_session_closes_the_link() -> None:
@@ -112,7 +112,7 @@ def test_one_whose_session_has_gone_before_it_begins_does_not_begin() -> None:
         command = [sys.executable, "-c", PROGRAM, str(link.fileno()), str(reading)]
         process = subprocess.Popen(command, pass_fds=[link.fileno(), reading])
     os.close(reading)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(STARTED_WITHIN) == -signal.SIGKILL
 
 
 def is_armed(process_id: int) -> bool:
@@ -128,8 +128,9 @@ def is_armed(process_id: int) -> bool:
 
 
 def test_it_imports_neither_an_event_loop_nor_a_logger() -> None:
+    command = [sys.executable, "-c", MODULES]
     ended = subprocess.run(
-        [sys.executable, "-c", MODULES], capture_output=True, text=True, timeout=10, check=True
+        command, capture_output=True, text=True, timeout=STARTED_WITHIN, check=True
     )
     heavy = {"trio", "loguru", "attrs", "attr", "cattrs", "dataclasses", "asyncio", "logging"}
     assert heavy.isdisjoint(ended.stdout.split())
