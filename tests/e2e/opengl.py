@@ -6,9 +6,6 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from vgpud.cli.renderer_check import probe
 from vgpud.errors import RendererError
 
 from . import disk
+from .control import status
 from .daemon import Daemon, chosen_backend
 from .held import Drawing, kill, nearest
 from .held import held as held_on_a_frame
@@ -46,10 +44,7 @@ def unavailable() -> str:
 
 def contexts(daemon: Daemon) -> list[dict[str, Any]]:
     """Of the daemon's one machine: ctx_id, capset_id and debug_name, which is the program's."""
-    command = [sys.executable, "-m", "vgpud.ctl", "--socket-path", str(daemon.socket_path)]
-    said = subprocess.run([*command, "status", "--json"], capture_output=True, check=True)
-    (machine,) = json.loads(said.stdout)["machines"]
-    found: list[dict[str, Any]] = machine["contexts"]
+    found: list[dict[str, Any]] = status(daemon)["contexts"]
     return found
 
 

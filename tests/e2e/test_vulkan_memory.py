@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from . import disk, host, vulkan
 from .conftest import Report, Workshop
-from .control import Screen, vgpuctl
+from .control import Screen, status
 from .daemon import Daemon
 from .long import takes
 from .machine import Machine
@@ -42,12 +40,6 @@ def machine(shared_workshop: Workshop, daemon: Daemon) -> Machine:
 @pytest.fixture(scope="module")
 def screen(machine: Machine, daemon: Daemon) -> Screen:
     return Screen(machine, daemon)
-
-
-def status(daemon: Daemon) -> dict[str, Any]:
-    """Of its one machine."""
-    (machine,) = json.loads(vgpuctl(daemon, "status", "--json").stdout)["machines"]
-    return dict(machine)
 
 
 @contextmanager

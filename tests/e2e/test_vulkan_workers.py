@@ -15,12 +15,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from vgpud.control.client import Client
-from vgpud.control.protocol import control_path
 
 from ..daemon.running import children, is_running, process_name
 from ..driver import commands, commands_3d
@@ -31,7 +27,7 @@ from ..driver.memory import MiB
 from ..driver.shared_region import SharedRegion
 from . import host
 from .conftest import Workshop
-from .control import vgpuctl
+from .control import status, vgpuctl
 from .daemon import Daemon
 from .process import wait_until
 
@@ -91,16 +87,6 @@ def workers(daemon: Daemon) -> dict[int, int]:
     }
     # The one that is there for a moment, to be tried.
     return {ctx_id: pid for ctx_id, pid in named.items() if ctx_id != (1 << 31) - 1}
-
-
-def status(daemon: Daemon) -> dict[str, Any]:
-    """Of its one machine."""
-    client = Client(control_path(daemon.socket_path))
-    try:
-        [machine] = client.ask("status")[0]["machines"]
-        return dict(machine)
-    finally:
-        client.close()
 
 
 def ask(machine: Machine, request: bytes) -> int:
