@@ -17,7 +17,7 @@ struct kick {
     int epoll; /* readable when there is something that kick_wait() has not taken; -1: not open */
 };
 
-/* What has come. */
+/* What has come: of kick_set(), kick_set_other() and kick_wake_by(). */
 enum { KICK_CAME = 1, KICK_OTHER = 2, KICK_WOKEN = 4 };
 
 void kick_init(struct kick *kick); /* not open */
