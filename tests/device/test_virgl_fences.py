@@ -17,12 +17,13 @@ from ..driver import commands, commands_3d
 from ..driver.commands_3d import NOP
 from ..driver.gpu import Guest
 from ..driver.memory import GuestMemory, MiB
-from .process import DeviceProcess, opengl_unavailable, wait_until
+from .process import LIMITS, DeviceProcess, opengl_unavailable, wait_until
 
 CTX = 1
 SLOW = 0.1
 TURNS = 400
-QUEUE = 64
+QUEUE, QUEUE_OF_MANY = 64, 256
+MANY = 100  # contexts
 
 pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavailable())
 
@@ -30,11 +31,14 @@ pytestmark = pytest.mark.skipif(bool(opengl_unavailable()), reason=opengl_unavai
 class Machine:
     """A guest with a context, whose fences pass when the library of ``options`` says."""
 
-    def __init__(self, folder: Path, *options: str, event_idx: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *options: str, queue_size: int = QUEUE, event_idx: bool = False
+    ) -> None:
         self.memory = GuestMemory(8 * MiB)
-        self.guest = Guest(self.memory, control_size=QUEUE, event_idx=event_idx)
+        self.guest = Guest(self.memory, control_size=queue_size, event_idx=event_idx)
         environment = os.environ | stand_in.fences(folder, *options)
-        self.process = DeviceProcess("virglrenderer", environment=environment)
+        limits = LIMITS._replace(contexts=MANY)
+        self.process = DeviceProcess("virglrenderer", limits=limits, environment=environment)
         self.process.share(self.memory)
         self.process.start_queue(self.guest)
         self.guest.do(commands_3d.ctx_create(CTX))
@@ -145,4 +149,22 @@ def test_a_driver_that_sends_one_after_the_other_need_not_kick(tmp_path: Path) -
         assert wait_until(some_without)
     finally:
         queue.release()
+        machine.close()
+
+
+def test_each_of_a_hundred_contexts_gets_its_own(tmp_path: Path) -> None:
+    """Each has a timeline, whose fences pass while the queue's thread works and while it sleeps."""
+    machine = Machine(tmp_path, "-DMICROSECONDS=300", queue_size=QUEUE_OF_MANY)
+    guest, contexts = machine.guest, range(1, MANY + 1)
+    for ctx_id in contexts[1:]:
+        guest.do(commands_3d.ctx_create(ctx_id))
+    try:
+        for turn in range(TURNS // 10):
+            pending = [
+                guest.submit(commands_3d.submit_3d(ctx_id, NOP, 1000 * turn + ctx_id, 0))
+                for ctx_id in contexts
+            ]
+            answered = [guest.wait(one).fence_id for one in pending]
+            assert answered == [1000 * turn + ctx_id for ctx_id in contexts]
+    finally:
         machine.close()
