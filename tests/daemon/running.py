@@ -18,8 +18,8 @@ from ..driver.processes import alive as is_running
 from ..driver.processes import wait_until
 
 __all__ = [
-    "COMMAND", "answers", "children", "daemon", "devices", "is_running", "named", "open_descriptors", "process_name",
-    "sessions", "settled_descriptors", "show", "spawner", "status", "tree", "vmm", "wait_until",
+    "COMMAND", "answers", "children", "daemon", "devices", "is_running", "machine_status", "named", "open_descriptors",
+    "process_name", "sessions", "settled_descriptors", "show", "spawner", "status", "tree", "vmm", "wait_until",
 ]  # fmt: skip
 COMMAND = (sys.executable, "-m", "vgpud")
 
@@ -109,6 +109,12 @@ def status(socket_path: Path) -> dict[str, Any]:
         return client.ask("status")[0]
     finally:
         client.close()
+
+
+def machine_status(socket_path: Path) -> dict[str, Any]:
+    """The same of its one machine."""
+    (machine,) = status(socket_path)["machines"]
+    return dict(machine)
 
 
 def settled_descriptors(process_id: int) -> Sequence[str]:

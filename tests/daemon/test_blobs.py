@@ -19,7 +19,7 @@ from ..driver.commands import Format, Rectangle, ResponseType
 from ..driver.frontend import GENERIC_FEATURES, QEMU_FEATURES, Feature
 from ..driver.gpu import Blob
 from ..driver.memory import PAGE
-from .running import daemon, devices, status, wait_until
+from .running import daemon, devices, machine_status, wait_until
 
 WIDTH, HEIGHT = 640, 400
 GENERIC: dict[str, Any] = {"wanted_features": GENERIC_FEATURES}
@@ -173,12 +173,12 @@ def test_a_screenshot_is_what_is_in_the_blob(
 
 def test_status_names_blobs_and_what_they_cost(backend: Backend, machine: Machine) -> None:
     blob = machine.guest.create_blob(WIDTH, HEIGHT)
-    [report] = status(backend.socket_path)["machines"]
+    report = machine_status(backend.socket_path)
     assert [(one["kind"], one["bytes"]) for one in report["resources"]] == [("blob", 0)]
     assert report["limits"]["image_memory"]["used"] == 0
     assert report["limits"]["backing_entries"]["used"] == len(blob.entries)
     machine.guest.show(blob)
-    [report] = status(backend.socket_path)["machines"]
+    report = machine_status(backend.socket_path)
     # Four pictures of what is shown, however many blobs are shown in turn.
     used = report["limits"]["image_memory"]["used"]
     assert 4 * WIDTH * HEIGHT * 4 <= used < 4 * WIDTH * HEIGHT * 4 + 8 * PAGE

@@ -21,7 +21,7 @@ from ..driver.display import Display, DisplayServer
 from ..driver.frontend import QEMU_FEATURES, Feature
 from ..driver.rfb import Viewer
 from ..stand_in import exporter
-from .running import devices, settled_descriptors, wait_until
+from .running import devices, machine_status, settled_descriptors, wait_until
 from .test_virgl import (
     COLOR,
     CTX,
@@ -32,7 +32,6 @@ from .test_virgl import (
     assert_all_gone,
     save,
     show,
-    status,
     texture,
     vgpud,
 )
@@ -113,7 +112,9 @@ def test_a_texture_is_shown_without_its_pixels(backend: Backend, machine: Machin
     assert buffer.fd_drm_fourcc.to_bytes(4, "little") == b"AR24"
     assert buffer.fd_flags == Y_0_TOP
     assert machine.display.updates == []
-    assert wait_until(lambda: status(backend)["presented"]["dmabuf_updates"] == 1)
+    assert wait_until(
+        lambda: machine_status(backend.socket_path)["presented"]["dmabuf_updates"] == 1
+    )
 
 
 def test_rows_from_the_bottom_are_told_to_be_that(machine: Machine) -> None:

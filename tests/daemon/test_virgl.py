@@ -10,13 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from PIL import Image
-
-from vgpud.control.client import Client
-from vgpud.control.protocol import control_path
 
 from ..device.process import opengl_unavailable
 from ..driver import commands, commands_3d
@@ -26,7 +22,7 @@ from ..driver.commands_3d import NOP, Box, Command3D, Resource3D
 from ..driver.frontend import QEMU_FEATURES, Feature
 from ..driver.gpu import CommandFailedError
 from ..driver.memory import PAGE, Scattered
-from .running import devices, sessions, wait_until
+from .running import devices, machine_status, sessions, wait_until
 
 CTX = 1
 WIDTH, HEIGHT = 96, 64
@@ -68,16 +64,6 @@ def assert_all_gone(backend: Backend) -> None:
     )
 
 
-def status(backend: Backend) -> dict[str, Any]:
-    """What the daemon says of its machine."""
-    client = Client(control_path(backend.socket_path))
-    try:
-        [report] = client.ask("status")[0]["machines"]
-        return cast(dict[str, Any], report)
-    finally:
-        client.close()
-
-
 def texture(
     machine: Machine, resource_id: int, pixel_format: int, flags: int = 0, ctx_id: int = CTX
 ) -> Scattered:
@@ -105,7 +91,7 @@ def put(machine: Machine, resource_id: int, box: Box, offset: int = 0) -> None:
 def test_status_names_contexts_resources_and_what_draws(backend: Backend, machine: Machine) -> None:
     machine.guest.do(commands_3d.ctx_create(7, b"glx\x1b[2Jgears", context_init=2))
     texture(machine, 5, 1)
-    report = status(backend)
+    report = machine_status(backend.socket_path)
     assert report["renderer"].startswith("virglrenderer (libvirglrenderer.so.1.")
     # A renderer's name, as GL has it.
     assert re.search(r"; \S.*\)$", report["renderer"])
@@ -116,7 +102,7 @@ def test_status_names_contexts_resources_and_what_draws(backend: Backend, machin
     [resource] = report["resources"]
     assert (resource["kind"], resource["bytes"]) == ("3d", WIDTH * HEIGHT * 4)
     machine.guest.do(commands_3d.ctx_destroy(7))
-    assert [one["ctx_id"] for one in status(backend)["contexts"]] == [CTX]
+    assert [one["ctx_id"] for one in machine_status(backend.socket_path)["contexts"]] == [CTX]
 
 
 def test_a_screenshot_shows_what_a_context_draws(
@@ -142,13 +128,16 @@ def save(backend: Backend, file: Path) -> None:
 
 
 def test_contexts_go_with_the_device_process(backend: Backend, machine: Machine) -> None:
-    before = status(backend)
+    before = machine_status(backend.socket_path)
     os.kill(before["device_process"], signal.SIGKILL)
     assert wait_until(
-        lambda: status(backend)["device_process"] not in (None, before["device_process"])
+        lambda: (
+            machine_status(backend.socket_path)["device_process"]
+            not in (None, before["device_process"])
+        )
     )
     machine.guest.display_info()
-    report = status(backend)
+    report = machine_status(backend.socket_path)
     assert (report["contexts"], report["restarts"]) == ([], 1)
 
 
@@ -311,10 +300,10 @@ def test_a_stream_that_takes_minutes_costs_contexts_and_nothing_else() -> None:
             guest.do(commands_3d.resource_create_3d(resource_id, large))
             guest.do(commands_3d.ctx_attach_resource(CTX, resource_id))
         copy = commands_3d.copy_region(50, 51, Box(0, 0, 0, 4096, 4096, 1))
-        before = status(backend)["device_process"]
+        before = machine_status(backend.socket_path)["device_process"]
         # 64 MiB each, copied within the call.
         pending = guest.submit(commands_3d.submit_3d(CTX, copy * 10000, 7))
-        assert wait_until(lambda: status(backend)["restarts"] == 1, 20)
+        assert wait_until(lambda: machine_status(backend.socket_path)["restarts"] == 1, 20)
         assert not Path(f"/proc/{before}").exists()
         assert f"device process {before} does not answer Ping" in backend.log
         response = guest.wait(pending)

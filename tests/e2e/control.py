@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -22,12 +20,6 @@ def vgpuctl(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [*command, *arguments], check=False, timeout=20, capture_output=True, text=True
     )
-
-
-def status(daemon: Daemon) -> dict[str, Any]:
-    """Of its one machine."""
-    (machine,) = json.loads(vgpuctl(daemon, "status", "--json").stdout)["machines"]
-    return dict(machine)
 
 
 def screenshot(daemon: Daemon, scanout: int, file: Path, *arguments: str) -> Picture | None:

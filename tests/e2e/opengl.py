@@ -14,8 +14,8 @@ from typing import Any
 from vgpud.cli.renderer_check import probe
 from vgpud.errors import RendererError
 
+from ..daemon.running import machine_status
 from . import disk
-from .control import status
 from .daemon import Daemon, chosen_backend
 from .held import Drawing, kill, nearest
 from .held import held as held_on_a_frame
@@ -44,7 +44,7 @@ def unavailable() -> str:
 
 def contexts(daemon: Daemon) -> list[dict[str, Any]]:
     """Of the daemon's one machine: ctx_id, capset_id and debug_name, which is the program's."""
-    found: list[dict[str, Any]] = status(daemon)["contexts"]
+    found: list[dict[str, Any]] = machine_status(daemon.socket_path)["contexts"]
     return found
 
 

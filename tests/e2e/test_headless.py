@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ..daemon.running import machine_status
 from . import parts
 from .conftest import Workshop
-from .control import screenshot, status, vgpuctl
+from .control import screenshot, vgpuctl
 from .daemon import Daemon
 from .machine import GENERIC, GENERIC_OPTIONS, Machine, MachineOptions
 from .process import wait_until
@@ -60,7 +61,7 @@ def test_the_guest_draws_on_the_displays_of_the_configuration(
 
 def shown_kind(daemon: Daemon) -> str:
     """Of the resource that the first scanout shows."""
-    machine = status(daemon)
+    machine = machine_status(daemon.socket_path)
     kinds = {one["resource_id"]: one["kind"] for one in machine["resources"]}
     return str(kinds[machine["scanouts"][0]["resource_id"]])
 

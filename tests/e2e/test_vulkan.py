@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from ..daemon.running import children, is_running, process_name
+from ..daemon.running import children, is_running, machine_status, process_name
 from ..driver.processes import settled
 from . import disk, host, vulkan
 from .conftest import Workshop
-from .control import Screen, status
+from .control import Screen
 from .daemon import Daemon
 from .machine import Machine
 from .process import wait_until
@@ -181,7 +181,9 @@ def test_a_reboot_while_something_is_computed(
     device = daemon.device_processes()
     with suppress(GuestError, TimeoutError), program(venus, daemon, LONG):
         # QEMU 11.1 crashes at a SHMEM_MAP that is on its way to it when the device stops (docs/blobs.md).
-        settled(lambda: int(status(daemon)["limits"]["memory_slots"]["used"]), 3)
+        settled(
+            lambda: int(machine_status(daemon.socket_path)["limits"]["memory_slots"]["used"]), 3
+        )
         venus.guest.send("reboot -f")
         venus.wait_ready()
     disk.mount(venus)

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from ..daemon.running import machine_status
 from . import disk, host, vulkan
 from .conftest import Report, Workshop
-from .control import Screen, status
+from .control import Screen
 from .daemon import Daemon
 from .long import takes
 from .machine import Machine
@@ -119,7 +120,7 @@ WANTED = 2000
 
 def in_use(daemon: Daemon) -> dict[str, int]:
     """Of what a guest's Vulkan takes."""
-    limits = status(daemon)["limits"]
+    limits = machine_status(daemon.socket_path)["limits"]
     names = ("memory_slots", "hostmem", "blob_memory", "resources", "contexts")
     return {name: limits[name]["used"] for name in names}
 
@@ -132,7 +133,10 @@ def test_a_program_with_two_thousand_allocations(
     with running(machine, f"compute --allocations {WANTED}", "allocations") as said:
         report(said)
         count = int(said.split(" of ")[0].split()[-1])
-        assert in_use(daemon)["memory_slots"] == status(daemon)["limits"]["memory_slots"]["limit"]
+        assert (
+            in_use(daemon)["memory_slots"]
+            == machine_status(daemon.socket_path)["limits"]["memory_slots"]["limit"]
+        )
         assert_console_is_back(screen, "while all slots are taken")
         # Others are told that there is no memory, and end.
         said = machine.guest.run(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ..daemon.running import children, is_running, process_name
+from ..daemon.running import children, is_running, machine_status, process_name
 from ..driver import commands, commands_3d
 from ..driver.backend import Machine
 from ..driver.commands import Format, Rectangle, ResponseType
@@ -27,7 +27,7 @@ from ..driver.memory import MiB
 from ..driver.shared_region import SharedRegion
 from . import host
 from .conftest import Workshop
-from .control import status, vgpuctl
+from .control import vgpuctl
 from .daemon import Daemon
 from .process import wait_until
 
@@ -111,7 +111,7 @@ def test_who_has_no_region_has_no_process_for_it(only_vgpud: None, daemon: Daemo
         assert ask(machine, commands_3d.ctx_create(1)) == OK
         assert ask(machine, commands_3d.submit_3d(1, commands_3d.NOP)) == OK
         assert servers(daemon) == []
-        vulkan = status(daemon)["vulkan"]
+        vulkan = machine_status(daemon.socket_path)["vulkan"]
         assert (vulkan["render_server"], vulkan["workers"]) == (None, [])
         # Nor has the next device process.
         [device] = daemon.device_processes()
@@ -125,18 +125,22 @@ def test_who_asks_for_the_region_has_a_server_and_a_worker_for_each_context(
     machine: Machine, daemon: Daemon
 ) -> None:
     [server] = servers(daemon)
-    vulkan = status(daemon)["vulkan"]
+    vulkan = machine_status(daemon.socket_path)["vulkan"]
     assert vulkan["render_server"]["pid"] == server
-    wait_until(lambda: not status(daemon)["vulkan"]["workers"], "the trial to be over", 5)
+    wait_until(
+        lambda: not machine_status(daemon.socket_path)["vulkan"]["workers"],
+        "the trial to be over",
+        5,
+    )
     found = {context(machine, daemon, ctx_id) for ctx_id in (1, 2, 3)}
-    report = status(daemon)
+    report = machine_status(daemon.socket_path)
     assert {one["pid"] for one in report["vulkan"]["workers"]} == found
     memory = report["limits"]["vulkan_memory"]
     assert 0 < memory["used"] < memory["limit"] == 4 << 30
     assert [one["capset_id"] for one in report["contexts"]] == [VENUS] * 3
     assert ask(machine, commands_3d.ctx_destroy(2)) == OK
     wait_until(lambda: workers(daemon).keys() == {1, 3}, "a worker to go", 5)
-    assert len(status(daemon)["vulkan"]["workers"]) == 2
+    assert len(machine_status(daemon.socket_path)["vulkan"]["workers"]) == 2
     shown = vgpuctl(daemon, "top", "--interval=0.1", "--count=1").stdout
     assert f"; render server {server}, 2 workers (" in shown
 
@@ -213,8 +217,10 @@ def test_a_worker_that_hangs_is_killed_and_nobody_else(
     wait_until(lambda: line in daemon.process.log.text(), "what the log says", 5)
     assert daemon.device_processes() == [device]
     assert (servers(daemon), workers(daemon)) == ([server], {2: other})
-    wait_until(lambda: status(daemon)["vulkan"]["workers_killed"] == 1, "its count", 5)
-    vulkan = status(daemon)["vulkan"]
+    wait_until(
+        lambda: machine_status(daemon.socket_path)["vulkan"]["workers_killed"] == 1, "its count", 5
+    )
+    vulkan = machine_status(daemon.socket_path)["vulkan"]
     assert vulkan["servers_ended"] == 0
     assert vulkan["last_reason"] == "context 1 (hanging) did not answer within 1 s"
     # All else goes on: the other context, new ones, and what is shown.
@@ -241,7 +247,7 @@ def test_a_server_that_hangs_is_killed_before_the_device_process(
     wait_until(lambda: line in daemon.process.log.text(), "what the log says", 5)
     wait_until(lambda: daemon.device_processes() not in ([], [device]), "another device", 10)
     wait_until(lambda: servers(daemon) not in ([], [server]), "another server", 10)
-    vulkan = status(daemon)["vulkan"]
+    vulkan = machine_status(daemon.socket_path)["vulkan"]
     assert (vulkan["workers_killed"], vulkan["servers_ended"]) == (0, 1)
     assert vulkan["last_reason"] == "command 0x0200 waited for the render server"
     # New programs draw.
@@ -261,7 +267,11 @@ def test_a_killed_server_leaves_the_screen_as_it_was(
     wait_until(lambda: daemon.device_processes() not in ([], [device]), "another device", 10)
     assert shown.flush() == ResponseType.ERR_UNSPEC
     reason = "the render server ended with SIGKILL"
-    wait_until(lambda: status(daemon)["vulkan"]["last_reason"] == reason, "the reason", 5)
+    wait_until(
+        lambda: machine_status(daemon.socket_path)["vulkan"]["last_reason"] == reason,
+        "the reason",
+        5,
+    )
     # A display that comes now sees what was flushed last.
     machine.stop()
     machine.cont()
