@@ -192,7 +192,7 @@ def test_a_device_process_killed_while_a_program_draws_costs_that_program(
     (before,) = daemon.device_processes()
     os.kill(before, signal.SIGSEGV)
     wait_until(lambda: daemon.device_processes() not in ([], [before]), "another device process")
-    assert not programs_with_contexts(daemon)
+    wait_until(lambda: not programs_with_contexts(daemon), "it to begin without contexts")
     opengl.stop_scene(machine)
     # INVALID_CONTEXT_ID to SUBMIT_3D, as Linux prints it.
     assert "response 0x1204 (command 0x207)" in machine.guest.run("dmesg")
