@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
@@ -173,10 +174,10 @@ Report = Callable[[str], None]
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Report:
-    """Prints a measured value past pytest's capture."""
+    """Prints a measured value past pytest's capture: as an error, since what a worker of pytest-xdist prints otherwise is lost."""
 
     def say(text: str) -> None:
         with capsys.disabled():
-            print(f"\n  {request.node.name}: {text}", flush=True)
+            print(f"\n  {request.node.name}: {text}", file=sys.stderr, flush=True)
 
     return say
