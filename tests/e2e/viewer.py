@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -17,14 +18,22 @@ SETS_LAYOUT = "setxkbmap"
 PROGRAMS = (VIEWER, HANDS, CAPTURE, SETS_LAYOUT)
 OPTIONS = (
     *("-SecurityTypes=None", "-RemoteResize=0", "-AlertOnFatalError=0"),
-    # Nothing lies over the picture, and nothing of it is lost.
-    *("-MenuKey=", "-AutoSelect=0", "-PreferredEncoding=ZRLE", "-NoJPEG=1", "-FullColor=1"),
+    # Nothing of the picture is lost.
+    *("-AutoSelect=0", "-PreferredEncoding=ZRLE", "-NoJPEG=1", "-FullColor=1"),
 )
+# What says how to open the viewer's menu would lie over the picture: a key, or with others from 1.16 on.
+OPENS_MENU = ("MenuKey", "ShortcutModifiers")
 
 
 def missing() -> str:
     """Of the programs that tests with a viewer need."""
     return ", ".join(name for name in PROGRAMS if shutil.which(name) is None)
+
+
+@functools.cache
+def _without_menu() -> list[str]:
+    said = subprocess.run([VIEWER, "--help"], capture_output=True, text=True, timeout=60)
+    return [f"-{option}=" for option in OPENS_MENU if option in said.stdout + said.stderr]
 
 
 def set_layout(server: XServer, layout: str) -> None:
@@ -38,7 +47,8 @@ class Viewer:
 
     def __init__(self, server: XServer, address: str) -> None:
         self._environment = {"DISPLAY": server.display}
-        self.process = Process("viewer", [VIEWER, *OPTIONS, address], environment=self._environment)
+        command = [VIEWER, *OPTIONS, *_without_menu(), address]
+        self.process = Process("viewer", command, environment=self._environment)
 
     def close(self) -> None:
         self.process.kill()
