@@ -66,9 +66,17 @@ class Workshop:
     def ready_machine(
         self, daemon: Listener | None = None, options: MachineOptions | None = None, name: str = ""
     ) -> Machine:
-        machine = self.machine(daemon, options, name)
-        machine.wait_ready()
-        return machine
+        """One that takes commands.  Where QEMU lost a race of its own as it booted, another is started."""
+        while True:
+            machine = self.machine(daemon, options, name)
+            try:
+                machine.wait_ready()
+            except ConnectionError:
+                machine.kill()
+                if not machine.lost_own_race():
+                    raise
+            else:
+                return machine
 
     def save_evidence(self, folder: Path) -> None:
         for machine in self.machines:
