@@ -23,7 +23,7 @@ def test_every_number_of_the_table_is_measured(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(fleet, "IDLE_AFTER_SECONDS", 0.1)
     monkeypatch.setattr(fleet, "IDLE_SECONDS", 0.5)
     monkeypatch.setattr(fleet, "LATENCIES", 20)
-    floods = ("moves", "requests")
+    floods = ("moves", "requests", "computing")
     numbers = fleet.measure(SUBJECT, 3, 10, floods, lambda text: None)
     assert numbers.keys() == {metric.key for metric in fleet.FleetRow(floods).metrics}
     assert 1 < numbers["further"] < numbers["first_with_daemon"] < 200

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """A flood without end, on a queue or a socket, in a process of its own: ``python -m tests.driver.flood SOCKET_PATH WHAT``.
 
-In its own process, so that what is measured beside it does not wait for its interpreter.
+In its own process, so that what is measured beside it does not wait for its interpreter.  One of the floods never comes near vgpud: beside
+it one sees what is not vgpud's doing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -24,6 +26,8 @@ from .rings import SplitRing
 
 RING = 1024
 RUNNING = b"running\n"
+COMPUTING = "computing"
+COMPUTING_THREADS = 2
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -131,6 +135,22 @@ def _flood_control(socket_path: Path, what: str) -> Iterator[None]:
                 pass
 
 
+def _compute(socket_path: Path, what: str) -> Iterator[None]:
+    """Busy threads, as many as a guest with two processors has, and nothing else."""
+    much = bytes(1 * MiB)
+
+    # hashlib gives the interpreter's lock back while it computes, so the threads keep as many processors busy.
+    def forever() -> None:
+        while True:
+            hashlib.sha256(much)
+
+    for _ in range(COMPUTING_THREADS - 1):
+        threading.Thread(target=forever, daemon=True).start()
+    while True:
+        yield
+        hashlib.sha256(much)
+
+
 FLOODS: dict[str, Callable[[Path, str], Iterator[None]]] = {
     "cursors": _flood_queue,
     "moves": _flood_queue,
@@ -139,6 +159,7 @@ FLOODS: dict[str, Callable[[Path, str], Iterator[None]]] = {
     "requests": _flood_requests,
     "connections": _flood_connections,
     "control": _flood_control,
+    COMPUTING: _compute,
 }
 
 
