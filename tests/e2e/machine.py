@@ -34,7 +34,7 @@ IN_PROCESS_OF = {VHOST_USER: IN_PROCESS, VHOST_USER_VGA: "virtio-vga"}
 # The cursor of the text console blinks: a picture would depend on the time.
 KERNEL_OPTIONS = "console=tty0 console=ttyS0 quiet panic=-1 vt.global_cursor_default=0"
 
-# What QEMU 11.1 says, once in some hundreds of boots, when firmware moves a device's memory while more than one processor is
+# What QEMU 11.1 says, once in some hundreds of boots, when the firmware moves a device's memory while more than one processor is
 # emulated.  With any GPU, its own included.
 LOST_RACE = "iotlb_to_section: Assertion"
 
