@@ -117,6 +117,7 @@ typedef void (*virgl_debug_callback)(const char *format, va_list arguments);
     VIRGL_FUNCTION(void, cleanup, (void *cookie))                                                  \
     VIRGL_FUNCTION(int, get_poll_fd, (void))                                                       \
     VIRGL_FUNCTION(void, poll, (void))                                                             \
+    VIRGL_FUNCTION(void, force_ctx_0, (void))                                                      \
     VIRGL_FUNCTION(void, get_cap_set, (uint32_t set, uint32_t * max_version, uint32_t * max_size)) \
     VIRGL_FUNCTION(void, fill_caps, (uint32_t set, uint32_t version, void *caps))                  \
     VIRGL_FUNCTION(int, context_create, (uint32_t handle, uint32_t length, const char *name))      \
@@ -150,7 +151,6 @@ typedef void (*virgl_debug_callback)(const char *format, va_list arguments);
 
 /* Likewise, and their lack is not logged. */
 #define VIRGL_EXPORT_FUNCTIONS                                                                     \
-    VIRGL_FUNCTION(void, force_ctx_0, (void))                                                      \
     VIRGL_FUNCTION(int, resource_get_info_ext, (int handle, struct virgl_resource_info_ext *info))
 
 /* Public since 1.0; without one of them there are no host blobs. */

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "virgl/started.h"
+#include "virgl/context_0.h"
 
 int virgl_blob_create(struct gpu_library *library, const struct host_blob *blob, struct iovec *iov,
                       uint32_t count) {
@@ -19,7 +19,7 @@ int virgl_blob_create(struct gpu_library *library, const struct host_blob *blob,
         .num_iovs = count,
     };
 
-    return api_of(library)->resource_create_blob(&args);
+    return api_in_context_0(library)->resource_create_blob(&args);
 }
 
 /* Where a blob begins in its file; -EOPNOTSUPP for a kind of file that is not known. */
@@ -41,7 +41,7 @@ static int place(uint32_t fd_type, uint64_t *offset) {
 
 int virgl_blob_export(struct gpu_library *library, uint32_t resource_id,
                       struct blob_export *exported) {
-    const struct virgl_api *api = api_of(library);
+    const struct virgl_api *api = api_in_context_0(library);
     uint32_t fd_type = 0;
     int error;
 

@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include "virgl/started.h"
+#include "virgl/context_0.h"
 
 static struct present_buffer layout(uint32_t fourcc, uint32_t flags, uint64_t modifier) {
     return (struct present_buffer){
@@ -71,15 +71,14 @@ static const char *take(const struct virgl_api *api, uint32_t tex_id, int *fd,
 
 const char *virgl_export_buffer(struct gpu_library *library, uint32_t resource_id, int *fd,
                                 struct present_buffer *buffer) {
-    const struct virgl_api *api = api_of(library);
+    const struct virgl_api *api = api_in_context_0(library);
     uint32_t tex_id = 0;
     const char *reason;
 
-    api->force_ctx_0(); /* the textures are in this context */
     reason = look(api, resource_id, &tex_id, buffer);
     return reason != NULL ? reason : take(api, tex_id, fd, buffer);
 }
 
 void virgl_flush_drawing(struct gpu_library *library) {
-    api_of(library)->force_ctx_0();
+    api_in_context_0(library);
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 #include "render3d/resource_size.h"
-#include "virgl/started.h"
+#include "virgl/context_0.h"
 
 /* Transfers one part: `box`, at `offset` beyond the transfer's. */
 typedef int (*part)(const struct virgl_api *api, const struct gpu_transfer *transfer,
@@ -73,18 +73,25 @@ static struct virgl_box box_of(const struct virtio_gpu_box *box) {
         .x = box->x, .y = box->y, .z = box->z, .w = box->w, .h = box->h, .d = box->d};
 }
 
+static const struct virgl_api *api_for(struct gpu_library *library,
+                                       const struct gpu_transfer *transfer) {
+    return transfer->ctx_id == 0 ? api_in_context_0(library) : api_leaving_context_0(library);
+}
+
 int virgl_transfer_to_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    const struct virgl_api *api = api_for(library, transfer);
     struct virgl_box box = box_of(&transfer->box);
 
     if (box.d <= 1 || transfer->resource->target != PIPE_TEXTURE_CUBE)
-        return write(api_of(library), transfer, &box, 0);
-    return each_layer(api_of(library), transfer, box, write);
+        return write(api, transfer, &box, 0);
+    return each_layer(api, transfer, box, write);
 }
 
 int virgl_transfer_from_host(struct gpu_library *library, const struct gpu_transfer *transfer) {
+    const struct virgl_api *api = api_for(library, transfer);
     struct virgl_box box = box_of(&transfer->box);
 
     if (box.d <= 1)
-        return read(api_of(library), transfer, &box, 0);
-    return each_layer(api_of(library), transfer, box, read);
+        return read(api, transfer, &box, 0);
+    return each_layer(api, transfer, box, read);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "virgl/blob.h"
+#include "virgl/context_0.h"
 #include "virgl/export.h"
 #include "virgl/layers.h"
 #include "virgl/log.h"
@@ -41,7 +42,7 @@ static int capset_size(struct gpu_library *library, uint32_t capset_id, uint32_t
 
 static void capset_fill(struct gpu_library *library, uint32_t capset_id, uint32_t version,
                         uint8_t *data) {
-    api_of(library)->fill_caps(capset_id, version, data);
+    api_in_context_0(library)->fill_caps(capset_id, version, data);
 }
 
 /* --- resources */
@@ -61,28 +62,31 @@ static int resource_create(struct gpu_library *library, const struct resource_3d
         .flags = resource->flags,
     };
 
-    return api_of(library)->resource_create(&args, NULL, 0);
+    return api_in_context_0(library)->resource_create(&args, NULL, 0);
 }
 
 static void resource_unref(struct gpu_library *library, uint32_t resource_id) {
-    api_of(library)->resource_unref(resource_id);
+    api_in_context_0(library)->resource_unref(resource_id);
 }
 
 static void attach_backing(struct gpu_library *library, uint32_t resource_id, struct iovec *iov,
                            uint32_t count) {
-    api_of(library)->resource_attach_iov((int)resource_id, iov, (int)count);
+    api_in_context_0(library)->resource_attach_iov((int)resource_id, iov, (int)count);
 }
 
 static void detach_backing(struct gpu_library *library, uint32_t resource_id) {
-    api_of(library)->resource_detach_iov((int)resource_id, NULL, NULL);
+    api_in_context_0(library)->resource_detach_iov((int)resource_id, NULL, NULL);
 }
 
 /* --- contexts */
 
+/* A new context is current at once, and the library does not note that: it goes on as if the one
+ * before were, which must not be a guest's. */
 static int context_create(struct gpu_library *library, uint32_t ctx_id, uint32_t context_init,
                           const char *name, uint32_t length) {
-    const struct virgl_api *api = api_of(library);
+    const struct virgl_api *api = api_in_context_0(library);
 
+    api_leaving_context_0(library);
     /* The offered sets are virgl's, which a context without a set has too. */
     if (context_init == 0 || api->context_create_with_flags == NULL)
         return api->context_create(ctx_id, length, name);
@@ -90,19 +94,20 @@ static int context_create(struct gpu_library *library, uint32_t ctx_id, uint32_t
 }
 
 static void context_destroy(struct gpu_library *library, uint32_t ctx_id) {
-    api_of(library)->context_destroy(ctx_id);
+    api_in_context_0(library)->context_destroy(ctx_id);
 }
 
 static void context_attach(struct gpu_library *library, uint32_t ctx_id, uint32_t resource_id) {
-    api_of(library)->ctx_attach_resource((int)ctx_id, (int)resource_id);
+    api_in_context_0(library)->ctx_attach_resource((int)ctx_id, (int)resource_id);
 }
 
 static void context_detach(struct gpu_library *library, uint32_t ctx_id, uint32_t resource_id) {
-    api_of(library)->ctx_detach_resource((int)ctx_id, (int)resource_id);
+    api_in_context_0(library)->ctx_detach_resource((int)ctx_id, (int)resource_id);
 }
 
 static int submit(struct gpu_library *library, uint32_t ctx_id, uint8_t *stream, uint64_t bytes) {
-    return api_of(library)->submit_cmd(stream, (int)ctx_id, (int)(bytes / sizeof(uint32_t)));
+    return api_leaving_context_0(library)->submit_cmd(stream, (int)ctx_id,
+                                                      (int)(bytes / sizeof(uint32_t)));
 }
 
 /* --- fences */
@@ -121,7 +126,7 @@ static int create_context_fence(struct gpu_library *library, uint32_t ctx_id, ui
 }
 
 static void poll_library(struct gpu_library *library) {
-    api_of(library)->poll();
+    api_leaving_context_0(library)->poll();
 }
 
 static const struct gpu_operations OPERATIONS = {
@@ -159,9 +164,5 @@ void virgl_set_operations(struct virgl *virgl) {
     virgl->operations = OPERATIONS;
     if (!has_blobs(&virgl->api))
         virgl->operations.blob_create = NULL;
-    if (virgl->api.force_ctx_0 == NULL) {
-        virgl->operations.export_buffer = NULL;
-        virgl->operations.flush_drawing = NULL;
-    }
     virgl->library.operations = &virgl->operations;
 }

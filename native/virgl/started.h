@@ -3,6 +3,8 @@
 #ifndef VGPUD_VIRGL_STARTED_H
 #define VGPUD_VIRGL_STARTED_H
 
+#include <stdbool.h>
+
 #include "render3d/gpu_library.h"
 #include "virgl/api.h"
 
@@ -13,6 +15,7 @@ struct virgl {
     struct virgl_callbacks callbacks;
     char *render_node; /* NULL: none */
     int server;        /* the render server's socket, until the library has it; -1: none */
+    bool in_context_0; /* see virgl/context_0.h */
 };
 
 static inline struct virgl *virgl_of(struct gpu_library *library) {

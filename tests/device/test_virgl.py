@@ -9,7 +9,7 @@ import pytest
 
 from vgpud.link import messages
 
-from ..driver import commands, commands_3d
+from ..driver import commands, commands_3d, drawing
 from ..driver.commands import Format, Rectangle, ResponseType
 from ..driver.commands_3d import NOP, Box, Command3D, Resource3D, Target
 from ..driver.gpu import Guest
@@ -146,6 +146,38 @@ def test_what_a_context_draws_is_what_the_guest_reads(machine: Machine) -> None:
     machine.do(commands_3d.submit_3d(CTX, commands_3d.clear(5, BGRA, COLOR)))
     assert machine.fetch(5) == OK
     assert memory.read(0, BYTES) == PIXEL * (SIDE * SIDE)
+
+
+BETWEEN = {
+    "a texture is made": [commands_3d.resource_create_3d(9, TEXTURE)],
+    "a buffer is made": [commands_3d.resource_create_3d(9, drawing.VERTEX_BUFFER)],
+    "a texture is made and deleted": [
+        commands_3d.resource_create_3d(9, TEXTURE),
+        commands.resource_unref(9),
+    ],
+    "a context is made": [commands_3d.ctx_create(2)],
+    "a context is made and destroyed": [commands_3d.ctx_create(2), commands_3d.ctx_destroy(2)],
+    "the picture is shown": [
+        commands.set_scanout(0, 5, Rectangle(0, 0, SIDE, SIDE)),
+        commands.resource_flush(5, Rectangle(0, 0, SIDE, SIDE)),
+    ],
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN.values(), ids=BETWEEN.keys())
+def test_what_a_context_has_bound_stays_bound_while_other_commands_are_carried_out(
+    machine: Machine, between: list[bytes]
+) -> None:
+    shown, texture = machine.texture(5), machine.texture(6)
+    texture.write(0, PIXEL * (SIDE * SIDE))
+    vertices = machine.texture(7, drawing.VERTEX_BUFFER)
+    vertices.write(0, drawing.VERTICES)
+    assert machine.put(6) == machine.put(7, Box(0, 0, 0, len(drawing.VERTICES), 1, 1)) == OK
+    machine.do(commands_3d.submit_3d(CTX, drawing.set_up(5, 6, 7, BGRA, SIDE) + drawing.draw()))
+    again = commands_3d.clear_framebuffer((0, 0, 0, 0)) + drawing.draw()
+    machine.do(commands_3d.submit_3d(CTX, NOP), *between, commands_3d.submit_3d(CTX, again))
+    assert machine.fetch(5) == OK
+    assert shown.read(0, BYTES) == PIXEL * (SIDE * SIDE)
 
 
 def test_a_transfer_moves_the_box_alone(machine: Machine) -> None:

@@ -42,6 +42,10 @@ BIND_SCANOUT: Final = 1 << 18
 FLAG_Y_0_TOP: Final = 1 << 0
 
 
+Color = tuple[float, float, float, float]
+"""Red, green, blue, alpha, each from 0 to 1."""
+
+
 @dataclass(frozen=True)
 class Box:
     x: int
@@ -141,12 +145,19 @@ class Ccmd(IntEnum):
 
     NOP = 0
     CREATE_OBJECT = 1
+    BIND_OBJECT = 2
+    SET_VIEWPORT_STATE = 4
     SET_FRAMEBUFFER_STATE = 5
+    SET_VERTEX_BUFFERS = 6
     CLEAR = 7
+    DRAW_VBO = 8
+    SET_SAMPLER_VIEWS = 10
     RESOURCE_COPY_REGION = 17
+    BIND_SAMPLER_STATES = 18
     BEGIN_QUERY = 19
     END_QUERY = 20
     GET_QUERY_RESULT = 21
+    BIND_SHADER = 31
     TRANSFER3D = 43
     CLEAR_TEXTURE = 47
     PIPE_RESOURCE_CREATE = 48
@@ -169,14 +180,18 @@ def words(*values: int) -> bytes:
 NOP: Final = words(word(Ccmd.NOP, 0))
 
 
-def clear(resource_id: int, format: int, color: tuple[float, float, float, float]) -> bytes:
+def clear(resource_id: int, format: int, color: Color) -> bytes:
     """Makes the resource (surface object 1) the framebuffer and fills it with ``color``."""
-    floats = struct.unpack("<4I", struct.pack("<4f", *color))
     surface = words(word(Ccmd.CREATE_OBJECT, 5, OBJECT_SURFACE), 1, resource_id, format, 0, 0)
     framebuffer = words(word(Ccmd.SET_FRAMEBUFFER_STATE, 3), 1, 0, 1)
+    return surface + framebuffer + clear_framebuffer(color)
+
+
+def clear_framebuffer(color: Color) -> bytes:
+    """Fills what is the framebuffer already."""
+    floats = struct.unpack("<4I", struct.pack("<4f", *color))
     # Buffers (colour 0), the colour, depth as a double, stencil.
-    cleared = words(word(Ccmd.CLEAR, 8), 1 << 2, *floats, 0, 0, 0)
-    return surface + framebuffer + cleared
+    return words(word(Ccmd.CLEAR, 8), 1 << 2, *floats, 0, 0, 0)
 
 
 def create_for_blob(blob_id: int, resource: Resource3D) -> bytes:
