@@ -81,12 +81,14 @@ def shown_picture(machine: Machine, drawing: Drawing, expected: Picture) -> Devi
         return nearest(machine, expected)
 
 
+def is_drawing(shown: Picture) -> bool:
+    """And no console."""
+    return (shown.width, shown.height) == MODE and len(shown.colours()) > 100
+
+
 def steady(machine: Machine) -> Picture:
     """The first picture that is no console, and does not change any more."""
-    last = machine.wait_picture(
-        lambda shown: (shown.width, shown.height) == MODE and len(shown.colours()) > 100,
-        "a drawing",
-    )
+    last = machine.wait_picture(is_drawing, "a drawing")
     while True:
         time.sleep(0.3)
         picture = machine.screendump()
@@ -115,11 +117,9 @@ def wait_for_scene(machine: Machine, timeout: float = 90) -> str:
 
 
 def wait_until_it_draws(machine: Machine) -> None:
-    """Until its first frames are on the screen."""
-    machine.wait_picture(
-        lambda shown: (shown.width, shown.height) == MODE and len(shown.colours()) > 100,
-        "that of the scene",
-    )
+    """Until frame follows frame on the screen: a single one may be left of a program that has just ended."""
+    first = machine.wait_picture(is_drawing, "that of the scene")
+    machine.wait_picture(lambda shown: is_drawing(shown) and shown != first, "the scene's next")
 
 
 def stop_scene(machine: Machine) -> None:

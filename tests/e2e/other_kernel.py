@@ -51,7 +51,9 @@ def _pytest_there(config: pytest.Config, test: str) -> str:
             *("chroot", ".", "/usr/bin/env", "-i", "TMPDIR=/run/tmp", "PYTHONDONTWRITEBYTECODE=1", *environment),
             *("sh", "-c", 'cd "$0" && exec "$@"', str(config.invocation_params.dir)),
             *(sys.executable, "-m", "pytest", "-q", "-c", str(config.inipath), "--rootdir", str(config.rootpath)),
-            *("-o", f"pythonpath={paths}", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
+            *("-o", f"pythonpath={paths}", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:xdist"),
+            # To rewrite assertions takes an emulated processor longer than most tests.
+            "--assert=plain",
             *("-o", "timeout=600", str(config.rootpath / test)),
         ]
     )  # fmt: skip

@@ -24,7 +24,7 @@ class Guest:
 @functools.cache
 def guest() -> Guest:
     folder = made_by(HERE / "guest" / "build")
-    return Guest(folder / "vmlinuz", folder / "initrd")
+    return Guest(folder / "vmlinux", folder / "initrd")
 
 
 @functools.cache

@@ -193,9 +193,12 @@ def test_a_device_process_killed_while_a_program_draws_costs_that_program(
     os.kill(before, signal.SIGSEGV)
     wait_until(lambda: daemon.device_processes() not in ([], [before]), "another device process")
     wait_until(lambda: not programs_with_contexts(daemon), "it to begin without contexts")
-    opengl.stop_scene(machine)
     # INVALID_CONTEXT_ID to SUBMIT_3D, as Linux prints it.
-    assert "response 0x1204 (command 0x207)" in machine.guest.run("dmesg")
+    wait_until(
+        lambda: "response 0x1204 (command 0x207)" in machine.guest.run("dmesg"),
+        "the program to draw in a context that is gone",
+    )
+    opengl.stop_scene(machine)
     write_text(machine, "the console came back")
     assert_console_is_readable(machine)
     assert_draws(machine, expected)

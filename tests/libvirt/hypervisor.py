@@ -54,7 +54,7 @@ DOMAIN = """<domain type='qemu'>
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{shared}/vmlinuz</kernel>
+    <kernel>{shared}/vmlinux</kernel>
     <initrd>{shared}/initrd</initrd>
     <cmdline>{options}</cmdline>
   </os>
@@ -100,7 +100,7 @@ class Hypervisor:
         shared.mkdir()
         shared.chmod(0o1777)
         guest = parts.guest()
-        shutil.copy(guest.kernel, shared / "vmlinuz")
+        shutil.copy(guest.kernel, shared / "vmlinux")
         shutil.copy(guest.initrd, shared / "initrd")
         shutil.copytree(ROOT / "config", shared / "config")
 
