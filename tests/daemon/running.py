@@ -53,9 +53,10 @@ def show(machine: Machine) -> None:
 def children(process_id: int) -> list[int]:
     """Those of a process that still run."""
     found: list[int] = []
-    for numbers in Path(f"/proc/{process_id}/task").glob("*/children"):
-        with suppress(OSError):  # that thread has ended
-            found += map(int, numbers.read_text().split())
+    with suppress(OSError):  # the process has ended
+        for numbers in Path(f"/proc/{process_id}/task").glob("*/children"):
+            with suppress(OSError):  # that thread has ended
+                found += map(int, numbers.read_text().split())
     return found
 
 

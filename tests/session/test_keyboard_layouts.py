@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vgpud.cli.keyboard_layout import LayoutError
@@ -157,6 +157,7 @@ def test_what_the_layout_lacks_is_nothing() -> None:
         )
     ),
 )
+@example("de", [(CONTROL, True), (ALT, True), (ALT_R, True), (ord("@"), True)])
 def test_nothing_stays_down_when_a_viewer_goes(
     layout: str, pressed: list[tuple[int, bool]]
 ) -> None:

@@ -173,7 +173,8 @@ class Keyboard:
         return found
 
     def _held_of(self, keys: dict[Keysym, str]) -> list[str]:
-        return [self._held[one] for one in keys if one in self._held]
+        """Each once: where the right Alt is AltGr, both Alts of a viewer are one key."""
+        return list(dict.fromkeys(self._held[one] for one in keys if one in self._held))
 
     def _release(self, keysym: int) -> list[Press]:
         strokes = self._strokes.get(keysym)
