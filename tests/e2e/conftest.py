@@ -66,7 +66,9 @@ class Workshop:
     def ready_machine(
         self, daemon: Listener | None = None, options: MachineOptions | None = None, name: str = ""
     ) -> Machine:
-        """One that takes commands.  Where QEMU lost a race of its own as it booted, another is started."""
+        """One that takes commands.  Where QEMU lost a race of its own as it booted, another is started, and the first one's logs
+        are kept with those of failed tests.
+        """
         while True:
             machine = self.machine(daemon, options, name)
             try:
@@ -75,6 +77,7 @@ class Workshop:
                 machine.kill()
                 if not machine.lost_own_race():
                     raise
+                machine.save_evidence(evidence_folder() / "lost-races" / self.folder.name)
             else:
                 return machine
 
