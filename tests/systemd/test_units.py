@@ -13,6 +13,7 @@ import pytest
 
 from vgpud.ctl.setup import put, take_back
 from vgpud.ctl.setup_files import Place
+from vgpud.tree.process import SLICE_NANOSECONDS
 
 from ..daemon.running import (
     NAMED_VMM,
@@ -26,6 +27,7 @@ from ..daemon.running import (
     wait_until,
 )
 from ..driver.backend import Machine
+from ..driver.turns import needs_slices, turns_of_process
 from .booted import DROP_IN, Systemd, hidden, needed_places
 
 # Connects to a socket, and says whether that was possible.
@@ -50,6 +52,15 @@ def test_the_service_of_a_host_is_up_when_systemd_says_so(systemd: Systemd) -> N
     assert time.monotonic() - begin < 2
     assert systemd.property("vgpud.service", "Result") == "success"
     assert not systemd.path("/run/vgpud/vgpud.sock").exists()
+
+
+@needs_slices
+def test_a_session_of_the_unit_takes_short_turns(systemd: Systemd) -> None:
+    systemd.do("start", "vgpud.service")
+    with Machine(systemd.path("/run/vgpud/vgpud.sock")):
+        (session,) = sessions(systemd.main_process("vgpud.service"))
+        assert {turns.slice for turns in turns_of_process(session)} == {SLICE_NANOSECONDS}
+    systemd.do("stop", "vgpud.service")
 
 
 def test_a_machine_has_its_unit_s_name_where_its_vmm_is_hidden(systemd: Systemd) -> None:

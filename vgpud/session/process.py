@@ -30,6 +30,7 @@ from vgpud.session.session import serve_frontend
 from vgpud.session.trial import try_renderer
 from vgpud.session.turned_away import discard
 from vgpud.tree.messages import NotTried, StartSession, Tried
+from vgpud.tree.process import take_short_turns
 
 
 class Ends(NamedTuple):
@@ -72,6 +73,7 @@ def configure(plain: str) -> Config:
 
 def main(start: StartSession, config: Config, ends: Ends) -> int:
     """The process's exit status."""
+    take_short_turns()
     if start.refusal and ends.frontend is not None:
         confine()
         discard(socket.socket(fileno=ends.frontend))

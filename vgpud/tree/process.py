@@ -5,8 +5,10 @@ import ctypes
 import errno
 import fcntl
 import os
+import platform
 import resource
 import signal
+import struct
 import sys
 import termios
 from contextlib import suppress
@@ -14,6 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
+# By the machine's name; <linux/sched/types.h> has the structure.
+SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274}
+SCHED_ATTR = struct.Struct("<IIQiIQQQ")
+SLICE_NANOSECONDS = 100_000
 OOM_SCORE_ADJ, OOM_SCORE_ADJ_MAX = "/proc/self/oom_score_adj", 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +57,21 @@ def leave_job() -> None:
         fcntl.ioctl(terminal, termios.TIOCNOTTY)
     finally:
         os.close(terminal)
+
+
+def take_short_turns() -> None:
+    """Lets this thread, and those that it starts, in before others that compute, for a tenth of a
+    millisecond: enough for who is woken for little, and no larger share of the processor.
+
+    Of Linux 6.12 and newer (sched_setattr(2), a slice of SCHED_OTHER), and without a privilege; the
+    older ones, and units that forbid the call, leave it at the usual turns, of milliseconds.
+    """
+    number = SCHED_SETATTR.get(platform.machine())
+    if number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    wanted = (SCHED_ATTR.size, os.SCHED_OTHER, 0, nice, 0, SLICE_NANOSECONDS, 0, 0)
+    _libc.syscall(number, 0, SCHED_ATTR.pack(*wanted), 0)
 
 
 def adopt_orphans() -> None:
