@@ -64,7 +64,7 @@ def take_short_turns() -> None:
     millisecond: enough for who is woken for little, and no larger share of the processor.
 
     Of Linux 6.12 and newer (sched_setattr(2), a slice of SCHED_OTHER), and without a privilege; the
-    older ones, and units that forbid the call, leave it at the usual turns, of milliseconds.
+    older ones, and units with RestrictRealtime=, leave it at the usual turns, of milliseconds.
     """
     number = SCHED_SETATTR.get(platform.machine())
     if number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
