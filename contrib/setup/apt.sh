@@ -34,9 +34,11 @@ own_mirror() {
     echo "$mirror"
 }
 
+# Unstable, which apt knows as sid, calls itself by the name of the release to come.
 main_archive() {
     apt-get indextargets --format '$(LABEL) $(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v codename="$(release_codename)" '$1 == "Debian" && $2 == codename && $3 == "main" { print $4; exit }'
+        awk -v codename="$(release_codename)" '$1 == "Debian" && $3 == "main" && !found[$2] { found[$2] = $4 }
+            END { print codename in found ? found[codename] : found["sid"] }'
 }
 
 # A deb822 source on the machine's own mirror.  $@: suites
