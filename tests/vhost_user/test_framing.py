@@ -147,6 +147,21 @@ async def test_a_reply_to_a_front_end_that_has_gone_is_no_error(ends: Ends) -> N
     await ends.connection.reply(1, bytes(8))
 
 
+async def test_a_hang_up_is_noticed_while_there_is_something_to_read(ends: Ends) -> None:
+    ends.theirs.send(bytes(12))
+    ends.theirs.close()
+    with trio.fail_after(1):
+        await ends.connection.hung_up()
+
+
+async def test_who_may_still_read_replies_has_not_hung_up(ends: Ends) -> None:
+    ends.theirs.send(bytes(12))
+    ends.theirs.shutdown(socket.SHUT_WR)
+    with trio.move_on_after(0.1) as waiting:
+        await ends.connection.hung_up()
+    assert waiting.cancelled_caught
+
+
 async def test_a_connection_whose_flags_another_clears_keeps_nobody_waiting(ends: Ends) -> None:
     """O_NONBLOCK is the open file's, and who has made a pair of sockets may have kept both."""
     for begun in (b"", bytes(3), struct.pack("=3I", 2, 1, 8)):

@@ -103,6 +103,7 @@ async def _serve(
     make_presenter: Callable[[], Presenter],
 ) -> None:
     with ExitStack() as owned:
+        owned.callback(connection.close)
         session = Session(config, devices, owned, make_presenter())
         on_made()
         # When things are closed, nobody asks any more, and all questions have been answered or

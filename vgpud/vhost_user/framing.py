@@ -5,6 +5,7 @@ The front-end sends descriptors with the first byte of a header.  So a header is
 larger read would join the descriptors of one message with the bytes of the message before.
 """
 
+import select
 import socket
 from collections.abc import Iterable
 from types import TracebackType
@@ -62,6 +63,9 @@ class Connection:
         self._socket = end
         self._sender = Sender()
         name_senders(end)
+        # Made at once: a session may make none later.
+        self._hang_up = select.epoll()
+        self._hang_up.register(end.fileno(), 0)  # EPOLLHUP needs not be asked for
 
     @property
     def sender(self) -> int | None:
@@ -80,6 +84,10 @@ class Connection:
         open.
         """
         return await self._sender.left(self._socket)
+
+    async def hung_up(self) -> None:
+        """Returns when nobody has the other end any more, also while there is something to read."""
+        await trio.lowlevel.wait_readable(self._hang_up.fileno())
 
     def check_foreign(self, descriptors: Iterable[int]) -> None:
         """``FrontendError`` when one of them leads back to this connection, or to the socket that
@@ -141,4 +149,5 @@ class Connection:
             return
 
     def close(self) -> None:
+        self._hang_up.close()
         self._socket.close()

@@ -30,6 +30,10 @@ Descriptors = list[int]
 ACKNOWLEDGED = 0
 REFUSED = 1
 
+# How long what a front-end has sent may still be carried out when it has left: a device process
+# that does not answer would keep the guest's memory for longer.
+LEAVING_SECONDS = 1.0
+
 
 class Backend(ABC):
     """Carries out requests.
@@ -235,6 +239,7 @@ async def serve(connection: Connection, backend: Backend) -> None:
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_follow_sender, connection)
+        nursery.start_soon(_follow_end, connection, nursery.cancel_scope)
         nursery.start_soon(backend.run)
         await _serve(connection, backend)
         nursery.cancel_scope.cancel()
@@ -243,6 +248,12 @@ async def serve(connection: Connection, backend: Backend) -> None:
 async def _follow_sender(connection: Connection) -> None:
     process_id = await connection.sender_left()
     raise FrontendError(f"process {process_id} has ended, but others hold its connection open")
+
+
+async def _follow_end(connection: Connection, serving: trio.CancelScope) -> None:
+    await connection.hung_up()
+    await trio.sleep(LEAVING_SECONDS)
+    serving.cancel()
 
 
 async def _serve(connection: Connection, backend: Backend) -> None:
