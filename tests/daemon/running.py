@@ -51,7 +51,7 @@ def show(machine: Machine) -> None:
 
 
 def children(process_id: int) -> list[int]:
-    """Those of a process that still run."""
+    """Those of a process that it has not waited for: one that has ended may be among them."""
     found: list[int] = []
     with suppress(OSError):  # the process has ended
         for numbers in Path(f"/proc/{process_id}/task").glob("*/children"):

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from ..daemon.running import children, is_running, machine_status, process_name
+from ..daemon.running import is_running, machine_status
 from ..driver.processes import settled
 from . import disk, host, vulkan
 from .conftest import Workshop
@@ -22,6 +22,7 @@ from .machine import Machine
 from .process import wait_until
 from .screens import assert_console_is_readable, write_text
 from .shell import GuestError
+from .vulkan import servers, workers
 
 
 def test_the_host_has_what_vulkan_needs(only_vgpud: None) -> None:
@@ -88,16 +89,6 @@ def test_venus_computes_what_the_processor_does(only_vgpud: None, venus: Machine
 # --- who dies, who hangs
 
 
-def workers(daemon: Daemon) -> dict[int, int]:
-    """Those that there are, by the numbers of their contexts."""
-    named = (
-        (process_name(pid), pid)
-        for server in daemon.process.named("virgl_render_se")
-        for pid in children(server)
-    )
-    return {int(name.split("-")[1]): pid for name, pid in named if name.startswith("virgl-")}
-
-
 @contextmanager
 def program(machine: Machine, daemon: Daemon, arguments: str) -> Iterator[int]:
     """A program of the guest's, while it works; its worker."""
@@ -156,7 +147,7 @@ def test_a_killed_render_server_is_followed_by_another(
 ) -> None:
     device = daemon.device_processes()
     with program(venus, daemon, LONG) as worker:
-        (server,) = daemon.process.named("virgl_render_se")
+        (server,) = servers(daemon)
         os.kill(server, signal.SIGKILL)
         wait_until(lambda: not is_running(worker), "the worker to be gone", 5)
         wait_until(lambda: daemon.device_processes() not in (device, []), "another device", 10)

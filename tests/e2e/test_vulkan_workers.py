@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ..daemon.running import children, is_running, machine_status, process_name
+from ..daemon.running import is_running, machine_status
 from ..driver import commands, commands_3d
 from ..driver.backend import Machine
 from ..driver.commands import Format, Rectangle, ResponseType
@@ -30,6 +30,7 @@ from .conftest import Workshop
 from .control import vgpuctl
 from .daemon import Daemon
 from .process import wait_until
+from .vulkan import servers, workers
 
 VENUS = 4
 TIMEOUT = 1.0  # seconds: device_process.vulkan_timeout
@@ -73,20 +74,6 @@ def machine(only_vgpud: None, daemon: Daemon) -> Iterator[Machine]:
 def region(machine: Machine) -> Iterator[SharedRegion]:
     with SharedRegion(machine.frontend) as made:
         yield made
-
-
-def servers(daemon: Daemon) -> list[int]:
-    return daemon.process.named("virgl_render_se")
-
-
-def workers(daemon: Daemon) -> dict[int, int]:
-    """Those that there are, by the numbers of their contexts."""
-    names = {pid: process_name(pid) for server in servers(daemon) for pid in children(server)}
-    named = {
-        int(name.split("-")[1]): pid for pid, name in names.items() if name.startswith("virgl-")
-    }
-    # The one that is there for a moment, to be tried.
-    return {ctx_id: pid for ctx_id, pid in named.items() if ctx_id != (1 << 31) - 1}
 
 
 def ask(machine: Machine, request: bytes) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..daemon.running import children, process_name
+from ..daemon.running import children, is_running, process_name
 from . import disk, parts
 from .conftest import Workshop
 from .control import Screen
@@ -39,6 +39,9 @@ VENUS = Driver("virtio_icd.json", "Virtio-GPU Venus")
 GFXSTREAM = Driver("gfxstream_vk_icd.json", "llvmpipe")
 LAVAPIPE = Driver("lvp_icd.json", "llvmpipe")
 SERVER = "virgl_render_se"  # as long as a process's name can be
+TRIED = (
+    1 << 31
+) - 1  # the context whose worker is there for a moment, to see whether there can be one
 
 MODE = (640, 480)
 DISPLAY = "[[displays]]\nwidth = 640\nheight = 480\n"
@@ -93,10 +96,17 @@ def machine_options(*arguments: str, suites: str = "trixie") -> MachineOptions:
     return disk.options(options, suites)
 
 
-def workers(daemon: Daemon) -> set[int]:
-    """Of all its machines."""
-    below = (pid for server in daemon.process.named(SERVER) for pid in children(server))
-    return {pid for pid in below if process_name(pid).startswith("virgl-")}
+def servers(daemon: Daemon) -> list[int]:
+    """The workers' parents, of each machine one."""
+    return daemon.process.named(SERVER)
+
+
+def workers(daemon: Daemon) -> dict[int, int]:
+    """Those that live, by the numbers of their contexts.  Of one machine: a number may be another one's as well."""
+    below = (pid for server in servers(daemon) for pid in children(server) if is_running(pid))
+    named = [(process_name(pid), pid) for pid in below]
+    found = {int(name.split("-")[1]): pid for name, pid in named if name.startswith("virgl-")}
+    return {ctx_id: pid for ctx_id, pid in found.items() if ctx_id != TRIED}
 
 
 # --- weston
@@ -149,9 +159,9 @@ def drawing(screen: Screen, driver: Driver, command: str = VKCUBE) -> Iterator[N
 @contextmanager
 def drawing_by_worker(screen: Screen, daemon: Daemon) -> Iterator[int]:
     """The same by Venus; the program's worker."""
-    before = workers(daemon)
+    before = set(workers(daemon).values())
     with drawing(screen, VENUS):
-        yield max(workers(daemon) - before)
+        yield max(set(workers(daemon).values()) - before)
 
 
 def moves(screen: Screen) -> bool:
