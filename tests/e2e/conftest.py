@@ -64,17 +64,21 @@ class Workshop:
         return machine
 
     def ready_machine(
-        self, daemon: Listener | None = None, options: MachineOptions | None = None, name: str = ""
+        self,
+        daemon: Listener | None = None,
+        options: MachineOptions | None = None,
+        name: str = "",
+        as_it_boots: Callable[[Machine], None] = lambda machine: None,
     ) -> Machine:
-        """One that takes commands.  Where QEMU lost a race of its own as it booted, another is started, and the first one's logs
-        are kept with those of failed tests.
+        """One that takes commands, and that ``as_it_boots`` has looked at before.  Where QEMU lost a race of its own as it booted,
+        another is started, and the first one's logs are kept with those of failed tests.
         """
         while True:
             machine = self.machine(daemon, options, name)
             try:
+                as_it_boots(machine)
                 machine.wait_ready()
-            except ConnectionError:
-                machine.kill()
+            except (TimeoutError, ConnectionError):
                 if not machine.lost_own_race():
                     raise
                 machine.save_evidence(evidence_folder() / "lost-races" / self.folder.name)

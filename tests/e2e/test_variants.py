@@ -78,6 +78,14 @@ def kill_device_process(daemon: Daemon) -> None:
     wait_until(lambda: daemon.device_processes() not in ([], [killed]), "another device process")
 
 
+def see_firmware(machine: Machine) -> None:
+    firmware = machine.wait_picture(
+        lambda picture: (picture.width, picture.height) == VGA_TEXT and len(picture.colours()) > 1,
+        "the firmware's text",
+    )
+    machine.keep(firmware, "firmware")
+
+
 @pytest.mark.parametrize("newest_qemu", [False, True], ids=["QEMU", "QEMU 11.1"])
 def test_a_vga_shows_the_firmware_then_linux(
     workshop: Workshop, reference_machine: Machine, newest_qemu: bool
@@ -87,13 +95,7 @@ def test_a_vga_shows_the_firmware_then_linux(
     options = MachineOptions(device=VHOST_USER_VGA)
     if newest_qemu:
         options.qemu = parts.newest_qemu()
-    machine = workshop.machine(options=options)
-    firmware = machine.wait_picture(
-        lambda picture: (picture.width, picture.height) == VGA_TEXT and len(picture.colours()) > 1,
-        "the firmware's text",
-    )
-    machine.keep(firmware, "firmware")
-    machine.wait_ready()
+    machine = workshop.ready_machine(options=options, as_it_boots=see_firmware)
     write_text(machine, "Linux on a VGA")
     assert_console_is_readable(machine)
     expected = reference(reference_machine, (1024, 768), "smpte")
